@@ -1,0 +1,1 @@
+"""Workloads, the local channel and the runners that measure slimpack."""

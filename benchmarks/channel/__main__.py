@@ -1,0 +1,66 @@
+"""``python -m benchmarks.channel build | lock | list``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.channel.build import DEFAULT_OUT, build_channel
+from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.lock import load_lock, save_lock
+from benchmarks.channel.plan import make_plans
+from benchmarks.channel.recipes import LINUX_64, load_channel
+from benchmarks.channel.resolve import resolve
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.channel", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="make or update the channel")
+    build.add_argument("--out", type=Path, default=DEFAULT_OUT, help="default: build/channel")
+    build.add_argument("--full", action="store_true", help="also build CPython from source")
+    build.add_argument("--jobs", type=int, help="threads; default: one for each core")
+    commands.add_parser("lock", help="choose versions anew and pin them in channel.lock")
+    listing = commands.add_parser("list", help="show what the channel holds")
+    listing.add_argument("--full", action="store_true", help="with what --full builds")
+    return parser.parse_args(arguments)
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr; stdout stays for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def list_packages(*, full: bool) -> None:
+    """One line a package: name, version, build, subdir, kind."""
+    plans = make_plans(load_channel(), load_lock(LINUX_64.subdir), LINUX_64, full=full)
+    for plan in plans:
+        folder = plan.place.partition("/")[0]
+        name, kind = plan.recipe.name, plan.recipe.kind
+        print(f"{name:20} {plan.version:14} {plan.build:22} {folder:9} {kind}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors are one line on stderr."""
+    options = parse(arguments)
+    try:
+        if options.command == "build":
+            print(build_channel(options.out, full=options.full, jobs=options.jobs, report=say))
+        elif options.command == "lock":
+            save_lock(LINUX_64.subdir, resolve(load_channel(), LINUX_64, say))
+        else:
+            list_packages(full=options.full)
+    except ChannelError as problem:
+        say(f"error: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; what was finished is kept")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Download pinned sources into the cache; every byte is checked against ``channel.lock``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.lock import RELOCK, LockedFile
+from benchmarks.channel.recipes import Platform
+
+_TIMEOUT = 60
+_TRIES = 3
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def cached(cache: Path, pin: LockedFile) -> Path:
+    """Where a source lies in the cache: its folder is named after its hash."""
+    return cache / "sources" / pin.sha256[:16] / pin.name
+
+
+def read_url(address: str) -> bytes:
+    """Fetch a small file, with a few tries; 404 and the like are final."""
+    for attempt in range(_TRIES):
+        try:
+            with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+                data: bytes = answer.read()
+                return data
+        except urllib.error.HTTPError as problem:
+            raise ChannelError(f"{address}: HTTP {problem.code}") from problem
+        except OSError as problem:
+            if attempt + 1 == _TRIES:
+                raise ChannelError(f"{address}: {problem}") from problem
+    raise AssertionError("unreachable")
+
+
+def fetch_debian(cache: Path, mirror: str, pins: Iterable[LockedFile]) -> None:
+    """Download missing files from a Debian mirror, four at a time."""
+
+    def one(pin: LockedFile) -> None:
+        target = cached(cache, pin)
+        if target.exists():
+            return
+        try:
+            data = read_url(f"{mirror}/{pin.path}")
+        except ChannelError as problem:
+            raise ChannelError(f"cannot fetch {pin.name}: {problem}; if it is gone, {RELOCK}") from None
+        found = hashlib.sha256(data).hexdigest()
+        if found != pin.sha256:
+            raise ChannelError(
+                f"{pin.name} has sha256 {found}, pinned is {pin.sha256}; "
+                f"try another mirror, or {RELOCK}"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft.write_bytes(data)
+        draft.replace(target)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, pins))
+
+
+def pip_platform(python: str, platform: Platform) -> list[str]:
+    """Pip's options that choose wheels for the packaged interpreter, whatever runs pip."""
+    tags = [option for tag in platform.wheel_tags for option in ("--platform", tag)]
+    return [
+        *("--only-binary", ":all:", "--implementation", "cp", "--python-version", python),
+        *tags,
+    ]
+
+
+def requirement_lines(pins: Mapping[str, LockedFile]) -> str:
+    """A requirements file that accepts exactly the pinned wheels."""
+    lines = [
+        f"{name}=={parse_wheel_filename(pin.name)[1]} --hash=sha256:{pin.sha256}\n"
+        for name, pin in sorted(pins.items())
+    ]
+    return "".join(lines)
+
+
+def fetch_wheels(
+    cache: Path, pins: Mapping[str, LockedFile], python: str, platform: Platform
+) -> None:
+    """Download missing wheels with one call of pip, which knows the machine's mirrors."""
+    missing = {name: pin for name, pin in pins.items() if not cached(cache, pin).exists()}
+    if not missing:
+        return
+    (cache / "sources").mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache / "sources", prefix=".tmp-") as scratch:
+        folder = Path(scratch)
+        wanted = folder / "requirements.txt"
+        wanted.write_text(requirement_lines(missing))
+        options = ["--no-deps", "--require-hashes", "--quiet", "--dest", scratch, "-r", str(wanted)]
+        run_pip(["download", *options, *pip_platform(python, platform)])
+        for name, pin in missing.items():
+            draft, target = folder / pin.name, cached(cache, pin)
+            if not draft.exists() or sha256_of(draft) != pin.sha256:
+                raise ChannelError(f"pip did not deliver {pin.name} for {name}; {RELOCK}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(target)
+
+
+def run_pip(arguments: list[str]) -> str:
+    """Run pip of this interpreter, with the machine's own configuration."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        reason = errors[0] if errors else done.stderr.strip()[-300:]
+        raise ChannelError(f"pip {arguments[0]} failed: {reason}; if a wheel is gone, {RELOCK}")
+    return done.stdout

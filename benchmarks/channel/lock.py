@@ -1,0 +1,97 @@
+"""``channel.lock``: the sources of every package, pinned by SHA-256.
+
+It holds file names and hashes, never addresses: where files come from is up to pip's settings
+and to the Debian mirror of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.channel.errors import ChannelError
+
+LOCK_FILE = Path(__file__).with_name("channel.lock")
+SCHEMA = 1
+RELOCK = "run: python -m benchmarks.channel lock"
+
+
+@dataclass(frozen=True)
+class LockedFile:
+    """One file of a source: a wheel, a ``.deb``, or a part of a Debian source package.
+
+    ``path`` is a file name for wheels and a path below the mirror for Debian's files.
+    """
+
+    version: str
+    path: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """The pins for one platform."""
+
+    wheels: Mapping[str, LockedFile] = field(default_factory=dict)
+    debs: Mapping[str, LockedFile] = field(default_factory=dict)
+    sources: Mapping[str, tuple[LockedFile, ...]] = field(default_factory=dict)
+
+    def wheel(self, name: str) -> LockedFile:
+        return _pin(self.wheels, "wheel", name)
+
+    def deb(self, name: str) -> LockedFile:
+        return _pin(self.debs, "Debian package", name)
+
+    def source(self, name: str) -> tuple[LockedFile, ...]:
+        return _pin(self.sources, "Debian source", name)
+
+
+def _pin(pins: Mapping[str, Any], what: str, name: str) -> Any:
+    if name not in pins:
+        raise ChannelError(f"{what} {name} is not in channel.lock; {RELOCK}")
+    return pins[name]
+
+
+def load_lock(subdir: str, path: Path = LOCK_FILE) -> Lock:
+    """Read the pins of one platform."""
+    try:
+        table = json.loads(path.read_text())
+    except (OSError, ValueError) as problem:
+        raise ChannelError(f"cannot read {path.name}: {problem}; {RELOCK}") from problem
+    return parse_lock(table, subdir)
+
+
+def parse_lock(table: Mapping[str, Any], subdir: str) -> Lock:
+    """Check the schema and turn JSON into pins."""
+    if table.get("schema") != SCHEMA:
+        raise ChannelError(f"channel.lock has schema {table.get('schema')!r}, not {SCHEMA}; {RELOCK}")
+    if subdir not in table:
+        raise ChannelError(f"channel.lock knows nothing of {subdir}; {RELOCK}")
+    pins = table[subdir]
+    return Lock(
+        wheels={name: LockedFile(**pin) for name, pin in pins["wheels"].items()},
+        debs={name: LockedFile(**pin) for name, pin in pins["debs"].items()},
+        sources={
+            name: tuple(LockedFile(**pin) for pin in parts)
+            for name, parts in pins["sources"].items()
+        },
+    )
+
+
+def save_lock(subdir: str, lock: Lock, path: Path = LOCK_FILE) -> None:
+    """Replace the pins of one platform; those of others stay."""
+    table: dict[str, Any] = {}
+    if path.exists():
+        table = json.loads(path.read_text())
+    table |= {"schema": SCHEMA, subdir: asdict(lock)}
+    draft = path.with_name(f".{path.name}.tmp")
+    draft.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    os.replace(draft, path)

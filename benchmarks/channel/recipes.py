@@ -1,0 +1,129 @@
+"""Read ``packages.toml``: what the channel holds. Adding a package is adding a line there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from benchmarks.channel.errors import ChannelError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RECIPES_FILE = Path(__file__).with_name("packages.toml")
+
+Noarch = Literal["python", "generic"]
+Kind = Literal["wheel", "debian", "python", "python-source", "generated"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Where the packages run, in the words of conda, Debian and Python."""
+
+    subdir: str
+    debian_arch: str
+    multiarch: str
+    machine: str
+
+    @property
+    def wheel_tags(self) -> tuple[str, ...]:
+        """Platform tags of wheels that run on glibc 2.36, the newest first."""
+        newer = [f"manylinux_2_{minor}_{self.machine}" for minor in range(36, 4, -1)]
+        legacy = [f"{name}_{self.machine}" for name in ("manylinux2014", "manylinux2010")]
+        return (*newer, *legacy, f"manylinux1_{self.machine}", f"linux_{self.machine}")
+
+
+LINUX_64 = Platform("linux-64", "amd64", "x86_64-linux-gnu", "x86_64")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One package of the channel; the fields after ``summary`` belong to single kinds."""
+
+    name: str
+    kind: Kind
+    depends: tuple[str, ...] = ()
+    constrains: tuple[str, ...] = ()
+    # "{version}" stands for the version of the package itself.
+    run_exports: tuple[str, ...] = ()
+    build_number: int = 0
+    license: str = ""
+    summary: str = ""
+    # wheel: the name and the version wanted on the package index, extras to follow
+    pypi: str = ""
+    require: str = ""
+    extras: tuple[str, ...] = ()
+    # debian: binary packages, where their files go, what is left out, libraries they provide
+    packages: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    sonames: tuple[str, ...] = ()
+    concat: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    text: Mapping[str, str] = field(default_factory=dict)
+    # python: Debian's source package, whose changes to the library are taken back
+    source: str = ""
+    unpatch: tuple[str, ...] = ()
+    # debian, generated: fixed where it does not come from the sources
+    version: str = ""
+    build: str = ""
+    noarch: Literal["", "python", "generic"] = ""
+    # generated: a folder below recipes/, C programs in it to compile
+    folder: str = ""
+    programs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Channel:
+    """The whole of ``packages.toml``."""
+
+    suite: str
+    python: str
+    tools: Mapping[str, str]
+    recipes: tuple[Recipe, ...]
+
+    def by_name(self) -> dict[str, Recipe]:
+        return {recipe.name: recipe for recipe in self.recipes}
+
+    def of_kind(self, *kinds: Kind) -> tuple[Recipe, ...]:
+        return tuple(recipe for recipe in self.recipes if recipe.kind in kinds)
+
+
+def load_channel(path: Path = RECIPES_FILE) -> Channel:
+    """Read and check the recipes file."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as problem:
+        raise ChannelError(f"cannot read {path}: {problem}") from problem
+    return parse_channel(table)
+
+
+def parse_channel(table: Mapping[str, Any]) -> Channel:
+    """Turn the parsed TOML into recipes; unknown keys are errors."""
+    unknown = set(table) - {"channel", "tools", *KINDS}
+    if unknown:
+        raise ChannelError(f"packages.toml: unknown kind [{sorted(unknown)[0]}], known: {KINDS}")
+    recipes = [
+        parse_recipe(kind, name, entry)
+        for kind in KINDS
+        for name, entry in table.get(kind, {}).items()
+    ]
+    settings = table["channel"]
+    return Channel(settings["suite"], settings["python"], table.get("tools", {}), tuple(recipes))
+
+
+def parse_recipe(kind: Kind, name: str, table: Mapping[str, Any]) -> Recipe:
+    """One table of ``packages.toml``."""
+    known = {f.name: f for f in fields(Recipe) if f.name not in {"name", "kind"}}
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ChannelError(f"packages.toml: [{kind}.{name}] has an unknown key {key!r}")
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return Recipe(name=name, kind=kind, **values)

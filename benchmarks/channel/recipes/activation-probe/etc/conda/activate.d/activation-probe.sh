@@ -1,0 +1,2 @@
+export ACTIVATION_PROBE_HOME="${CONDA_PREFIX}/share/activation-probe"
+export ACTIVATION_PROBE_MODE=active

@@ -1,0 +1,119 @@
+"""The ``lock`` command: choose versions anew and pin them.
+
+Wheels are resolved by pip (``install --dry-run --report``), Debian packages by reading the
+indices of the suite, whose hashes its Release file holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import tempfile
+from collections.abc import Callable, Collection
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from benchmarks.channel.deb import checksums, find_mirror, parse_stanzas
+from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.fetch import pip_platform, read_url, run_pip
+from benchmarks.channel.lock import Lock, LockedFile
+from benchmarks.channel.recipes import Channel, Platform, Recipe
+
+
+def resolve(channel: Channel, platform: Platform, report: Callable[[str], None]) -> Lock:
+    """Pins for everything that ``packages.toml`` names."""
+    report("resolving wheels with pip")
+    wheels = resolve_wheels(channel, platform)
+    mirror = find_mirror(channel.suite)
+    report(f"reading the indices of Debian {channel.suite}")
+    debs = resolve_debs(channel, platform, mirror)
+    return Lock(wheels, debs, resolve_sources(channel, mirror))
+
+
+def wheel_requirement(recipe: Recipe) -> str:
+    """The line that pip gets for a wheel recipe."""
+    extras = f"[{','.join(recipe.extras)}]" if recipe.extras else ""
+    return f"{recipe.pypi or recipe.name}{extras}{recipe.require}"
+
+
+def resolve_wheels(channel: Channel, platform: Platform) -> dict[str, LockedFile]:
+    """One consistent set of wheels; packages that only dependencies name must be listed too."""
+    recipes = channel.of_kind("wheel")
+    wanted = [*(wheel_requirement(r) for r in recipes), *(f"{n}{s}" for n, s in channel.tools.items())]
+    with tempfile.TemporaryDirectory() as scratch:
+        options = ["--dry-run", "--ignore-installed", "--quiet", "--target", scratch]
+        out = run_pip(
+            ["install", *options, "--report", "-", *pip_platform(channel.python, platform), *wanted]
+        )
+    pins = dict(read_report_item(item) for item in json.loads(out)["install"])
+    listed = {canonicalize_name(r.pypi or r.name) for r in recipes} | set(channel.tools)
+    extra = sorted(set(pins) - listed)
+    if extra:
+        raise ChannelError(f"packages.toml lacks dependencies; add to [wheel]: {', '.join(extra)}")
+    return pins
+
+
+def read_report_item(item: dict[str, Any]) -> tuple[str, LockedFile]:
+    """Name and pin from one entry of pip's installation report (its address is dropped)."""
+    download = item["download_info"]
+    name = canonicalize_name(item["metadata"]["name"])
+    path = download["url"].rpartition("/")[2].replace("%2B", "+")
+    return name, LockedFile(item["metadata"]["version"], path, download["archive_info"]["hashes"]["sha256"])
+
+
+def read_index(mirror: str, suite: str, name: str) -> str:
+    """An index of the suite, checked against the hash in its Release file."""
+    base = f"{mirror}/dists/{suite}"
+    release = next(parse_stanzas(read_url(f"{base}/Release").decode()))
+    data = read_url(f"{base}/{name}")
+    if hashlib.sha256(data).hexdigest() != checksums(release, "SHA256").get(name):
+        raise ChannelError(f"{name} does not match the Release file of {suite}; try again later")
+    return lzma.decompress(data).decode()
+
+
+def deb_names(channel: Channel) -> list[str]:
+    """Every binary package that a recipe repackages, sorted."""
+    return sorted({name for recipe in channel.recipes for name in recipe.packages})
+
+
+def resolve_debs(channel: Channel, platform: Platform, mirror: str) -> dict[str, LockedFile]:
+    """Pins for the binary packages."""
+    index = read_index(mirror, channel.suite, f"main/binary-{platform.debian_arch}/Packages.xz")
+    return select_debs(index, deb_names(channel))
+
+
+def select_debs(index: str, names: Collection[str]) -> dict[str, LockedFile]:
+    """Find packages in the text of a Packages index."""
+    found = {
+        stanza["Package"]: LockedFile(stanza["Version"], stanza["Filename"], stanza["SHA256"])
+        for stanza in parse_stanzas(index)
+        if stanza.get("Package") in names
+    }
+    missing = sorted(set(names) - set(found))
+    if missing:
+        raise ChannelError(f"Debian has no package {missing[0]}: correct packages.toml")
+    return found
+
+
+def resolve_sources(channel: Channel, mirror: str) -> dict[str, tuple[LockedFile, ...]]:
+    """Pins for the source packages."""
+    names = {recipe.source for recipe in channel.recipes if recipe.source}
+    return select_sources(read_index(mirror, channel.suite, "main/source/Sources.xz"), names)
+
+
+def select_sources(index: str, names: Collection[str]) -> dict[str, tuple[LockedFile, ...]]:
+    """Find source packages in the text of a Sources index: upstream's archive, Debian's changes."""
+    found = {}
+    for stanza in parse_stanzas(index):
+        if stanza.get("Package") in names:
+            found[stanza["Package"]] = tuple(
+                LockedFile(stanza["Version"], f"{stanza['Directory']}/{name}", sha256)
+                for name, sha256 in sorted(checksums(stanza, "Checksums-Sha256").items())
+                if ".tar." in name and not name.endswith(".asc")
+            )
+    missing = sorted(set(names) - set(found))
+    if missing:
+        raise ChannelError(f"Debian has no source package {missing[0]}: correct packages.toml")
+    return found

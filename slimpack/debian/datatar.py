@@ -1,0 +1,156 @@
+"""The files of a package: from data.tar to entries.
+
+What is refused: paths and links that leave the root, names that are there
+twice, devices, setuid and setgid bits, owners that Debian does not reserve
+(Policy 9.2.2), sparse files, and a tar that ends before its end. Openers read
+from the unpacked tar in the cache, so no content is held in memory.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from posixpath import normpath
+
+from slimpack.debian.deb import refuse
+from slimpack.debian.slices import open_slice
+from slimpack.tree import Entry, Kind, check_path, parents
+
+_MAX_MEMBERS = 200_000
+_MAX_PATH = 4096
+# Policy 9.2.2: user ids 0 to 99 are the same on every Debian system.
+_MAX_STATIC_ID = 99
+_STICKY = 0o1000
+_SETID = 0o6000
+
+
+def data_entries(
+    tar: Path, owner: str, keep: Callable[[str], bool], what: str
+) -> list[Entry]:
+    """Return the entries of an uncompressed data.tar for which ``keep(path)`` is true.
+
+    Directories above what is kept are kept too.
+    """
+    entries: dict[str, Entry] = {}
+    kept: set[str] = set()
+    try:
+        for member in _members(tar, what):
+            path = _path(member.name, what)
+            if not path:
+                continue
+            if path in entries:
+                raise refuse(what, f"{path} is in it twice")
+            wanted = keep(path)
+            entry = _entry(member, path, owner, tar, entries, what, strict=wanted)
+            if entry is None:
+                continue
+            entries[path] = entry
+            if wanted:
+                kept.add(path)
+                kept.update(parents(path))
+    except (tarfile.TarError, UnicodeError, OverflowError) as error:
+        raise refuse(what, f"data.tar is damaged: {error}") from error
+    return [entry for path, entry in entries.items() if path in kept]
+
+
+def _members(tar: Path, what: str) -> Iterator[tarfile.TarInfo]:
+    size = tar.stat().st_size
+    with tarfile.open(tar, "r:", errors="strict", encoding="utf-8") as archive:
+        count = 0
+        for member in archive:
+            count += 1
+            if count > _MAX_MEMBERS:
+                raise refuse(what, f"it has more than {_MAX_MEMBERS} members")
+            if member.isreg() and member.offset_data + member.size > size:
+                raise refuse(what, f"{member.name} ends after the end of data.tar")
+            yield member
+        _check_end(tar, archive.offset, what)
+
+
+def _check_end(tar: Path, offset: int, what: str) -> None:
+    """Refuse a tar in which something follows the last member that was understood.
+
+    `tarfile` takes a damaged header for the end of the archive.
+    """
+    with open(tar, "rb") as stream:
+        stream.seek(max(0, offset - tarfile.BLOCKSIZE))
+        while chunk := stream.read(1 << 20):
+            if chunk.strip(b"\0"):
+                raise refuse(what, "data.tar holds a damaged header")
+
+
+def _path(name: str, what: str) -> str:
+    """Return a member's path without ``./``, "" for the root itself."""
+    path = name.removeprefix("./").rstrip("/") if name != "." else ""
+    if not path:
+        if name.startswith("/"):
+            raise refuse(what, "it holds the absolute path /")
+        return ""
+    try:
+        check_path(path)
+    except ValueError as error:
+        raise refuse(what, f"it holds {error}") from None
+    if len(path) > _MAX_PATH:
+        raise refuse(what, f"a path in it is longer than {_MAX_PATH} characters")
+    return path
+
+
+def _entry(
+    member: tarfile.TarInfo,
+    path: str,
+    owner: str,
+    tar: Path,
+    before: dict[str, Entry],
+    what: str,
+    *,
+    strict: bool,
+) -> Entry | None:
+    """Turn a member into an entry; what is left out anyway need not be usable."""
+    if member.issym():
+        _check_link(path, member.linkname, what)
+        return Entry(path, Kind.SYMLINK, 0o777, owner, link=member.linkname)
+    if member.islnk():
+        target = before.get(_path(member.linkname, what))
+        if target is None or target.kind is not Kind.FILE:
+            raise refuse(what, f"{path} is a hard link to {member.linkname}, no file before it")
+        return Entry(path, Kind.FILE, target.mode, owner, target.size, target.opener)
+    if not (member.isdir() or member.isreg()) or member.issparse():
+        if strict:
+            raise refuse(what, f"{path} is neither a file, a link nor a directory")
+        return None
+    mode = member.mode & 0o7777
+    if strict:
+        _check_rights(member, mode, path, what)
+    if member.isdir():
+        return Entry(
+            path, Kind.DIRECTORY, mode & ~_SETID, owner, uid=member.uid, gid=member.gid
+        )
+    opener = partial(open_slice, tar, member.offset_data, member.size)
+    return Entry(
+        path, Kind.FILE, mode & 0o777, owner, member.size, opener, uid=member.uid, gid=member.gid
+    )
+
+
+def _check_rights(member: tarfile.TarInfo, mode: int, path: str, what: str) -> None:
+    if mode & _SETID:
+        raise refuse(what, f"{path} has a setuid or setgid bit ({mode:04o})")
+    if mode & _STICKY and not member.isdir():
+        raise refuse(what, f"{path} is a file with a sticky bit ({mode:04o})")
+    if not (0 <= member.uid <= _MAX_STATIC_ID and 0 <= member.gid <= _MAX_STATIC_ID):
+        raise refuse(what, f"{path} belongs to {member.uid}:{member.gid}, no static Debian ids")
+
+
+def _check_link(path: str, link: str, what: str) -> None:
+    """Refuse links that climb above the root of the image."""
+    if not link or "\0" in link or len(link) > _MAX_PATH:
+        raise refuse(what, f"{path} is a link to nowhere")
+    folder = "" if link.startswith("/") else path.rpartition("/")[0]
+    depth = 0
+    for part in f"{folder}/{link}".split("/"):
+        if part in ("", "."):
+            continue
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            raise refuse(what, f"{path} is a link out of the image ({normpath(link)})")

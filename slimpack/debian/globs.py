@@ -1,0 +1,41 @@
+"""Path patterns of a runtime file.
+
+``*`` and ``?`` stay inside a path segment, ``**`` crosses them. A pattern that
+matches a directory matches everything below it. The last pattern that matches
+decides, and ``!pattern`` takes back what an earlier one chose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+_TOKEN = re.compile(r"\*\*/?|\*|\?|[^*?]+")
+
+
+def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return a function that says whether a path is chosen by `patterns`."""
+    rules = [(not text.startswith("!"), _compile(text.lstrip("!"))) for text in patterns]
+
+    def chosen(path: str) -> bool:
+        for answer, rule in reversed(rules):
+            if rule.fullmatch(path):
+                return answer
+        return False
+
+    return chosen
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    body = "".join(_translate(token) for token in _TOKEN.findall(pattern.strip("/")))
+    return re.compile(f"{body}(?:/.*)?", re.DOTALL)
+
+
+def _translate(token: str) -> str:
+    if token == "**/":
+        return "(?:.*/)?"
+    if token == "**":
+        return ".*"
+    if token == "*":
+        return "[^/]*"
+    return "[^/]" if token == "?" else re.escape(token)

@@ -1,0 +1,1 @@
+"""From a specification to an installed prefix; knows nothing of images."""

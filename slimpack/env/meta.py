@@ -1,0 +1,173 @@
+"""Reading conda-meta: which package put which file into a prefix.
+
+Format: the JSON records that conda, mamba and rattler write, one a package
+(conda's ``PrefixRecord``). They are read from the prefix, not from the package
+cache, so that a damaged cache cannot vouch for itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from slimpack.errors import InputError
+
+# Keys that say where and when somebody installed, not what was installed.
+_HOST_KEYS = (
+    "extracted_package_dir",
+    "package_tarball_full_path",
+    "requested_spec",
+    "requested_specs",
+    "indexed_timestamp",
+    "auth",
+)
+
+
+@dataclass(frozen=True)
+class InstalledFile:
+    """A file as its package declares it.
+
+    sha256: hex digest of the file inside the package, before any prefix was
+        written into it; "" when the package does not say.
+    placeholder: the build prefix that the file contains, "" when none.
+    """
+
+    path: str
+    sha256: str
+    placeholder: str
+
+
+@dataclass(frozen=True)
+class InstalledPackage:
+    """One record of conda-meta.
+
+    files: paths below the prefix.
+    noarch: "python", "generic" or "".
+    """
+
+    name: str
+    version: str
+    build: str
+    subdir: str
+    url: str
+    license: str
+    noarch: str
+    files: tuple[InstalledFile, ...]
+
+    @property
+    def dist(self) -> str:
+        """``name-version-build``."""
+        return f"{self.name}-{self.version}-{self.build}"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """All records of a prefix, in order of name."""
+
+    packages: tuple[InstalledPackage, ...]
+
+    @cached_property
+    def owners(self) -> dict[str, str]:
+        """Path below the prefix -> package; the first by name where two claim one path."""
+        owners: dict[str, str] = {}
+        for package in self.packages:
+            owners.setdefault(f"conda-meta/{package.dist}.json", package.name)
+            for file in package.files:
+                owners.setdefault(file.path, package.name)
+        return owners
+
+    @cached_property
+    def shared(self) -> dict[str, tuple[str, ...]]:
+        """Paths that more than one package claims -> those packages."""
+        claims: dict[str, list[str]] = {}
+        for package in self.packages:
+            for path in {file.path for file in package.files}:
+                claims.setdefault(path, []).append(package.name)
+        return {path: tuple(names) for path, names in claims.items() if len(names) > 1}
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Path below the prefix -> SHA-256 of the packaged file; only where one package owns it."""
+        return {
+            file.path: file.sha256
+            for package in self.packages
+            for file in package.files
+            if file.sha256 and file.path not in self.shared
+        }
+
+    @cached_property
+    def placeholders(self) -> frozenset[str]:
+        """Every build prefix that any package declares."""
+        return frozenset(
+            file.placeholder
+            for package in self.packages
+            for file in package.files
+            if file.placeholder
+        )
+
+    def get(self, name: str) -> InstalledPackage | None:
+        """Return the package of that name, or None."""
+        return next((package for package in self.packages if package.name == name), None)
+
+
+def read_installed(prefix: Path) -> Installed:
+    """Read every record of ``PREFIX/conda-meta``; InputError when it is no conda prefix."""
+    folder = prefix / "conda-meta"
+    if not folder.is_dir():
+        raise InputError(f"{prefix} is not a conda environment: it has no conda-meta folder")
+    packages = [_package(path) for path in folder.glob("*.json")]
+    return Installed(packages=tuple(sorted(packages, key=lambda package: package.name)))
+
+
+def _package(path: Path) -> InstalledPackage:
+    try:
+        record = json.loads(path.read_bytes())
+        declared = {
+            item["_path"]: item for item in (record.get("paths_data") or {}).get("paths", [])
+        }
+        return InstalledPackage(
+            name=record["name"],
+            version=record["version"],
+            build=record.get("build", ""),
+            subdir=record.get("subdir", ""),
+            url=record.get("url", ""),
+            license=record.get("license") or "",
+            noarch=str(record.get("noarch") or ""),
+            files=tuple(_file(name, declared.get(name, {})) for name in record.get("files", [])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not a conda-meta record ({error})", hint="install the environment again"
+        ) from error
+
+
+def _file(path: str, declared: dict[str, Any]) -> InstalledFile:
+    return InstalledFile(
+        path=path,
+        sha256=declared.get("sha256") or "",
+        placeholder=declared.get("prefix_placeholder") or "",
+    )
+
+
+def portable_record(data: bytes) -> bytes:
+    """Return a conda-meta record without anything of the machine that installed it.
+
+    Scanners and SBOM tools read these records in the image; they need names,
+    versions, digests and URLs, but a ``file:`` URL would name a folder of the
+    build host and is cut to its ``subdir/file``.
+    """
+    record: dict[str, Any] = json.loads(data)
+    for key in _HOST_KEYS:
+        record.pop(key, None)
+    if record.get("link"):
+        # The type (hard link, copy) depends on the build host's file systems.
+        record["link"] = {"source": "", "type": 1}
+    if urlsplit(record.get("url") or "").scheme == "file":
+        tail = "/".join(record["url"].rsplit("/", 2)[1:])
+        record["url"] = f"file:///{tail}"
+        record["channel"] = "file:///"
+    return json.dumps(record, indent=1, sort_keys=True).encode() + b"\n"

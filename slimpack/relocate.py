@@ -1,0 +1,198 @@
+"""From an installed prefix to a `Tree` at the image's prefix.
+
+conda-pack is the relocation engine: its `Packer` hands every file to an
+"archive", and the archive here collects entries instead of writing bytes. Its
+known faults are closed: a package cache that is gone raises instead of
+warning, and every file that goes in is compared with the SHA-256 that its
+package declares, so that a damaged cache cannot reach the image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from conda_pack import core as conda_pack
+
+from slimpack.env.meta import Installed, portable_record
+from slimpack.errors import RelocationError
+from slimpack.reading import verified
+from slimpack.tree import Entry, Tree, bytes_entry, file_entry, under
+
+# Rewritten files above this are kept in the scratch folder, not in memory.
+_SPILL_BYTES = 64 * 1024
+# What the installer leaves for itself in a prefix.
+_INSTALLER_FILES = frozenset({"CACHEDIR.TAG", "conda-meta/history"})
+_MAX_SCRIPT_BYTES = 1024 * 1024
+
+# Scripts whose interpreter path was too long for the kernel, as conda, rattler
+# and distlib write them: sh runs the first line, Python sees a string.
+_LONG_SHEBANG = re.compile(
+    rb"#!/bin/sh\n'''exec' \"?(?P<exe>/[^\"\n]+?)\"? \"\$0\" \"\$@\"(?: #'''|\n' ''')\n"
+)
+_ENV_SHEBANG = re.compile(rb"#! ?/usr/bin/env (?:-S )?(?P<name>[^\s/]+)(?P<rest>[^\n]*)\n")
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """A relocated prefix.
+
+    sources: image path -> file on disk, for the files that are exactly as
+        their package ships them; the others were rewritten.
+    """
+
+    tree: Tree
+    sources: dict[str, Path]
+
+
+class _Collector:
+    """What conda-pack takes for an archive: keeps entries, writes nothing but spilled bytes."""
+
+    def __init__(self, dest_prefix: str, installed: Installed, scratch: Path) -> None:
+        self.entries: list[Entry] = []
+        self.sources: dict[str, Path] = {}
+        self._dest = dest_prefix
+        self._installed = installed
+        self._scratch = scratch
+
+    def add(self, source: str, target: str) -> None:
+        """Take a file, link or empty directory as it is."""
+        if target in _INSTALLER_FILES:
+            return
+        entry = file_entry(under(self._dest, target), Path(source), owner=self._owner(target))
+        digest = self._installed.digests.get(target)
+        if entry.opener:
+            self.sources[entry.path] = Path(source)
+        self.entries.append(verified(entry, digest) if digest and entry.opener else entry)
+
+    def add_bytes(self, source: str, data: bytes, target: str) -> None:
+        """Take a file whose prefix conda-pack has rewritten."""
+        path = Path(source)
+        digest = self._installed.digests.get(target)
+        if digest and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            raise RelocationError(
+                f"{target} of package {self._owner(target)} does not have the SHA-256 that its "
+                "package declares",
+                hint=f"remove the damaged cache entry that holds {path.name} and build again",
+            )
+        if target.startswith("conda-meta/") and target.endswith(".json"):
+            data = portable_record(data)
+        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+        name, owner = under(self._dest, target), self._owner(target)
+        if len(data) <= _SPILL_BYTES:
+            self.entries.append(bytes_entry(name, data, mode=mode, owner=owner))
+            return
+        spilled = self._scratch / f"{len(self.entries)}"
+        spilled.write_bytes(data)
+        self.entries.append(file_entry(name, spilled, mode=mode, owner=owner))
+
+    def _owner(self, target: str) -> str:
+        return self._installed.owners.get(target, "")
+
+
+def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: Path) -> Relocated:
+    """Return the files of `prefix` as they must be at `dest_prefix`.
+
+    prefix: an installed conda environment whose package cache is still there.
+    dest_prefix: absolute path in the image (`slimpack.config.check_prefix`).
+    scratch: an empty folder that outlives the tree; large rewritten files go there.
+
+    Nothing is written to `prefix` or the package cache. Raises RelocationError
+    when conda-pack warns or fails, or when a file is not as its package says.
+    """
+    collector = _Collector(dest_prefix, installed, scratch)
+    packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)
+    for file in _load(prefix):
+        try:
+            packer.add(file)
+        except FileNotFoundError as error:
+            raise RelocationError(
+                f"{file.target} of package {installed.owners.get(file.target, '?')} is missing "
+                "from the package cache",
+                hint=f"remove the damaged cache entry that held {error.filename} and build again",
+            ) from error
+        except ValueError as error:
+            raise RelocationError(f"{file.target}: cannot be relocated: {error}") from error
+    entries = [_direct_shebang(entry, dest_prefix, prefix) for entry in collector.entries]
+    sources = {
+        entry.path: collector.sources[entry.path]
+        for before, entry in zip(collector.entries, entries, strict=True)
+        if entry is before and entry.path in collector.sources
+    }
+    return Relocated(_finish(Tree(entries), prefix, dest_prefix), sources)
+
+
+def _load(prefix: Path) -> list[conda_pack.File]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            files: list[conda_pack.File] = conda_pack.load_environment(
+                str(prefix), on_missing_cache="raise"
+            )
+    except (conda_pack.CondaPackException, Warning, ValueError, OSError) as error:
+        raise RelocationError(
+            f"{prefix}: conda-pack cannot relocate this environment",
+            details=str(error).strip(),
+            hint="build again: damaged packages are fetched anew",
+        ) from error
+    return sorted(files, key=lambda file: str(file.target))
+
+
+def _direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:
+    """Give a script in ``bin`` a first line that works without /bin/sh and /usr/bin/env."""
+    if not entry.path.startswith(under(dest_prefix, "bin/")) or entry.opener is None:
+        return entry
+    if entry.size > _MAX_SCRIPT_BYTES:
+        return entry
+    with entry.open() as stream:
+        start = stream.read(2)
+        if start != b"#!":
+            return entry
+        data = start + stream.read()
+    changed = _LONG_SHEBANG.sub(lambda match: b"#!" + match["exe"] + b"\n", data, count=1)
+    changed = _rewrite(changed, _ENV_SHEBANG, _in_bin(dest_prefix, prefix))
+    if changed == data:
+        return entry
+    return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
+
+
+def _rewrite(
+    data: bytes, pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]
+) -> bytes:
+    match = pattern.match(data)
+    return replace(match) + data[match.end() :] if match else data
+
+
+def _in_bin(dest_prefix: str, prefix: Path) -> Callable[[re.Match[bytes]], bytes]:
+    def replace(match: re.Match[bytes]) -> bytes:
+        name = match["name"].decode("utf-8", "replace")
+        if not (prefix / "bin" / name).exists():
+            return match[0]
+        return f"#!{dest_prefix}/bin/{name}".encode() + match["rest"] + b"\n"
+
+    return replace
+
+
+def _finish(tree: Tree, prefix: Path, dest_prefix: str) -> Tree:
+    """Point absolute links at the new prefix and leave conda a sign of an environment."""
+
+    def moved(entry: Entry) -> Entry:
+        if entry.link and Path(entry.link).is_relative_to(prefix):
+            inside = Path(entry.link).relative_to(prefix).as_posix()
+            return Entry(
+                path=entry.path,
+                kind=entry.kind,
+                mode=entry.mode,
+                owner=entry.owner,
+                link=f"{dest_prefix}/{inside}",
+            )
+        return entry
+
+    # conda takes a folder for an environment when it has this file; its log
+    # of dates and command lines would differ in every build.
+    history = bytes_entry(under(dest_prefix, "conda-meta/history"), b"")
+    return tree.map(moved).merge([history])

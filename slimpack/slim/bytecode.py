@@ -1,0 +1,231 @@
+"""Every source file that ships gets bytecode that needs no check at start.
+
+``unchecked-hash`` bytecode (PEP 552) is loaded without a look at the source,
+so it survives the fixed mtimes of an image, is the same in every build, and was
+the fastest to start from in our measurements (docs/architecture.md). What a
+package ships is kept where Python would have used it, with another header;
+the rest is compiled by an interpreter of the environment's own version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from slimpack.errors import InstallError
+from slimpack.progress import SILENT, Progress
+from slimpack.tree import Entry, Kind, Tree, file_entry
+
+_CACHED = re.compile(
+    r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.(?P<tag>[a-z]+-\d+)"
+    r"(?:\.opt-\w+)?\.pyc\Z"
+)
+# Only these reach the compiling interpreter: its output must depend on nothing else.
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+
+
+@dataclass(frozen=True)
+class BytecodeReport:
+    """What was done: counts of files, and sources that no interpreter can compile."""
+
+    kept: int = 0
+    moved: int = 0
+    compiled: int = 0
+    dropped: int = 0
+    failed: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: Entry
+    target: str
+    shipped: Entry | None
+
+
+def add_bytecode(
+    tree: Tree,
+    *,
+    python: Sequence[Path],
+    tag: str,
+    scratch: Path,
+    reusable: Callable[[Entry], Path | None] = lambda entry: None,
+    progress: Progress = SILENT,
+) -> tuple[Tree, BytecodeReport]:
+    """Return the tree with one unchecked-hash ``.pyc`` for each ``.py`` outside ``bin``.
+
+    python: interpreters to try in order; the first that runs and has cache tag
+        `tag` (``cpython-311``) is used.
+    scratch: an empty folder that outlives the tree.
+    reusable: gives the file on disk of an entry that is exactly as its package
+        ships it, with its mtime, else None; only of such a source can shipped
+        timestamp bytecode be valid.
+
+    Bytecode of other versions, of other optimisation levels and without a
+    source is dropped: Python would never load it in the image. Raises
+    InstallError when no interpreter fits or the compiling process fails.
+    """
+    sources = [entry for entry in tree if _is_source(entry)]
+    if not sources:
+        return tree, BytecodeReport()
+    interpreter = find_interpreter(python, tag)
+    jobs = [_job(entry, tree, tag) for entry in sources]
+    outcome = _run(jobs, interpreter, scratch, reusable, progress)
+    made = [
+        file_entry(job.target, scratch / str(number), mode=0o644, owner=job.source.owner)
+        for number, job in enumerate(jobs)
+        if outcome[number][0] != "failed"
+    ]
+    kept = tree.filter(lambda entry: not _is_cached(entry))
+    hows = [how for how, _ in outcome.values()]
+    shipped = sum(_is_cached(entry) for entry in tree)
+    report = BytecodeReport(
+        kept=hows.count("kept"),
+        moved=hows.count("moved"),
+        compiled=hows.count("compiled"),
+        dropped=shipped - hows.count("kept") - hows.count("moved"),
+        failed=tuple(
+            (f"/{jobs[number].source.path}", message)
+            for number, (how, message) in sorted(outcome.items())
+            if how == "failed"
+        ),
+    )
+    return kept.merge(made), report
+
+
+def find_interpreter(candidates: Sequence[Path], tag: str) -> Path:
+    """Return the first interpreter that runs here and writes bytecode for `tag`."""
+    probe = "import sys; print(sys.implementation.cache_tag)"
+    for candidate in candidates:
+        try:
+            done = subprocess.run(
+                [str(candidate), "-S", "-s", "-c", probe],
+                capture_output=True,
+                env=_ENVIRONMENT,
+                timeout=60,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if done.returncode == 0 and done.stdout.decode().strip() == tag:
+            return candidate
+    tried = ", ".join(str(candidate) for candidate in candidates)
+    raise InstallError(
+        f"no interpreter here can write bytecode for {tag} (tried {tried})",
+        hint="install a Python of that version on this machine, or build on the target's platform",
+    )
+
+
+def _is_source(entry: Entry) -> bool:
+    parts = entry.path.split("/")
+    return entry.kind is Kind.FILE and entry.path.endswith(".py") and parts[-2:-1] != ["bin"]
+
+
+def _is_cached(entry: Entry) -> bool:
+    return entry.kind is Kind.FILE and bool(_CACHED.match(entry.path))
+
+
+def _job(source: Entry, tree: Tree, tag: str) -> _Job:
+    folder, _, name = source.path.rpartition("/")
+    target = f"{folder}/__pycache__/{name[:-3]}.{tag}.pyc".lstrip("/")
+    return _Job(source=source, target=target, shipped=tree.get(target))
+
+
+def _run(
+    jobs: list[_Job],
+    interpreter: Path,
+    scratch: Path,
+    reusable: Callable[[Entry], Path | None],
+    progress: Progress,
+) -> dict[int, tuple[str, str]]:
+    groups: dict[str, list[list[object]]] = {}
+    sources = scratch / "sources"
+    sources.mkdir()
+    for number, job in enumerate(jobs):
+        on_disk = reusable(job.source)
+        shipped = reusable(job.shipped) if on_disk and job.shipped else None
+        if shipped and job.shipped:
+            job.shipped.read()  # what is kept must be what the package declares
+        if on_disk is None:
+            on_disk = sources / str(number)
+            on_disk.write_bytes(job.source.read())
+        groups.setdefault(job.source.owner, []).append(
+            [number, str(on_disk), f"/{job.source.path}", str(shipped) if shipped else None]
+        )
+    request = {
+        "out": str(scratch),
+        "jobs": os.cpu_count() or 1,
+        # The worker takes groups from the end: the largest must start first.
+        "groups": sorted(groups.values(), key=len),
+    }
+    return _converse(request, interpreter, len(jobs), progress)
+
+
+def _converse(
+    request: dict[str, object], interpreter: Path, total: int, progress: Progress
+) -> dict[int, tuple[str, str]]:
+    program = Path(__file__).with_name("pyc_worker.py").read_text(encoding="utf-8")
+    outcome: dict[int, tuple[str, str]] = {}
+    with (
+        tempfile.TemporaryFile() as stderr,
+        tempfile.TemporaryFile() as stdin,
+        progress.task("bytecode", total=total, unit="file") as task,
+    ):
+        stdin.write(json.dumps(request).encode())
+        stdin.seek(0)
+        worker = subprocess.Popen(
+            [str(interpreter), "-S", "-s", "-B", "-c", program],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=_ENVIRONMENT,
+            start_new_session=True,
+        )
+        assert worker.stdout is not None
+        try:
+            for line in worker.stdout:
+                number, how, message = json.loads(line)
+                outcome[number] = (how, message)
+                task.advance()
+            worker.wait()
+        finally:
+            _end(worker)
+        if worker.returncode or len(outcome) != total:
+            stderr.seek(0)
+            raise InstallError(
+                f"compiling bytecode failed (exit code {worker.returncode})",
+                details=stderr.read()[-4000:].decode("utf-8", "replace").strip(),
+                hint="a full disk is the usual reason",
+            )
+    return outcome
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """End the worker and the processes it forked (they share its process group)."""
+    if worker.poll() is None:
+        os.killpg(worker.pid, 9)
+        worker.wait()
+
+
+def interpreter_tag(version: str) -> str:
+    """Return CPython's cache tag for a version: ``3.11.2`` -> ``cpython-311``."""
+    major, minor = version.split(".")[:2]
+    return f"cpython-{major}{minor}"
+
+
+def candidates(prefix: Path, version: str) -> tuple[Path, ...]:
+    """Return interpreters worth trying for `prefix`, its own first."""
+    major_minor = ".".join(version.split(".")[:2])
+    found = [prefix / "bin" / "python"]
+    found += [
+        Path(folder, f"python{major_minor}")
+        for folder in os.get_exec_path()
+        if Path(folder, f"python{major_minor}").is_file()
+    ]
+    return (*found, Path(sys.executable))

@@ -1,0 +1,205 @@
+"""The files of an image as data: `Entry` and `Tree`.
+
+An entry says what a file is and how to open it; its bytes are read only when a
+layer is written. A `Tree` is a sorted, immutable sequence of entries, one for
+each path. Nothing here knows of conda or of container images.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+Opener = Callable[[], BinaryIO]
+
+
+class Kind(Enum):
+    """What an entry is in a file system."""
+
+    FILE = "file"
+    SYMLINK = "symlink"
+    DIRECTORY = "directory"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of the image.
+
+    path: absolute inside the image, without the leading slash and in normal
+        form (``opt/env/bin/python3.11``); never ``.`` or ``..`` segments.
+    mode: permission bits only (0o755).
+    owner: name of the package that the entry came from; "" for nobody.
+    size: bytes of a regular file, 0 for others.
+    opener: gives a readable binary stream of exactly `size` bytes (files only).
+    link: target of a symbolic link, as stored.
+    uid, gid: numeric owner in the image, root unless the entry needs another.
+    """
+
+    path: str
+    kind: Kind
+    mode: int
+    owner: str = ""
+    size: int = 0
+    opener: Opener | None = None
+    link: str = ""
+    uid: int = 0
+    gid: int = 0
+
+    def __post_init__(self) -> None:
+        check_path(self.path)
+        if (self.kind is Kind.FILE) != (self.opener is not None):
+            raise ValueError(f"{self.path}: files, and only files, have an opener")
+        if (self.kind is Kind.SYMLINK) != bool(self.link):
+            raise ValueError(f"{self.path}: symlinks, and only symlinks, have a target")
+
+    def open(self) -> BinaryIO:
+        """Open the content of a regular file; the caller closes it."""
+        if self.opener is None:
+            raise ValueError(f"{self.path} is a {self.kind.value} and has no content")
+        return self.opener()
+
+    def read(self) -> bytes:
+        """Return the whole content of a regular file."""
+        with self.open() as stream:
+            return stream.read()
+
+
+def check_path(path: str) -> None:
+    """Raise ValueError unless `path` is relative, normal and stays inside the root."""
+    if not path or path.startswith("/") or "\0" in path:
+        raise ValueError(f"not a path inside the image: {path!r}")
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"not a normal path: {path!r}")
+
+
+def file_entry(path: str, source: Path, *, mode: int | None = None, owner: str = "") -> Entry:
+    """Describe a file, link or directory on disk, without reading its content.
+
+    Permissions are reduced to what an image needs and a umask cannot change:
+    0755 for directories and for files that their owner may execute, else 0644.
+    """
+    status = source.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return symlink_entry(path, os.readlink(source), owner=owner)  # noqa: PTH115 (bytes-exact)
+    if stat.S_ISDIR(status.st_mode):
+        return directory_entry(path, mode=0o755 if mode is None else mode, owner=owner)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{source} is neither a file, a link nor a directory")
+    if mode is None:
+        mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+    return Entry(
+        path=path,
+        kind=Kind.FILE,
+        mode=mode,
+        owner=owner,
+        size=status.st_size,
+        opener=lambda: open(source, "rb"),
+    )
+
+
+def bytes_entry(path: str, data: bytes, *, mode: int = 0o644, owner: str = "") -> Entry:
+    """Describe a file whose content is held in memory."""
+    return Entry(
+        path=path,
+        kind=Kind.FILE,
+        mode=mode,
+        owner=owner,
+        size=len(data),
+        opener=lambda: io.BytesIO(data),
+    )
+
+
+def symlink_entry(path: str, link: str, *, owner: str = "") -> Entry:
+    """Describe a symbolic link (mode 0777, as Linux reports them)."""
+    return Entry(path=path, kind=Kind.SYMLINK, mode=0o777, owner=owner, link=link)
+
+
+def directory_entry(
+    path: str, *, mode: int = 0o755, owner: str = "", uid: int = 0, gid: int = 0
+) -> Entry:
+    """Describe a directory."""
+    return Entry(path=path, kind=Kind.DIRECTORY, mode=mode, owner=owner, uid=uid, gid=gid)
+
+
+class Tree:
+    """Entries sorted by path, each path once; immutable.
+
+    Raises ValueError when two entries claim one path, or when a path runs
+    through something that is not a directory.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        by_path: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.path in by_path:
+                raise ValueError(f"two entries for {entry.path}")
+            by_path[entry.path] = entry
+        for path in by_path:
+            for parent in parents(path):
+                above = by_path.get(parent)
+                if above is not None and above.kind is not Kind.DIRECTORY:
+                    raise ValueError(f"{path} lies below {parent}, a {above.kind.value}")
+        self._entries = {path: by_path[path] for path in sorted(by_path)}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._entries
+
+    def __getitem__(self, path: str) -> Entry:
+        return self._entries[path]
+
+    def get(self, path: str) -> Entry | None:
+        """Return the entry at `path`, or None."""
+        return self._entries.get(path)
+
+    def map(self, change: Callable[[Entry], Entry]) -> Tree:
+        """Return a tree with every entry replaced by ``change(entry)``."""
+        return Tree(change(entry) for entry in self)
+
+    def filter(self, keep: Callable[[Entry], bool]) -> Tree:
+        """Return a tree of the entries for which ``keep(entry)`` is true."""
+        return Tree(entry for entry in self if keep(entry))
+
+    def merge(self, other: Iterable[Entry]) -> Tree:
+        """Return a tree in which `other` replaces entries of the same path."""
+        entries = dict(self._entries)
+        entries.update((entry.path, entry) for entry in other)
+        return Tree(entries.values())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all regular files together."""
+        return sum(entry.size for entry in self)
+
+    @property
+    def files(self) -> int:
+        """Number of entries that are not directories."""
+        return sum(entry.kind is not Kind.DIRECTORY for entry in self)
+
+
+def parents(path: str) -> list[str]:
+    """Return the directories above `path`, outermost first, without the root."""
+    return [str(parent) for parent in reversed(PurePosixPath(path).parents)][1:]
+
+
+def under(prefix: str, path: str) -> str:
+    """Join an absolute image directory and a relative path into an entry path."""
+    return f"{prefix.strip('/')}/{path}" if prefix.strip("/") else path
+
+
+def with_owner(entry: Entry, owner: str) -> Entry:
+    """Return the entry with another owner package."""
+    return replace(entry, owner=owner)

@@ -1,0 +1,1 @@
+"""Proof that an image is what it should be."""

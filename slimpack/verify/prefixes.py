@@ -1,0 +1,72 @@
+"""No path of the build may reach the image: the scan of every byte.
+
+conda packages carry the prefix they were built for; installing and relocating
+must replace all of it, also in files that no metadata lists. The scan runs
+inside the one pass that writes the layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
+
+from slimpack.errors import RelocationError
+from slimpack.reading import watched
+from slimpack.tree import Entry, Kind, Tree
+
+# Pieces that every build prefix of conda-build and rattler-build contains, and
+# conda's historic placeholder (split, so that this file does not contain it).
+GENERIC_PLACEHOLDERS = ("_placehold_" + "placehold_", "/opt/anaconda1" + "anaconda2anaconda3")
+
+
+def forbidden_paths(paths: Iterable[str], placeholders: Iterable[str]) -> tuple[bytes, ...]:
+    """Return the byte strings that must not be in an image, without redundant ones."""
+    wanted = {*paths, *placeholders, *GENERIC_PLACEHOLDERS}
+    return tuple(
+        sorted(
+            text.encode()
+            for text in wanted
+            if not any(other in text for other in wanted if other != text)
+        )
+    )
+
+
+def scanned(tree: Tree, forbidden: tuple[bytes, ...], *, allow: tuple[str, ...] = ()) -> Tree:
+    """Return the tree with contents that raise RelocationError when they name such a path.
+
+    allow: globs of image paths (``/opt/env/share/x/*``) that the user has
+    declared harmless. Link targets are checked here and now.
+    """
+    longest = max(len(text) for text in forbidden)
+
+    def watch(entry: Entry) -> tuple[Callable[[bytes], None], Callable[[], None]]:
+        tail = b""
+
+        def see(data: bytes) -> None:
+            nonlocal tail
+            window = tail + data
+            for text in forbidden:
+                if text in window:
+                    raise _leak(entry, text)
+            tail = window[-longest + 1 :]
+
+        return see, lambda: None
+
+    def change(entry: Entry) -> Entry:
+        if any(fnmatch(f"/{entry.path}", pattern) for pattern in allow):
+            return entry
+        for text in forbidden:
+            if text in entry.link.encode():
+                raise _leak(entry, text)
+        return watched(entry, watch) if entry.kind is Kind.FILE else entry
+
+    return tree.map(change)
+
+
+def _leak(entry: Entry, text: bytes) -> RelocationError:
+    owner = f"package {entry.owner}" if entry.owner else "no package"
+    return RelocationError(
+        f"/{entry.path} ({owner}) still contains the build path {text.decode()!r}",
+        hint="the file was not relocated; if it is harmless, list it in slimpack.toml: "
+        f'[image] allow_build_paths = ["/{entry.path}"]',
+    )
