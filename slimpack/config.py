@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slimpack.errors import InputError
 from slimpack.toml import Table
@@ -28,7 +28,8 @@ _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _PORT = re.compile(r"(?P<number>\d{1,5})(?:/(?:tcp|udp|sctp))?\Z")
 _USER = re.compile(r"[a-z_0-9][a-z_0-9-]*(?::[a-z_0-9][a-z_0-9-]*)?\Z")
 _CUDA = re.compile(r"\d+\.\d+\Z")
-COMPRESSIONS = ("zstd", "gzip", "none")
+Compression = Literal["zstd", "gzip", "none"]
+COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
 PRIORITIES = ("strict", "disabled")
 
 
@@ -53,6 +54,7 @@ class EnvConfig:
 class ImageConfig:
     """``[image]``: where they go and how the image is run.
 
+    references: NAME:TAG as flags give them; used instead of `name` and `tags`.
     prefix, user, workdir: "" for what the runtime says.
     base: an OCI layout or docker-archive on disk instead of the runtime's base.
     layers: at most so many layers above the base.
@@ -66,6 +68,7 @@ class ImageConfig:
     prefix: str = ""
     name: str = ""
     tags: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -75,7 +78,7 @@ class ImageConfig:
     expose: tuple[str, ...] = ()
     layers: int = 10
     max_layer_size: int = 8 * 10**9
-    compression: str = "zstd"
+    compression: Compression = "zstd"
     compression_level: int | None = None
     allow_build_paths: tuple[str, ...] = ()
 
@@ -151,10 +154,11 @@ def read_config(path: Path) -> Config:
     data = _load(path)
     where = str(path)
     if path.name == "pyproject.toml":
-        data = (data.get("tool") or {}).get("slimpack")
-        where = f"{path}: [tool.slimpack]"
-        if not isinstance(data, dict):
+        tools = data.get("tool") or {}
+        if "slimpack" not in tools:
             raise InputError(f"{path}: no table [tool.slimpack]")
+        data = tools["slimpack"]
+        where = f"{path}: [tool.slimpack]"
     top = Table(data, where, "")
     config = Config(
         folder=path.parent,

@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from slimpack.errors import InputError
+
+Choice = TypeVar("Choice", bound=str)
 
 
 class Table:
@@ -100,14 +102,15 @@ class Table:
             self.fail(key, f"expected {minimum} to {maximum}, got {value}")
         return value
 
-    def choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
+    def choice(self, key: str, choices: tuple[Choice, ...], default: Choice) -> Choice:
         """Return one of some strings."""
         value = self.string(key, default)
-        if value not in choices:
+        found = next((choice for choice in choices if choice == value), None)
+        if found is None:
             near = difflib.get_close_matches(value, choices, n=1)
             hint = f"did you mean {near[0]!r}?" if near else ""
             self.fail(key, f"expected one of {', '.join(choices)}, got {value!r}", hint=hint)
-        return value
+        return found
 
     def path(self, key: str, folder: Path) -> Path | None:
         """Return a path, relative ones below `folder`; None when absent."""

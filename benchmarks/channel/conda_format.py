@@ -15,20 +15,18 @@ Everything here is deterministic: the same files and metadata give the same byte
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import stat
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Literal
 
-import zstandard
-
+from benchmarks.channel.container import add_file, add_tar
+from benchmarks.channel.container import read_files as read_files
+from benchmarks.channel.container import read_info as read_info
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.index import index_channel as index_channel
 
@@ -89,6 +87,7 @@ class Metadata:
 
     @property
     def file_name(self) -> str:
+        """The name of the package file."""
         return f"{self.dist}.conda"
 
 
@@ -103,6 +102,7 @@ class PathRecord:
     file_mode: FileMode | None = None
 
     def to_json(self) -> dict[str, object]:
+        """Give the record its names in ``paths.json``."""
         record: dict[str, object] = {"_path": self.path, "path_type": self.path_type}
         if self.file_mode is not None:
             record |= {"file_mode": self.file_mode, "prefix_placeholder": PLACEHOLDER}
@@ -110,7 +110,7 @@ class PathRecord:
 
 
 def prefix_mode(data: bytes) -> FileMode | None:
-    """How the placeholder sits in a file, or None: a file with a NUL byte is binary, as in conda."""
+    """How the placeholder sits in a file, or None; with a NUL byte it is binary, as in conda."""
     if PLACEHOLDER.encode() not in data:
         return None
     return "binary" if b"\0" in data else "text"
@@ -129,7 +129,7 @@ def read_paths(
     for path in _walk(root):
         name = path.relative_to(root).as_posix()
         if path.is_symlink():
-            target = os.readlink(path)
+            target = str(path.readlink())
             digest = hashlib.sha256(target.encode()).hexdigest()
             records.append(PathRecord(name, "softlink", digest, len(target)))
             continue
@@ -156,18 +156,18 @@ def pack(
     records = read_paths(files_dir, prefix_files)
     unknown = set(prefix_files or ()) - {record.path for record in records}
     if unknown:
-        raise ChannelError(f"{meta.name}: prefix_files names no such file: {sorted(unknown)[0]}")
+        raise ChannelError(f"{meta.name}: prefix_files names no such file: {min(unknown)}")
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / meta.file_name
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".tmp-") as scratch:
         draft = Path(scratch) / meta.file_name
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
-            _add(archive, "metadata.json", b'{"conda_pkg_format_version": 2}')
+            add_file(archive, "metadata.json", b'{"conda_pkg_format_version": 2}')
             paths = ((record.path, files_dir / record.path) for record in records)
-            _add_tar(archive, f"pkg-{meta.dist}.tar.zst", paths, meta.timestamp, level)
+            add_tar(archive, f"pkg-{meta.dist}.tar.zst", paths, meta.timestamp, level)
             info = info_files(meta, records)
-            _add_tar(archive, f"info-{meta.dist}.tar.zst", info.items(), meta.timestamp, level)
-        os.replace(draft, target)
+            add_tar(archive, f"info-{meta.dist}.tar.zst", info.items(), meta.timestamp, level)
+        draft.replace(target)
     return target
 
 
@@ -229,7 +229,7 @@ def write_conda(
     entry_points: Iterable[str] = (),
     prefix_files: Mapping[str, FileMode] | None = None,
     run_exports: Mapping[str, Sequence[str]] | None = None,
-    license: str | None = None,
+    license: str | None = None,  # noqa: A002 - the word that conda uses
     license_files: Mapping[str, bytes] | None = None,
     timestamp: int = FIXED_TIME,
     level: int = 1,
@@ -285,7 +285,7 @@ def copy_tree(source: Path, target: Path) -> None:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
-            copy.symlink_to(os.readlink(path))
+            copy.symlink_to(path.readlink())
         else:
             copy.write_bytes(path.read_bytes())
             copy.chmod(path.stat().st_mode & 0o777)
@@ -293,78 +293,13 @@ def copy_tree(source: Path, target: Path) -> None:
 
 def _walk(root: Path) -> list[Path]:
     """Every file and link below ``root``, sorted by path; links to folders are not followed."""
-    found = []
-    for folder, subfolders, names in os.walk(root):
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        found += [os.path.join(folder, name) for name in [*names, *links]]
-    return [Path(path) for path in sorted(found)]
+    found: list[Path] = []
+    for parent, subfolders, names in os.walk(root):
+        folder = Path(parent)
+        found += [folder / name for name in names]
+        found += [folder / name for name in subfolders if (folder / name).is_symlink()]
+    return sorted(found, key=str)
 
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
-
-
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    archive.writestr(zipfile.ZipInfo(name), data)
-
-
-def _add_tar(
-    archive: zipfile.ZipFile,
-    name: str,
-    members: Iterable[tuple[str, Path | bytes]],
-    mtime: int,
-    level: int,
-) -> None:
-    """Stream a ``.tar.zst`` into the zip, so that memory does not grow with the package."""
-    # Multithreaded zstd gives other bytes than single-threaded zstd, but the same for any number
-    # of workers: always at least one.
-    compressor = zstandard.ZstdCompressor(level=level, threads=2)
-    # force_zip64: the size is not known beforehand.
-    with (
-        archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member,
-        compressor.stream_writer(member, closefd=False) as stream,
-        tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for path, source in members:
-            _add_tar_member(tar, path, source, mtime)
-
-
-def _add_tar_member(tar: tarfile.TarFile, name: str, source: Path | bytes, mtime: int) -> None:
-    info = tarfile.TarInfo(name)
-    info.mtime = mtime
-    info.uname = info.gname = "root"
-    if isinstance(source, bytes):
-        info.size, info.mode = len(source), 0o644
-        tar.addfile(info, io.BytesIO(source))
-        return
-    status = os.lstat(source)
-    if stat.S_ISLNK(status.st_mode):
-        info.type, info.linkname, info.mode = tarfile.SYMTYPE, os.readlink(source), 0o777
-        tar.addfile(info)
-        return
-    # Only the executable bit is kept: what else the umask of this machine says is noise.
-    info.size, info.mode = status.st_size, 0o755 if status.st_mode & 0o100 else 0o644
-    with source.open("rb") as data:
-        tar.addfile(info, data)
-
-
-def read_info(package: Path) -> dict[str, bytes]:
-    """The ``info/`` files of a ``.conda`` package, by path."""
-    return {name: data for name, data in _read_members(package, "info-")}
-
-
-def read_files(package: Path) -> dict[str, bytes]:
-    """The regular files of a ``.conda`` package, by path."""
-    return {name: data for name, data in _read_members(package, "pkg-")}
-
-
-def _read_members(package: Path, prefix: str) -> Iterable[tuple[str, bytes]]:
-    with zipfile.ZipFile(package) as archive:
-        (name,) = [n for n in archive.namelist() if n.startswith(prefix)]
-        with archive.open(name) as packed:
-            stream: IO[Any] = zstandard.ZstdDecompressor().stream_reader(packed)
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for member in tar:
-                    data = tar.extractfile(member) if member.isfile() else None
-                    if data is not None:
-                        yield member.name, data.read()

@@ -8,13 +8,12 @@ interpreter itself needs no placeholder: CPython 3.11 finds its home from its ow
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tarfile
 from pathlib import Path
 
-from benchmarks.channel import deb, elf, unpatch
+from benchmarks.channel import deb, elf, frozen, unpatch
 from benchmarks.channel.conda_format import PLACEHOLDER
 from benchmarks.channel.native import files_below, license_files, relocatable_pc
 from benchmarks.channel.recipes import Platform, Recipe
@@ -33,8 +32,16 @@ _LEFT_OUT = (
 )
 
 
-def stage_python(recipe: Recipe, debs: list[Path], source: list[Path], root: Path, scratch: Path,
-                 python: str, platform: Platform, patchelf: Path) -> dict[str, bytes]:
+def stage_python(
+    recipe: Recipe,
+    debs: list[Path],
+    source: list[Path],
+    root: Path,
+    scratch: Path,
+    python: str,
+    platform: Platform,
+    patchelf: Path,
+) -> dict[str, bytes]:
     """Fill ``root`` with the interpreter and its library, without ``.pyc``; returns licenses."""
     unpacked = scratch / "unpacked"
     deb.unpack(debs, unpacked)
@@ -53,6 +60,8 @@ def stage_python(recipe: Recipe, debs: list[Path], source: list[Path], root: Pat
     site_packages = library / "site-packages"
     site_packages.mkdir(exist_ok=True)
     (site_packages / "README.txt").write_text("This directory contains installed packages.\n")
+    for program in [root / f"bin/python{python}", *root.glob("lib/libpython*.so.*.*")]:
+        frozen.thaw_file(program, "site")
     elf.set_rpaths(root, patchelf)
     return {"LICENSE.txt": (library / "LICENSE.txt").read_bytes(), **license_files(unpacked)}
 
@@ -120,7 +129,7 @@ def stage_headers(usr: Path, root: Path, python: str, platform: Platform) -> Non
 
 
 def stage_sysconfig(library: Path, platform: Platform) -> None:
-    """The build's settings under upstream's name, with the placeholder as prefix."""
+    """Return the build's settings under upstream's name, with the placeholder as prefix."""
     debian = library / f"_sysconfigdata__{platform.multiarch}.py"
     upstream = library / f"_sysconfigdata__linux_{platform.multiarch}.py"
     upstream.unlink(missing_ok=True)
@@ -133,7 +142,7 @@ def stage_sysconfig(library: Path, platform: Platform) -> None:
 
 
 def relocated(text: str, multiarch: str) -> str:
-    """A text of the build with the placeholder where it says ``/usr``.
+    """Return a text of the build with the placeholder where it says ``/usr``.
 
     Tools of the build machine (``/usr/bin/install``) stay.
     """
@@ -142,11 +151,11 @@ def relocated(text: str, multiarch: str) -> str:
     )
     text = text.replace(f"/lib/{multiarch}", "/lib")
     ending = r"(?=/(?:lib|include|share)\b|/bin['\"\s]|['\"\s]|$)"
-    return re.sub(rf"(?<![\w.])/usr{ending}", PLACEHOLDER, text, flags=re.M)
+    return re.sub(rf"(?<![\w.])/usr{ending}", PLACEHOLDER, text, flags=re.MULTILINE)
 
 
 def copy_libraries(debs: list[Path], target: Path) -> Path:
     """Unpack the libraries that the interpreter is linked to, to run it before it is installed."""
     deb.unpack(debs, target)
     (library,) = {path.parent for path in target.glob("usr/lib/*/libz.so.*")}
-    return Path(os.path.abspath(library))
+    return library.resolve()

@@ -24,7 +24,7 @@ DEFAULT_MIRROR = "http://ftp.debian.org/debian"
 
 
 def parse_stanzas(text: str) -> Iterator[dict[str, str]]:
-    """The paragraphs of a deb822 file; lines that continue a field keep their line breaks."""
+    """Yield the paragraphs of a deb822 file; continued fields keep their line breaks."""
     fields: dict[str, str] = {}
     key = ""
     for line in [*text.splitlines(), ""]:
@@ -46,7 +46,7 @@ def checksums(stanza: Mapping[str, str], field: str) -> dict[str, str]:
 
 
 def find_mirror(suite: str, apt: Path = Path("/etc/apt")) -> str:
-    """The mirror to use: the environment's, this machine's own, or a public one."""
+    """Return the mirror to use: the environment's, this machine's own, or a public one."""
     chosen = os.environ.get(MIRROR_VARIABLE)
     if chosen:
         return chosen.rstrip("/")
@@ -64,7 +64,7 @@ def find_mirror(suite: str, apt: Path = Path("/etc/apt")) -> str:
 
 def mirrors_of_list(text: str, suite: str) -> list[str]:
     """Mirrors of a suite's main component in the one-line format."""
-    pattern = re.compile(r"^\s*deb\s+(?:\[[^]]*\]\s*)?(https?://\S+)\s+(\S+)\s+(.*)$", re.M)
+    pattern = re.compile(r"^\s*deb\s+(?:\[[^]]*\]\s*)?(https?://\S+)\s+(\S+)\s+(.*)$", re.MULTILINE)
     return [
         address.rstrip("/")
         for address, found, components in pattern.findall(text)
@@ -85,7 +85,7 @@ def mirrors_of_sources(text: str, suite: str) -> list[str]:
 
 
 def ar_members(data: bytes) -> dict[str, bytes]:
-    """The members of an ar archive, by name."""
+    """Return the members of an ar archive, by name."""
     if not data.startswith(b"!<arch>\n"):
         raise ChannelError("not an ar archive")
     members, position = {}, 8
@@ -99,7 +99,7 @@ def ar_members(data: bytes) -> dict[str, bytes]:
 
 
 def open_data(deb: Path) -> tarfile.TarFile:
-    """The tar archive with the files of a ``.deb``."""
+    """Return the tar archive with the files of a ``.deb``."""
     members = ar_members(deb.read_bytes())
     for name, data in members.items():
         if name.startswith("data.tar"):

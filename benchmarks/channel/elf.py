@@ -49,6 +49,7 @@ class Dynamic:
 
 
 def is_elf(path: Path) -> bool:
+    """Whether a file, not a link to one, is in ELF format."""
     if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -60,7 +61,10 @@ def read_dynamic(path: Path) -> Dynamic:
     data = path.read_bytes()
     if len(data) < 64 or data[4:6] != b"\x02\x01":
         return Dynamic()
-    offset, size, count = (*struct.unpack_from("<Q", data, 32), *struct.unpack_from("<HH", data, 54))
+    offset, size, count = (
+        *struct.unpack_from("<Q", data, 32),
+        *struct.unpack_from("<HH", data, 54),
+    )
     headers = [struct.unpack_from("<IIQQQQQQ", data, offset + i * size) for i in range(count)]
     loads = [(h[3], h[2], h[5]) for h in headers if h[0] == _PT_LOAD]
     entries: list[tuple[int, int]] = []
@@ -102,16 +106,20 @@ def foreign_sonames(root: Path) -> frozenset[str]:
 
 
 def set_rpaths(root: Path, patchelf: Path) -> None:
-    """Let every file with foreign needs look into the prefix's ``lib``, relative to itself.
+    """Let every file with needs look into the prefix's ``lib``, relative to itself.
 
     DT_RPATH and not DT_RUNPATH, as conda-build does: only the former also counts for what a
-    library, opened later by this program, needs in its turn.
+    library, opened later by this program, needs in its turn. What a file has is kept, before it.
     """
     for path in elf_files(root):
-        if not read_dynamic(path).foreign:
+        dynamic = read_dynamic(path)
+        # Libraries that auditwheel bundled were rewritten once and are left as they are; they are
+        # found, and find others, through the modules that load them.
+        if not dynamic.foreign or path.parent.name.endswith(".libs"):
             continue
         relative = os.path.relpath(root / "lib", path.parent)
-        rpath = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
+        own = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
+        rpath = ":".join(filter(None, [dynamic.rpath, own]))
         command = [str(patchelf), "--force-rpath", "--set-rpath", rpath, str(path)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:

@@ -24,7 +24,7 @@ _TRIES = 3
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -62,7 +62,9 @@ def fetch_debian(cache: Path, mirror: str, pins: Iterable[LockedFile]) -> None:
         try:
             data = read_url(f"{mirror}/{pin.path}")
         except ChannelError as problem:
-            raise ChannelError(f"cannot fetch {pin.name}: {problem}; if it is gone, {RELOCK}") from None
+            raise ChannelError(
+                f"cannot fetch {pin.name}: {problem}; if it is gone, {RELOCK}"
+            ) from None
         found = hashlib.sha256(data).hexdigest()
         if found != pin.sha256:
             raise ChannelError(
@@ -88,7 +90,7 @@ def pip_platform(python: str, platform: Platform) -> list[str]:
 
 
 def requirement_lines(pins: Mapping[str, LockedFile]) -> str:
-    """A requirements file that accepts exactly the pinned wheels."""
+    """Return a requirements file that accepts exactly the pinned wheels."""
     lines = [
         f"{name}=={parse_wheel_filename(pin.name)[1]} --hash=sha256:{pin.sha256}\n"
         for name, pin in sorted(pins.items())

@@ -19,7 +19,7 @@ FOLDERS = Path(__file__).with_name("recipes")
 
 
 def source_files(recipe: Recipe) -> list[Path]:
-    """The files that a recipe is made from."""
+    """Return the files that a recipe is made from."""
     return files_below(FOLDERS / recipe.folder) if recipe.folder else []
 
 

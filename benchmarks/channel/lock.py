@@ -7,17 +7,18 @@ and to the Debian mirror of the machine.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.channel.errors import ChannelError
 
 LOCK_FILE = Path(__file__).with_name("channel.lock")
 SCHEMA = 1
 RELOCK = "run: python -m benchmarks.channel lock"
+
+Pin = TypeVar("Pin")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class LockedFile:
 
     @property
     def name(self) -> str:
+        """The file name alone."""
         return self.path.rpartition("/")[2]
 
 
@@ -45,16 +47,19 @@ class Lock:
     sources: Mapping[str, tuple[LockedFile, ...]] = field(default_factory=dict)
 
     def wheel(self, name: str) -> LockedFile:
+        """Return the wheel of a project."""
         return _pin(self.wheels, "wheel", name)
 
     def deb(self, name: str) -> LockedFile:
+        """Return a binary package."""
         return _pin(self.debs, "Debian package", name)
 
     def source(self, name: str) -> tuple[LockedFile, ...]:
+        """Return the archives of a source package."""
         return _pin(self.sources, "Debian source", name)
 
 
-def _pin(pins: Mapping[str, Any], what: str, name: str) -> Any:
+def _pin(pins: Mapping[str, Pin], what: str, name: str) -> Pin:
     if name not in pins:
         raise ChannelError(f"{what} {name} is not in channel.lock; {RELOCK}")
     return pins[name]
@@ -72,7 +77,9 @@ def load_lock(subdir: str, path: Path = LOCK_FILE) -> Lock:
 def parse_lock(table: Mapping[str, Any], subdir: str) -> Lock:
     """Check the schema and turn JSON into pins."""
     if table.get("schema") != SCHEMA:
-        raise ChannelError(f"channel.lock has schema {table.get('schema')!r}, not {SCHEMA}; {RELOCK}")
+        raise ChannelError(
+            f"channel.lock has schema {table.get('schema')!r}, not {SCHEMA}; {RELOCK}"
+        )
     if subdir not in table:
         raise ChannelError(f"channel.lock knows nothing of {subdir}; {RELOCK}")
     pins = table[subdir]
@@ -94,4 +101,4 @@ def save_lock(subdir: str, lock: Lock, path: Path = LOCK_FILE) -> None:
     table |= {"schema": SCHEMA, subdir: asdict(lock)}
     draft = path.with_name(f".{path.name}.tmp")
     draft.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
-    os.replace(draft, path)
+    draft.replace(path)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.channel import bytecode, cpython, elf, generated, names, native, wheel
+from benchmarks.channel import bytecode, cpython, elf, generated, names, native, source, wheel
 from benchmarks.channel.conda_format import Metadata, pack
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.fetch import cached
@@ -27,6 +27,7 @@ class Workshop:
     cache: Path
     patchelf: Path
     plans: Mapping[str, Plan]
+    jobs: int = 1
 
     @property
     def known_names(self) -> dict[str, str]:
@@ -34,7 +35,7 @@ class Workshop:
         return {r.pypi: r.name for r in self.channel.of_kind("wheel") if r.pypi}
 
     def providers(self) -> dict[str, Plan]:
-        """The package that provides a shared library, by soname."""
+        """Return the package that provides a shared library, by soname."""
         return {s: self.plans[r.name] for r in self.channel.recipes for s in r.sonames}
 
 
@@ -67,7 +68,7 @@ def stage(plan: Plan, shop: Workshop, root: Path, scratch: Path) -> Staged:
     """Fill ``root`` with the files of a package."""
     recipe, python = plan.recipe, shop.channel.python
     debs = [cached(shop.cache, pin) for pin in plan.debs]
-    source = [cached(shop.cache, pin) for pin in plan.source]
+    archives = [cached(shop.cache, pin) for pin in plan.source]
     if recipe.kind == "wheel":
         return stage_wheel(plan, shop, root)
     if recipe.kind == "debian":
@@ -75,7 +76,12 @@ def stage(plan: Plan, shop: Workshop, root: Path, scratch: Path) -> Staged:
         return Staged(license_files=licenses)
     if recipe.kind == "python":
         licenses = cpython.stage_python(
-            recipe, debs, source, root, scratch, python, shop.platform, shop.patchelf
+            recipe, debs, archives, root, scratch, python, shop.platform, shop.patchelf
+        )
+        return Staged(license_files=licenses)
+    if recipe.kind == "python-source":
+        licenses = source.stage_python_source(
+            debs, archives, root, scratch, python, shop.platform, shop.patchelf, shop.jobs
         )
         return Staged(license_files=licenses)
     generated.stage_generated(recipe, root)
@@ -109,6 +115,7 @@ def stage_wheel(plan: Plan, shop: Workshop, root: Path) -> Staged:
             script.parent.mkdir(exist_ok=True)
             script.write_text(wheel.entry_point_script(entry_point, python))
             script.chmod(0o755)
+        elf.set_rpaths(root, shop.patchelf)
     return Staged(
         depends=tuple(depends),
         entry_points=info.entry_points if plan.noarch else (),

@@ -12,7 +12,7 @@ from packaging.version import Version
 
 
 def debian_to_conda_version(version: str) -> str:
-    """The upstream part of a Debian version: ``1:1.2.13.dfsg-1`` is ``1.2.13``.
+    """Return the upstream part of a Debian version: ``1:1.2.13.dfsg-1`` is ``1.2.13``.
 
     Format: Debian Policy 5.6.12, ``[epoch:]upstream[-revision]``.
     """
@@ -23,13 +23,13 @@ def debian_to_conda_version(version: str) -> str:
 
 
 def conda_name(pypi_name: str, known: Mapping[str, str]) -> str:
-    """The conda name of a project on PyPI; ``known`` holds those that differ."""
+    """Return the conda name of a project on PyPI; ``known`` holds those that differ."""
     name = canonicalize_name(pypi_name)
     return known.get(name, name)
 
 
 def conda_version_spec(specifiers: SpecifierSet) -> str:
-    """A PEP 440 specifier set as a conda match spec, ``""`` when everything fits."""
+    """Return a PEP 440 specifier set as a conda match spec, ``""`` when everything fits."""
     return ",".join(sorted(part for s in specifiers for part in _clauses(s)))
 
 
@@ -70,7 +70,7 @@ def conda_dependencies(
 
 
 def marker_environment(python: str, machine: str) -> dict[str, str]:
-    """The PEP 508 environment of CPython ``python`` ("3.11") on Linux."""
+    """Return the PEP 508 environment of CPython ``python`` ("3.11") on Linux."""
     return {
         "implementation_name": "cpython",
         "implementation_version": f"{python}.0",
@@ -87,7 +87,7 @@ def marker_environment(python: str, machine: str) -> dict[str, str]:
 
 
 def glibc_floor(platform_tag: str) -> str:
-    """The oldest glibc that a wheel's platform tag allows: ``manylinux_2_17_x86_64`` is 2.17.
+    """Return the oldest glibc that a platform tag allows: ``manylinux_2_17_x86_64`` is 2.17.
 
     A compressed tag set (``manylinux_2_27_x86_64.manylinux_2_28_x86_64``) names the same file for
     several floors; the lowest counts. Legacy names: PEP 513, 571 and 599.

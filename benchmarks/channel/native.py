@@ -28,15 +28,16 @@ def default_places(platform: Platform) -> dict[str, str]:
 
 
 def conda_place(name: str, places: dict[str, str]) -> str | None:
-    """The place of a file, by the longest folder that matches."""
+    """Return the place of a file, by the longest folder that matches."""
     for folder in sorted(places, key=len, reverse=True):
         if name.startswith(folder):
             return places[folder] + name.removeprefix(folder)
     return None
 
 
-def stage_debian(recipe: Recipe, debs: list[Path], root: Path, scratch: Path,
-                 platform: Platform, patchelf: Path) -> dict[str, bytes]:
+def stage_debian(
+    recipe: Recipe, debs: list[Path], root: Path, scratch: Path, platform: Platform, patchelf: Path
+) -> dict[str, bytes]:
     """Fill ``root``; returns the license files."""
     unpacked = scratch / "unpacked"
     deb.unpack(debs, unpacked)
@@ -46,7 +47,7 @@ def stage_debian(recipe: Recipe, debs: list[Path], root: Path, scratch: Path,
         place = conda_place(name, places)
         if place is None or any(fnmatchcase(name, pattern) for pattern in recipe.exclude):
             continue
-        move(source, root / place, unpacked, places)
+        move(source, root, place, places)
     for place, pattern in recipe.concat.items():
         parts = [path.read_bytes().rstrip(b"\n") + b"\n" for path in sorted(unpacked.glob(pattern))]
         write_files(root, {place: b"".join(parts)})
@@ -56,7 +57,7 @@ def stage_debian(recipe: Recipe, debs: list[Path], root: Path, scratch: Path,
     write_files(root, {p: t.replace(PREFIX_MARK, PLACEHOLDER) for p, t in recipe.text.items()})
     for path in root.rglob("*.pc"):
         path.write_text(relocatable_pc(path.read_text(), platform.multiarch))
-    if platform.debian_arch and not recipe.noarch:
+    if not recipe.noarch:
         elf.set_rpaths(root, patchelf)
         check_sonames(recipe, root)
     return license_files(unpacked)
@@ -67,41 +68,35 @@ def files_below(root: Path) -> list[Path]:
     return [p for p in sorted(root.rglob("*")) if p.is_symlink() or p.is_file()]
 
 
-def move(source: Path, target: Path, unpacked: Path, places: dict[str, str]) -> None:
-    """Move one file; a link's target is made relative, a link out of the package is dropped."""
+def move(source: Path, root: Path, place: str, places: dict[str, str]) -> None:
+    """Move one file to ``root/place``; absolute links become relative, links outside vanish."""
+    target = root / place
     target.parent.mkdir(parents=True, exist_ok=True)
     if not source.is_symlink():
         shutil.move(source, target)
         return
-    link = os.readlink(source)
+    link = str(source.readlink())
     if link.startswith("/"):
-        place = conda_place(deb.usr_merged(link), places)
-        if place is None:
+        inside = conda_place(deb.usr_merged(link), places)
+        if inside is None:
             return
-        root = target
-        for _ in conda_place_parts(source, unpacked, places):
-            root = root.parent
-        link = os.path.relpath(root / place, target.parent)
+        link = os.path.relpath(root / inside, target.parent)
     target.symlink_to(link)
 
 
-def conda_place_parts(source: Path, unpacked: Path, places: dict[str, str]) -> tuple[str, ...]:
-    """The parts of the place of a file, to climb from it back to the root."""
-    place = conda_place(source.relative_to(unpacked).as_posix(), places) or ""
-    return Path(place).parts
-
-
 def relocatable_pc(text: str, multiarch: str) -> str:
-    """A pkg-config file with the placeholder for ``/usr`` and without Debian's lib folder."""
-    text = re.sub(r"^prefix=.*$", f"prefix={PLACEHOLDER}", text, flags=re.M)
+    """Return a pkg-config file with the placeholder for ``/usr``, without Debian's lib folder."""
+    text = re.sub(r"^prefix=.*$", f"prefix={PLACEHOLDER}", text, flags=re.MULTILINE)
     return text.replace(f"/lib/{multiarch}", "/lib")
 
 
 def check_sonames(recipe: Recipe, root: Path) -> None:
-    """The libraries that a recipe promises must be there: others depend on it for them."""
+    """Return the libraries that a recipe promises must be there: others depend on it for them."""
     for soname in recipe.sonames:
         if not (root / "lib" / soname).exists():
-            raise ChannelError(f"{recipe.name}: lib/{soname} is promised in packages.toml but missing")
+            raise ChannelError(
+                f"{recipe.name}: lib/{soname} is promised in packages.toml but missing"
+            )
 
 
 def license_files(unpacked: Path) -> dict[str, bytes]:

@@ -25,12 +25,12 @@ from benchmarks.channel.recipes import Channel, Noarch, Platform, Recipe
 INTERPRETER_DEBS = ("zlib1g", "libexpat1")
 
 # Modules whose code shapes every package; those of single kinds are added per kind.
-_COMMON_CODE = ("conda_format", "make", "plan", "names")
+_COMMON_CODE = ("conda_format", "container", "make", "plan", "names")
 _KIND_CODE = {
     "wheel": ("wheel", "bytecode", "elf"),
     "debian": ("native", "deb", "elf"),
-    "python": ("cpython", "native", "deb", "elf", "unpatch", "bytecode"),
-    "python-source": ("source", "cpython", "native", "deb", "elf", "unpatch", "bytecode"),
+    "python": ("cpython", "frozen", "native", "deb", "elf", "unpatch", "bytecode"),
+    "python-source": ("source", "native", "deb", "elf", "bytecode"),
     "generated": ("generated",),
 }
 
@@ -101,16 +101,19 @@ def make_plan(recipe: Recipe, channel: Channel, lock: Lock, platform: Platform) 
         wheels = {name: lock.wheel(name)}
         version = wheels[name].version
         noarch = "python" if is_pure(wheels[name]) else None
-    elif debs:
+    elif recipe.version_of:
+        version = make_plan(channel.by_name()[recipe.version_of], channel, lock, platform).version
+    elif debs and not recipe.source:
         version = version or debian_to_conda_version(debs[0].version)
     if recipe.source:
         # The binary variant only needs Debian's changes; upstream's archive is large.
         whole = recipe.kind == "python-source"
-        source = tuple(p for p in lock.source(recipe.source) if whole or ".debian." in p.name)
+        mark = ".orig." if whole else ".debian."
+        source = tuple(pin for pin in lock.source(recipe.source) if mark in pin.name)
         version = version or debian_to_conda_version(source[0].version)
     pins = [asdict(pin) for pin in (*wheels.values(), *debs, *source)]
     texts = {p.name: digest_bytes(p.read_bytes()) for p in source_files(recipe)}
-    content = [asdict(recipe), pins, texts, channel.python, platform.subdir]
+    content = [asdict(recipe), version, pins, texts, channel.python, platform.subdir]
     return Plan(
         recipe=recipe,
         version=version,
@@ -139,7 +142,7 @@ def build_string(recipe: Recipe, noarch: Noarch | None, python: str, content: st
 
 
 def digest(value: object) -> str:
-    """A hash of plain data."""
+    """Return a hash of plain data."""
     return digest_bytes(json.dumps(value, sort_keys=True).encode())
 
 
@@ -150,7 +153,7 @@ def digest_bytes(data: bytes) -> str:
 
 @cache
 def code_digest(kind: str) -> str:
-    """A hash of the builder's code that shapes packages of a kind."""
+    """Return a hash of the builder's code that shapes packages of a kind."""
     modules: Iterable[str] = sorted({*_COMMON_CODE, *_KIND_CODE[kind]})
     folder = Path(__file__).parent
     return digest([digest_bytes((folder / f"{name}.py").read_bytes()) for name in modules])

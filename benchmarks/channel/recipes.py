@@ -74,7 +74,8 @@ class Recipe:
     version: str = ""
     build: str = ""
     noarch: Literal["", "python", "generic"] = ""
-    # generated: a folder below recipes/, C programs in it to compile
+    # generated: the package whose version it takes, a folder below recipes/, C programs there
+    version_of: str = ""
     folder: str = ""
     programs: tuple[str, ...] = ()
 
@@ -89,9 +90,11 @@ class Channel:
     recipes: tuple[Recipe, ...]
 
     def by_name(self) -> dict[str, Recipe]:
-        return {recipe.name: recipe for recipe in self.recipes}
+        """Recipes by package name; the quick variant of Python stands for both."""
+        return {r.name: r for r in self.recipes if r.kind != "python-source"}
 
     def of_kind(self, *kinds: Kind) -> tuple[Recipe, ...]:
+        """Return the recipes of some kinds."""
         return tuple(recipe for recipe in self.recipes if recipe.kind in kinds)
 
 
@@ -108,7 +111,7 @@ def parse_channel(table: Mapping[str, Any]) -> Channel:
     """Turn the parsed TOML into recipes; unknown keys are errors."""
     unknown = set(table) - {"channel", "tools", *KINDS}
     if unknown:
-        raise ChannelError(f"packages.toml: unknown kind [{sorted(unknown)[0]}], known: {KINDS}")
+        raise ChannelError(f"packages.toml: unknown kind [{min(unknown)}], known: {KINDS}")
     recipes = [
         parse_recipe(kind, name, entry)
         for kind in KINDS

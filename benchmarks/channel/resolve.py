@@ -33,7 +33,7 @@ def resolve(channel: Channel, platform: Platform, report: Callable[[str], None])
 
 
 def wheel_requirement(recipe: Recipe) -> str:
-    """The line that pip gets for a wheel recipe."""
+    """Return the line that pip gets for a wheel recipe."""
     extras = f"[{','.join(recipe.extras)}]" if recipe.extras else ""
     return f"{recipe.pypi or recipe.name}{extras}{recipe.require}"
 
@@ -41,7 +41,10 @@ def wheel_requirement(recipe: Recipe) -> str:
 def resolve_wheels(channel: Channel, platform: Platform) -> dict[str, LockedFile]:
     """One consistent set of wheels; packages that only dependencies name must be listed too."""
     recipes = channel.of_kind("wheel")
-    wanted = [*(wheel_requirement(r) for r in recipes), *(f"{n}{s}" for n, s in channel.tools.items())]
+    wanted = [
+        *(wheel_requirement(r) for r in recipes),
+        *(f"{n}{s}" for n, s in channel.tools.items()),
+    ]
     with tempfile.TemporaryDirectory() as scratch:
         options = ["--dry-run", "--ignore-installed", "--quiet", "--target", scratch]
         out = run_pip(
@@ -60,11 +63,13 @@ def read_report_item(item: dict[str, Any]) -> tuple[str, LockedFile]:
     download = item["download_info"]
     name = canonicalize_name(item["metadata"]["name"])
     path = download["url"].rpartition("/")[2].replace("%2B", "+")
-    return name, LockedFile(item["metadata"]["version"], path, download["archive_info"]["hashes"]["sha256"])
+    return name, LockedFile(
+        item["metadata"]["version"], path, download["archive_info"]["hashes"]["sha256"]
+    )
 
 
 def read_index(mirror: str, suite: str, name: str) -> str:
-    """An index of the suite, checked against the hash in its Release file."""
+    """Return an index of the suite, checked against the hash in its Release file."""
     base = f"{mirror}/dists/{suite}"
     release = next(parse_stanzas(read_url(f"{base}/Release").decode()))
     data = read_url(f"{base}/{name}")

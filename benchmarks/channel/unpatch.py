@@ -34,8 +34,8 @@ class FilePatch:
 
 
 def parse_patch(text: str) -> Iterator[FilePatch]:
-    """The files of a unified diff whose paths start with ``a/`` and ``b/``."""
-    for section in re.split(r"^(?=--- )", text, flags=re.M)[1:]:
+    """Return the files of a unified diff whose paths start with ``a/`` and ``b/``."""
+    for section in re.split(r"^(?=--- )", text, flags=re.MULTILINE)[1:]:
         lines = section.splitlines()
         path = lines[1].split()[1].partition("/")[2]
         yield FilePatch(path, lines[0].split()[1] == "/dev/null", tuple(_hunks(lines[2:])))

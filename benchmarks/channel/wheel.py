@@ -40,7 +40,7 @@ class Layout:
 
     @staticmethod
     def arch(python: str) -> Layout:
-        """Final folders."""
+        """Return final folders."""
         return Layout(f"lib/python{python}/site-packages", "bin")
 
 
@@ -118,7 +118,7 @@ def read_wheel(path: Path) -> WheelInfo:
 
 
 def dist_info(archive: zipfile.ZipFile) -> str:
-    """The name of the one ``.dist-info`` folder at the top of a wheel."""
+    """Return the name of the one ``.dist-info`` folder at the top of a wheel."""
     tops = {name.split("/")[0] for name in archive.namelist()}
     found = [top for top in tops if top.endswith(".dist-info")]
     if len(found) != 1:
@@ -163,7 +163,7 @@ def place(name: str, info: str, layout: Layout, python: str) -> str:
     if top != info.removesuffix(".dist-info") + ".data":
         return f"{layout.site_packages}/{name}"
     kind, _, rest = rest.partition("/")
-    project = info.rpartition("-")[0]
+    project = info.split("-")[0]
     folders = {
         "purelib": f"{layout.site_packages}/",
         "platlib": f"{layout.site_packages}/",
@@ -187,7 +187,7 @@ def add_installer(info: Path) -> None:
 
 
 def entry_point_script(entry_point: str, python: str) -> str:
-    """The script that conda-build writes for a console entry point."""
+    """Return the script that conda-build writes for a console entry point."""
     target = entry_point.partition("=")[2].strip()
     module, _, function = target.partition(":")
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,9 +62,15 @@ def assemble_base(
 
     def attempt(age: timedelta) -> DebianBase:
         resolution = resolve_base(
-            runtime, platform, cache_dir=cache_dir, mirrors=mirrors, progress=progress,
-            max_age=age, keyring=keyring, fetcher=fetcher,
-        )  # fmt: skip
+            runtime,
+            platform,
+            cache_dir=cache_dir,
+            mirrors=mirrors,
+            progress=progress,
+            max_age=age,
+            keyring=keyring,
+            fetcher=fetcher,
+        )
         total = sum(package.size for package in resolution.packages)
         with progress.task("Debian packages", total=total) as task:
             files = [
@@ -213,16 +219,9 @@ def _unpacked(deb: Deb, package: ResolvedPackage, store: Store, what: str) -> Pa
         found = store.find(str(note[0]), note[1])
         if found is not None:
             return found
-    part = store.root / f"{package.sha256}.unpacked"
-    with store.create(part) as stream:
-        unpack(deb, deb.data, stream, MAX_DATA, what)
-    with open(part, "rb") as stream:
-        sha256 = digest(stream)
-    target = store.blob(sha256)
-    size = part.stat().st_size
-    part.replace(target)
+    sha256, size = store.add(unpack(deb, deb.data, MAX_DATA, what))
     store.keep_note(key, [sha256, size])
-    return target
+    return store.blob(sha256)
 
 
 def _check_identity(package: ResolvedPackage, control: bytes, what: str) -> None:
@@ -236,7 +235,7 @@ def _check_identity(package: ResolvedPackage, control: bytes, what: str) -> None
         raise refuse(what, f"the file is {' '.join(found)}")
 
 
-def _status(name: str, control: dict[str, bytes], entries: list[Entry]) -> list[Entry]:
+def _status(name: str, control: Mapping[str, bytes], entries: list[Entry]) -> list[Entry]:
     """Describe the package for scanners, as distroless does: status.d, not status.
 
     Digests of files that were left out are left out as well.

@@ -13,6 +13,9 @@ _CHUNK = 1 << 20
 # xz -9 needs 65 MB to unpack; a header that asks for gigabytes is an attack.
 _XZ_MEMORY = 256 << 20
 _ZSTD_WINDOW = 1 << 27
+# Four bytes can stand for a block of 128 KiB, and all that one input gives comes
+# at once: small inputs keep that below 16 MiB.
+_ZSTD_INPUT = 512
 
 
 class CodecError(ValueError):
@@ -78,10 +81,21 @@ def _gzip(source: BinaryIO) -> Iterator[bytes]:
 
 
 def _zstd(source: BinaryIO) -> Iterator[bytes]:
-    decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    with decoder.stream_reader(source, read_across_frames=True, closefd=False) as reader:
-        while chunk := reader.read(_CHUNK):
-            yield chunk
+    # Not stream_reader: it takes data that was cut off for the end.
+    context = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    data = source.read(_ZSTD_INPUT)
+    while data:
+        decoder = context.decompressobj()
+        while not decoder.eof:
+            if not data:
+                data = source.read(_ZSTD_INPUT)
+                if not data:
+                    raise CodecError("the zstd data ends too early")
+            chunk = decoder.decompress(data)
+            data = b""
+            if chunk:
+                yield chunk
+        data = decoder.unused_data or source.read(_ZSTD_INPUT)
 
 
 DECODERS: Mapping[str, Callable[[BinaryIO], Iterator[bytes]]] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from posixpath import normpath
@@ -26,42 +27,41 @@ _STICKY = 0o1000
 _SETID = 0o6000
 
 
-def data_entries(
-    tar: Path, owner: str, keep: Callable[[str], bool], what: str
-) -> list[Entry]:
+def data_entries(tar: Path, owner: str, keep: Callable[[str], bool], what: str) -> list[Entry]:
     """Return the entries of an uncompressed data.tar for which ``keep(path)`` is true.
 
     Directories above what is kept are kept too.
     """
     entries: dict[str, Entry] = {}
+    members: dict[str, tarfile.TarInfo] = {}
     kept: set[str] = set()
     try:
         for member in _members(tar, what):
             path = _path(member.name, what)
             if not path:
                 continue
-            if path in entries:
+            if path in members:
                 raise refuse(what, f"{path} is in it twice")
-            wanted = keep(path)
-            entry = _entry(member, path, owner, tar, entries, what, strict=wanted)
-            if entry is None:
-                continue
-            entries[path] = entry
-            if wanted:
+            members[path] = member
+            if keep(path):
                 kept.add(path)
                 kept.update(parents(path))
+            entry = _entry(member, path, owner, tar, entries, what)
+            if entry is not None:
+                entries[path] = entry
     except (tarfile.TarError, UnicodeError, OverflowError) as error:
         raise refuse(what, f"data.tar is damaged: {error}") from error
+    # What is left out anyway (a setuid program) need not be fit for an image.
+    for path in sorted(kept & members.keys()):
+        _check_fit(members[path], path, what)
     return [entry for path, entry in entries.items() if path in kept]
 
 
 def _members(tar: Path, what: str) -> Iterator[tarfile.TarInfo]:
     size = tar.stat().st_size
     with tarfile.open(tar, "r:", errors="strict", encoding="utf-8") as archive:
-        count = 0
-        for member in archive:
-            count += 1
-            if count > _MAX_MEMBERS:
+        for count, member in enumerate(archive):
+            if count >= _MAX_MEMBERS:
                 raise refuse(what, f"it has more than {_MAX_MEMBERS} members")
             if member.isreg() and member.offset_data + member.size > size:
                 raise refuse(what, f"{member.name} ends after the end of data.tar")
@@ -75,7 +75,7 @@ def _check_end(tar: Path, offset: int, what: str) -> None:
     `tarfile` takes a damaged header for the end of the archive.
     """
     with open(tar, "rb") as stream:
-        stream.seek(max(0, offset - tarfile.BLOCKSIZE))
+        stream.seek(offset)
         while chunk := stream.read(1 << 20):
             if chunk.strip(b"\0"):
                 raise refuse(what, "data.tar holds a damaged header")
@@ -83,11 +83,9 @@ def _check_end(tar: Path, offset: int, what: str) -> None:
 
 def _path(name: str, what: str) -> str:
     """Return a member's path without ``./``, "" for the root itself."""
-    path = name.removeprefix("./").rstrip("/") if name != "." else ""
-    if not path:
-        if name.startswith("/"):
-            raise refuse(what, "it holds the absolute path /")
+    if name in ("", "."):
         return ""
+    path = name.removeprefix("./")
     try:
         check_path(path)
     except ValueError as error:
@@ -104,40 +102,34 @@ def _entry(
     tar: Path,
     before: dict[str, Entry],
     what: str,
-    *,
-    strict: bool,
 ) -> Entry | None:
-    """Turn a member into an entry; what is left out anyway need not be usable."""
+    """Turn a member into an entry, None for what an entry cannot be."""
+    uid, gid, mode = member.uid, member.gid, member.mode & 0o7777
     if member.issym():
         _check_link(path, member.linkname, what)
-        return Entry(path, Kind.SYMLINK, 0o777, owner, link=member.linkname)
+        link = member.linkname
+        return Entry(path, Kind.SYMLINK, 0o777, owner, link=link, uid=uid, gid=gid)
     if member.islnk():
         target = before.get(_path(member.linkname, what))
         if target is None or target.kind is not Kind.FILE:
             raise refuse(what, f"{path} is a hard link to {member.linkname}, no file before it")
-        return Entry(path, Kind.FILE, target.mode, owner, target.size, target.opener)
-    if not (member.isdir() or member.isreg()) or member.issparse():
-        if strict:
-            raise refuse(what, f"{path} is neither a file, a link nor a directory")
-        return None
-    mode = member.mode & 0o7777
-    if strict:
-        _check_rights(member, mode, path, what)
+        return replace(target, path=path)
     if member.isdir():
-        return Entry(
-            path, Kind.DIRECTORY, mode & ~_SETID, owner, uid=member.uid, gid=member.gid
-        )
-    opener = partial(open_slice, tar, member.offset_data, member.size)
-    return Entry(
-        path, Kind.FILE, mode & 0o777, owner, member.size, opener, uid=member.uid, gid=member.gid
-    )
+        return Entry(path, Kind.DIRECTORY, mode, owner, uid=uid, gid=gid)
+    if member.isreg() and not member.issparse():
+        opener = partial(open_slice, tar, member.offset_data, member.size)
+        return Entry(path, Kind.FILE, mode, owner, member.size, opener, uid=uid, gid=gid)
+    return None
 
 
-def _check_rights(member: tarfile.TarInfo, mode: int, path: str, what: str) -> None:
-    if mode & _SETID:
-        raise refuse(what, f"{path} has a setuid or setgid bit ({mode:04o})")
-    if mode & _STICKY and not member.isdir():
-        raise refuse(what, f"{path} is a file with a sticky bit ({mode:04o})")
+def _check_fit(member: tarfile.TarInfo, path: str, what: str) -> None:
+    """Refuse what a base must not hold."""
+    plain = member.isreg() and not member.issparse()
+    if not (plain or member.isdir() or member.issym() or member.islnk()):
+        raise refuse(what, f"{path} is neither a plain file, a link nor a directory")
+    forbidden = _SETID if member.isdir() else _SETID | _STICKY
+    if member.mode & forbidden and not member.issym():
+        raise refuse(what, f"{path} has setuid, setgid or sticky bits ({member.mode:04o})")
     if not (0 <= member.uid <= _MAX_STATIC_ID and 0 <= member.gid <= _MAX_STATIC_ID):
         raise refuse(what, f"{path} belongs to {member.uid}:{member.gid}, no static Debian ids")
 

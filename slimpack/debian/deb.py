@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from slimpack.debian.codecs import CodecError, decompressed
-from slimpack.debian.slices import Slice
+from slimpack.debian.slices import open_slice
 from slimpack.errors import RuntimeBaseError
 
 _MAGIC = b"!<arch>\n"
@@ -96,21 +96,18 @@ def _members(stream: BinaryIO, end: int, what: str) -> list[tuple[str, Part]]:
     return members
 
 
-def unpack(deb: Deb, part: Part, target: BinaryIO, limit: int, what: str) -> None:
-    """Write the uncompressed tar of a part."""
+def unpack(deb: Deb, part: Part, limit: int, what: str) -> Iterator[bytes]:
+    """Yield the uncompressed tar of a part."""
     try:
-        with Slice(deb.path, part.offset, part.size) as stream:
-            for chunk in decompressed(io.BufferedReader(stream), part.codec, limit):
-                target.write(chunk)
+        with open_slice(deb.path, part.offset, part.size) as stream:
+            yield from decompressed(stream, part.codec, limit)
     except CodecError as error:
         raise refuse(what, str(error)) from error
 
 
 def read_control(deb: Deb, what: str) -> Mapping[str, bytes]:
     """Return the regular files of control.tar by name ("control", "md5sums")."""
-    buffer = io.BytesIO()
-    unpack(deb, deb.control, buffer, MAX_CONTROL, what)
-    buffer.seek(0)
+    buffer = io.BytesIO(b"".join(unpack(deb, deb.control, MAX_CONTROL, what)))
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=buffer, mode="r:") as archive:

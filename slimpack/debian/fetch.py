@@ -143,9 +143,7 @@ class Fetcher:
                 while chunk := response.raw.read(_CHUNK, decode_content=False):
                     yield chunk
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise failure(
-                f"{shown} could not be fetched: {_reason(error)}", hint=_HINT
-            ) from error
+            raise failure(f"{shown} could not be fetched: {_reason(error)}", hint=_HINT) from error
 
 
 def _check(url: str, done: int, size: int, got: str, sha256: str) -> None:
@@ -156,8 +154,9 @@ def _check(url: str, done: int, size: int, got: str, sha256: str) -> None:
         problem = f"its SHA-256 is {got}, promised was {sha256}"
     else:
         return
-    raise WrongContentError(f"{public_url(url)} is not what the signed index lists: {problem}",
-                            hint=_HINT)
+    raise WrongContentError(
+        f"{public_url(url)} is not what the signed index lists: {problem}", hint=_HINT
+    )
 
 
 def _url(base: str, path: str) -> str:
@@ -166,11 +165,11 @@ def _url(base: str, path: str) -> str:
 
 def _reason(error: Exception) -> str:
     """Say in a few words why a connection failed, without addresses or stacks."""
-    inner: object = error
-    while isinstance(inner, BaseException):
-        arg = inner.args[0] if inner.args else None
-        deeper = getattr(inner, "reason", None) or arg
-        if not isinstance(deeper, BaseException):
+    inner: BaseException = error
+    while True:
+        causes = [getattr(inner, "reason", None), *inner.args]
+        deeper = next((cause for cause in causes if isinstance(cause, BaseException)), None)
+        if deeper is None:
             break
         inner = deeper
     name = type(inner).__name__

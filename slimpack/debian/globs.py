@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-_TOKEN = re.compile(r"\*\*/?|\*|\?|[^*?]+")
+_WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_PIECE = re.compile(r"\*\*/?|\*|\?|[^*?]+")
 
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
@@ -27,15 +28,9 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
-    body = "".join(_translate(token) for token in _TOKEN.findall(pattern.strip("/")))
+    body = "".join(_translate(piece) for piece in _PIECE.findall(pattern.strip("/")))
     return re.compile(f"{body}(?:/.*)?", re.DOTALL)
 
 
-def _translate(token: str) -> str:
-    if token == "**/":
-        return "(?:.*/)?"
-    if token == "**":
-        return ".*"
-    if token == "*":
-        return "[^/]*"
-    return "[^/]" if token == "?" else re.escape(token)
+def _translate(piece: str) -> str:
+    return _WILD.get(piece) or re.escape(piece)

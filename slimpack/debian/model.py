@@ -11,7 +11,9 @@ from slimpack.errors import InputError
 from slimpack.tree import Tree
 
 # Debian's name for the processor of an OCI platform.
-ARCHITECTURES: Mapping[str, str] = MappingProxyType({"linux/amd64": "amd64", "linux/arm64": "arm64"})
+ARCHITECTURES: Mapping[str, str] = MappingProxyType(
+    {"linux/amd64": "amd64", "linux/arm64": "arm64"}
+)
 
 SECURITY_SUFFIX = "-security"
 

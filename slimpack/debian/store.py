@@ -18,7 +18,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -73,12 +74,20 @@ class Store:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def add(self, data: bytes) -> Path:
-        """Keep bytes under their digest."""
-        path = self.blob(hashlib.sha256(data).hexdigest())
-        with self.create(path) as stream:
-            stream.write(data)
-        return path
+    def add(self, chunks: Iterable[bytes]) -> tuple[str, int]:
+        """Keep a stream of bytes under its digest; return digest and size."""
+        folder = self.root / "sha256"
+        value = hashlib.sha256()
+        size = 0
+        # Named by digest only once that is known; nobody else writes to this name.
+        unique = folder / f".adding-{os.getpid()}-{threading.get_ident()}"
+        with self.create(unique) as stream:
+            for chunk in chunks:
+                value.update(chunk)
+                size += len(chunk)
+                stream.write(chunk)
+        unique.replace(self.blob(value.hexdigest()))
+        return value.hexdigest(), size
 
     def note(self, key: str) -> object:
         """Return the note kept under `key`, or None; a damaged one counts as none."""

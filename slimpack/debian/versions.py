@@ -25,7 +25,7 @@ class Version:
 
     def __init__(self, text: str) -> None:
         match = _VERSION.fullmatch(text)
-        if match is None or not match[2][0].isalnum():
+        if match is None or not match[2][0].isalnum() or match[2].endswith("-"):
             raise ValueError(f"not a Debian version: {text!r}")
         self.text = text
         self.epoch = int(match[1] or 0)

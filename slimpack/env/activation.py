@@ -63,12 +63,15 @@ class _Outcome:
     names: tuple[str, ...]
 
 
-def freeze(prefix: Path, dest_prefix: str) -> Activation:
+def freeze(
+    prefix: Path, dest_prefix: str, variables: tuple[tuple[str, str], ...] = ()
+) -> Activation:
     """Evaluate the activation of `prefix` for an image where it lies at `dest_prefix`.
 
-    Raises InputError for state files that are not JSON objects of strings.
+    variables: those of an environment.yml, which conda would keep in
+    conda-meta/state. Raises InputError for state files that are not JSON objects of strings.
     """
-    declared = _declared(prefix)
+    declared = {**_declared(prefix), **dict(variables)}
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh"))
     notes = [_unrun(path) for path in sorted((prefix / "bin").glob(".*-post-link.sh"))]
     env = dict(declared)

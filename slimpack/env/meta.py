@@ -166,6 +166,9 @@ def portable_record(data: bytes) -> bytes:
     if record.get("link"):
         # The type (hard link, copy) depends on the build host's file systems.
         record["link"] = {"source": "", "type": 1}
+    for item in (record.get("paths_data") or {}).get("paths", []):
+        # Names the machine that built the package; nothing is left to replace.
+        item.pop("prefix_placeholder", None)
     if urlsplit(record.get("url") or "").scheme == "file":
         tail = "/".join(record["url"].rsplit("/", 2)[1:])
         record["url"] = f"file:///{tail}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -31,6 +31,10 @@ class EnvSpec:
     specs: tuple[str, ...]
     variables: tuple[tuple[str, str], ...] = ()
     source: str = ""
+
+    def with_channels(self, channels: tuple[str, ...]) -> EnvSpec:
+        """Return the spec with other channels, or as it is when there are none."""
+        return replace(self, channels=channels) if channels else self
 
 
 def read_environment_yml(path: Path) -> EnvSpec:

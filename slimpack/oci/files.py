@@ -95,6 +95,13 @@ class FileSlice:
         self._left -= len(data)
         return data
 
+    def skip(self, size: int) -> int:
+        """Jump over up to `size` bytes; return how many there were."""
+        size = min(size, self._left)
+        self._file.seek(size, os.SEEK_CUR)
+        self._left -= size
+        return size
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -6,7 +6,7 @@ Format: OCI image-spec v1.1, manifest.md and config.md.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from slimpack.errors import ImageError
@@ -93,6 +93,11 @@ class Image:
         """Bytes to transfer: manifest, config and each distinct layer once."""
         blobs = {layer.digest: layer.size for layer in self.layers}
         return len(self.manifest_json) + len(self.config_json) + sum(blobs.values())
+
+    def plain(self) -> Image:
+        """Return the image with uncompressed layers: same config digest, another manifest."""
+        layers = tuple(layer.plain() for layer in self.layers)
+        return replace(self, layers=layers, raw_config=self.config_json, raw_manifest=b"")
 
     def descriptor(self) -> Object:
         """Return the manifest's descriptor for an index, with its platform."""

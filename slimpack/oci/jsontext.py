@@ -17,10 +17,12 @@ Object = dict[str, Any]
 
 
 def canonical(value: object) -> bytes:
-    """Return the one JSON text of `value`."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    ).encode("ascii")
+    """Return the one JSON text of `value`; raise ImageError for an infinite number in it."""
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except ValueError as error:
+        raise ImageError(f"JSON cannot express a value of the image: {error}") from error
+    return text.encode("ascii")
 
 
 def parse_object(data: bytes, what: str) -> Object:

@@ -6,12 +6,12 @@ Format: OCI image-spec v1.1, layer.md and descriptor.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slimpack.errors import ImageError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import DEFAULT, MAX_UNPACKED, Compression, decompress
-from slimpack.oci.digest import ByteStream, HashingWriter, VerifyingReader
+from slimpack.oci.digest import ByteStream, HashingWriter, VerifyingReader, chunks
 from slimpack.oci.tar import Advance, tar_size, with_parents, write_tar
 from slimpack.tree import Entry
 
@@ -59,6 +59,26 @@ class Layer:
         what = f"layer {self.digest}"
         tar = decompress(self.open(), limit=limit, what=what)
         return VerifyingReader(tar, self.diff_id, self.unpacked_size, f"the tar of {what}")
+
+    def plain(self) -> Layer:
+        """Return the same layer as an uncompressed tar, unpacked anew whenever it is opened.
+
+        Where nobody told the unpacked size, the layer is read once to count it.
+        """
+        if self.media_type == TAR:
+            return self
+        size = self.unpacked_size
+        if size is None:
+            with self.open_tar() as tar:
+                size = sum(map(len, chunks(tar)))
+        return replace(
+            self,
+            media_type=TAR,
+            digest=self.diff_id,
+            size=size,
+            source=self.open_tar,
+            unpacked_size=size,
+        )
 
 
 def build_layer(

@@ -9,12 +9,12 @@ import re
 
 from slimpack.errors import InputError
 
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
-_NAME = re.compile(
-    rf"(?:(?P<host>{_HOST})/)??(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)"
-    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?"
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(
+    rf"(?P<path>{_COMPONENT}(?:/{_COMPONENT})*)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}))?"
 )
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 
 
 def canonical_name(name: str) -> str:
@@ -38,19 +38,18 @@ def familiar_name(name: str) -> str:
 
 
 def _parts(name: str) -> tuple[str, str, str]:
-    match = _NAME.fullmatch(name) if len(name) <= 255 else None
-    if match is None:
+    """Split into host, path and tag; a first part is a host if it looks like one."""
+    first, slash, rest = name.partition("/")
+    is_host = slash and (set(first) & set(".:") or first == "localhost" or first != first.lower())
+    host, path = (first, rest) if is_host else ("docker.io", name)
+    match = _PATH.fullmatch(path) if len(path) <= 255 else None
+    if match is None or not _HOST.fullmatch(host):
         raise InputError(
             f"{name[:300]!r} is not a name for an image",
-            hint="use lower-case letters, digits and . _ - like name:tag or host/name:tag",
+            hint="use lower-case letters, digits and . _ - as in name:tag or host/name:tag",
         )
-    host, path, tag = match["host"] or "", match["path"], match["tag"] or "latest"
-    if not host:
-        first, slash, rest = path.partition("/")
-        if slash and ("." in first or first == "localhost"):
-            host, path = first, rest
-    elif not ("." in host or ":" in host or host == "localhost" or host != host.lower()):
-        host, path = "", f"{host}/{path}"
-    if host in ("", "index.docker.io"):
-        host = "docker.io"
-    return host, path, tag
+    return (
+        "docker.io" if host == "index.docker.io" else host,
+        match["path"],
+        match["tag"] or "latest",
+    )

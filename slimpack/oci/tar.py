@@ -15,7 +15,7 @@ Hard links inside one layer would become one more branch in `_header`.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from slimpack.errors import ImageError
 from slimpack.oci.digest import CHUNK, Writable
@@ -44,36 +44,39 @@ def write_tar(
     for two entries of one path, for an entry below a file, and for content that
     cannot be read or is not exactly `Entry.size` bytes long.
     """
+    total = 0
+    for data in tar_chunks(with_parents(entries), mtime=mtime):
+        out.write(data)
+        total += len(data)
+        if advance is not None:
+            advance(len(data))
+    return total
+
+
+def tar_chunks(members: Iterable[Entry], *, mtime: int) -> Iterator[bytes]:
+    """Yield an archive of exactly `members`, in their order, in pieces of 1 MiB or a little more.
+
+    Raises ImageError as `write_tar` does, but neither sorts nor adds anything.
+    """
     if not 0 <= mtime <= _MAX_OCTAL_11:
         raise ImageError(f"a tar archive cannot hold the time {mtime}")
-    total = 0
     pending: list[bytes] = []
     waiting = 0
-
-    def emit(data: bytes) -> None:
-        nonlocal total, waiting
-        pending.append(data)
-        waiting += len(data)
-        if waiting >= CHUNK:
-            flush()
-
-    def flush() -> None:
-        nonlocal total, waiting
-        out.write(b"".join(pending))
-        total += waiting
-        if advance is not None:
-            advance(waiting)
-        pending.clear()
-        waiting = 0
-
-    for entry in with_parents(entries):
-        emit(tar_header(entry, mtime))
-        if entry.size:
-            _copy_content(entry, emit)
-            emit(bytes(-entry.size % BLOCK))
-    emit(END)
-    flush()
-    return total
+    for entry in members:
+        pending.append(tar_header(entry, mtime))
+        waiting += len(pending[-1])
+        if not entry.size:
+            continue
+        for data in _content(entry):
+            pending.append(data)
+            waiting += len(data)
+            if waiting >= CHUNK:
+                yield b"".join(pending)
+                pending, waiting = [], 0
+        pending.append(bytes(-entry.size % BLOCK))
+        waiting += len(pending[-1])
+    pending.append(END)
+    yield b"".join(pending)
 
 
 def tar_size(entries: Iterable[Entry]) -> int:
@@ -190,7 +193,7 @@ def _is_utf8(name: bytes) -> bool:
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:
-    """Format ``<length> <key>=<value>\\n``, the length counting its own digits."""
+    """Format ``<length> <key>=<value>`` and a newline; the length counts its own digits."""
     rest = b" %b=%b\n" % (key, value)
     length = len(rest) + len(str(len(rest)))
     if length < len(rest) + len(str(length)):
@@ -198,7 +201,7 @@ def _pax_record(key: bytes, value: bytes) -> bytes:
     return b"%d%b" % (length, rest)
 
 
-def _copy_content(entry: Entry, emit: Callable[[bytes], None]) -> None:
+def _content(entry: Entry) -> Iterator[bytes]:
     remaining = entry.size
     try:
         stream = entry.open()
@@ -212,7 +215,7 @@ def _copy_content(entry: Entry, emit: Callable[[bytes], None]) -> None:
                     f"{entry.path} ended {remaining} bytes before its {entry.size} bytes",
                     hint="the file changed while the image was built; build again",
                 )
-            emit(data)
+            yield data
             remaining -= len(data)
         if _read(entry, stream.read, 1):
             raise ImageError(

@@ -8,7 +8,7 @@ reader has no bound on header sizes and is several times slower on a stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ from slimpack.oci.tar import BLOCK
 
 MemberKind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
-MAX_MEMBERS = 5_000_000
+MAX_MEMBERS = 2_000_000
 _MAX_EXTRA = 1 << 20  # bytes of a pax header or a GNU long name
 _KINDS: dict[bytes, MemberKind] = {
     b"0": "file",
@@ -58,10 +58,16 @@ class TarReader:
     """Iterates over the members of `stream`; the content of the current one can be read.
 
     what: names the archive in messages.
+    skip: jumps over up to that many bytes of `stream` and returns how many there
+        were; without it they are read.
     """
 
-    def __init__(self, stream: ByteStream, what: str) -> None:
+    def __init__(
+        self, stream: ByteStream, what: str, *, skip: Callable[[int], int] | None = None
+    ) -> None:
         self._stream = stream
+        self._jump = skip
+        self._piece = BLOCK if skip else CHUNK  # read no further than needed if one can jump
         self._what = what
         self._buffer = b""
         self._at = 0  # in the buffer
@@ -186,6 +192,12 @@ class TarReader:
         return data
 
     def _skip(self, size: int) -> None:
+        if self._jump is not None:
+            size -= len(self._some(min(size, len(self._buffer) - self._at)))
+            if self._jump(size) < size:
+                raise ImageError(f"{self._what} is cut off")
+            self._position += size
+            return
         while size:
             size -= len(self._exactly(min(size, CHUNK)))
 
@@ -199,7 +211,7 @@ class TarReader:
             parts = [self._buffer[self._at :]]
             missing = size - len(parts[0])
             self._buffer, self._at = b"", 0
-            while missing and (piece := self._stream.read(max(missing, CHUNK))):
+            while missing and (piece := self._stream.read(max(missing, self._piece))):
                 parts.append(piece[:missing])
                 self._buffer, self._at = piece, len(parts[-1])
                 missing -= len(parts[-1])

@@ -1,0 +1,163 @@
+"""The application: files that are copied in, and the step that prepares them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from slimpack.config import AppConfig, CopyRule
+from slimpack.errors import InputError
+from slimpack.tree import Entry, Tree, file_entry
+
+OWNER = "application"
+# Never part of an application, whatever the patterns say.
+_ALWAYS_IGNORED = (".git/", "__pycache__/", "*.pyc")
+
+
+def collect(config: AppConfig) -> Tree:
+    """Return the application's files at their paths in the image.
+
+    Raises InputError for a source that does not exist, a pattern that is none,
+    a link that leaves its folder, a file that is none, or two sources of one path.
+    """
+    entries: dict[str, Entry] = {}
+    for rule in config.copy:
+        for entry in _entries(rule):
+            if entry.path in entries:
+                raise InputError(f"[[app.copy]]: /{entry.path} is copied twice")
+            entries[entry.path] = entry
+    try:
+        return Tree(entries.values())
+    except ValueError as error:
+        raise InputError(f"[[app.copy]]: {error}") from error
+
+
+def prepare(
+    config: AppConfig, *, prefix: Path, env: Sequence[tuple[str, str]], scratch: Path
+) -> AppConfig:
+    """Run ``app.prepare`` in a copy of the application and return the config for that copy.
+
+    prefix: the installed environment; its ``bin`` comes first on PATH.
+    env: the frozen activation, for `prefix`.
+    scratch: an empty folder that outlives the build; the user's own files are
+        never written to. Raises InputError when the command fails.
+    """
+    if not config.prepare:
+        return config
+    moved = tuple(
+        replace(rule, source=_copied(rule, scratch, number))
+        for number, rule in enumerate(config.copy)
+    )
+    first = moved[0].source
+    folder = first if first.is_dir() else first.parent
+    environment = {
+        **dict(env),
+        "CONDA_PREFIX": str(prefix),
+        "HOME": str(scratch),
+        "LC_ALL": "C.UTF-8",
+        "PATH": f"{prefix}/bin:/usr/bin:/bin",
+        # A .pyc in the staging prefix would be taken for a file of the environment.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    _run(config.prepare, folder, environment)
+    return replace(config, copy=moved)
+
+
+def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise InputError(
+            f"[app] prepare: no program {command[0]!r} in the environment",
+            hint="add the package that has it to the environment",
+        )
+    done = subprocess.run(
+        [program, *command[1:]],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError(
+            f"[app] prepare: {' '.join(command)} failed with exit code {done.returncode}",
+            details=done.stdout[-4000:].decode("utf-8", "replace").strip(),
+        )
+
+
+def _copied(rule: CopyRule, scratch: Path, number: int) -> Path:
+    target = scratch / str(number) / rule.source.name
+    if not rule.source.is_dir():
+        target.parent.mkdir(parents=True)
+        _check_exists(rule.source)
+        shutil.copy2(rule.source, target)
+        return target
+    target.mkdir(parents=True)
+    for path, relative in _walk(rule):
+        place = target / relative
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, place, follow_symlinks=False)
+    return target
+
+
+def _entries(rule: CopyRule) -> Iterator[Entry]:
+    _check_exists(rule.source)
+    base = rule.target.strip("/")
+    if rule.source.is_file():
+        # As `cp`: into a folder when the target ends with a slash.
+        path = f"{base}/{rule.source.name}" if rule.target.endswith("/") else base
+        yield _entry(path.lstrip("/"), rule.source, rule.source.parent)
+        return
+    for source, relative in _walk(rule):
+        yield _entry(f"{base}/{relative}".lstrip("/"), source, rule.source)
+
+
+def _walk(rule: CopyRule) -> Iterator[tuple[Path, str]]:
+    """Yield the files and links of a folder that are not ignored, sorted."""
+    try:
+        ignored = GitIgnoreSpec.from_lines((*rule.ignore, *_ALWAYS_IGNORED))
+    except ValueError as error:
+        raise InputError(f"[[app.copy]] ignore: {error}") from error
+    for folder, folders, files in os.walk(rule.source):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in links
+            and not ignored.match_file(f"{Path(folder, name).relative_to(rule.source)}/")
+        )
+        for name in sorted([*files, *links]):
+            path = Path(folder, name)
+            relative = path.relative_to(rule.source).as_posix()
+            if not ignored.match_file(relative):
+                yield path, relative
+
+
+def _entry(path: str, source: Path, root: Path) -> Entry:
+    if source.is_symlink() and not source.resolve().is_relative_to(root.resolve()):
+        raise InputError(
+            f"[[app.copy]]: {source} is a link that leads out of {root}",
+            hint="replace it by the file, or ignore it",
+        )
+    try:
+        return file_entry(path, source, owner=OWNER)
+    except ValueError as error:
+        raise InputError(
+            f"[[app.copy]]: {error}", hint="add it to 'ignore' of its [[app.copy]]"
+        ) from error
+
+
+def _check_exists(source: Path) -> None:
+    if not source.exists():
+        raise InputError(
+            f"[[app.copy]] from: {source} does not exist",
+            hint="paths are relative to the configuration file",
+        )

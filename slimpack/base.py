@@ -1,0 +1,164 @@
+"""What lies below the environment: a runtime assembled from Debian, or an image on disk."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimpack.cache import Cache
+from slimpack.config import Config
+from slimpack.debian import DebianBase, assemble_base, find_mirrors
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.compress import Compression
+from slimpack.oci.config import ImageConfig as OciConfig
+from slimpack.oci.config import Platform
+from slimpack.oci.image import Image, make_image
+from slimpack.oci.layer import build_layer
+from slimpack.oci.read import read_image
+from slimpack.oci.rootfs import merged_view, read_files
+from slimpack.progress import Progress
+from slimpack.result import LayerRow
+from slimpack.runtimes import Runtime, load_runtime
+from slimpack.tree import Entry, Kind, Tree, directory_entry
+
+# Where C libraries say their version (glibc's version.c), and where Debian's
+# and Red Hat's images keep them.
+_LIBC = re.compile(r"(?:usr/)?lib(?:64|32)?/(?:[^/]+/)?libc(?:\.so\.6|-2\.\d+\.so)\Z")
+_RELEASE = re.compile(rb"GNU C Library [^\n]{0,200}? release version (\d+\.\d+)")
+_LABEL = "slimpack.base"
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image and what the rest of the build needs to know of it.
+
+    glibc: version of its C library, "" when it has none.
+    prefix: where the runtime wants the environment.
+    directories: those of the base, so that layers above keep their modes.
+    complete: whether `paths` tells of every file.
+    """
+
+    image: Image
+    glibc: str
+    prefix: str
+    directories: tuple[Entry, ...]
+    paths: frozenset[str]
+    rows: tuple[LayerRow, ...]
+    notes: tuple[str, ...] = ()
+
+
+def assemble(
+    config: Config,
+    platform: str,
+    *,
+    cache: Cache,
+    blobs: BlobStore,
+    epoch: int,
+    compression: Compression,
+    progress: Progress,
+) -> Base:
+    """Return the base that `config` names, its layers in `blobs` or on disk.
+
+    Raises RuntimeBaseError, InputError or ImageError.
+    """
+    runtime = load_runtime(config.image.runtime)
+    if config.image.base is not None:
+        return _from_image(config.image.base, platform, runtime)
+    mirrors = (
+        find_mirrors(
+            runtime.debian.suites[0],
+            main=config.debian.mirror,
+            security=config.debian.security_mirror,
+        )
+        if runtime.debian
+        else None
+    )
+    debian = assemble_base(
+        runtime, platform, cache_dir=cache.root, mirrors=mirrors, progress=progress
+    )
+    return _from_debian(debian, runtime, blobs, epoch, compression)
+
+
+def _from_debian(
+    debian: DebianBase, runtime: Runtime, blobs: BlobStore, epoch: int, compression: Compression
+) -> Base:
+    layer = build_layer(
+        f"runtime {runtime.name}", debian.tree, blobs=blobs, mtime=epoch, compression=compression
+    )
+    parsed = Platform.parse(debian.platform)
+    packages = " ".join(f"{package.name}={package.version}" for package in debian.packages)
+    image = make_image(
+        [layer],
+        OciConfig(
+            architecture=parsed.architecture,
+            os=parsed.os,
+            variant=parsed.variant,
+            env=tuple(runtime.env.items()),
+            user=runtime.user,
+            workdir=runtime.workdir,
+            labels={**runtime.labels, _LABEL: f"{runtime.name} {packages}"},
+            created=epoch,
+        ),
+        comment="slimpack",
+    )
+    row = LayerRow(
+        name=layer.name,
+        files=debian.tree.files,
+        unpacked=debian.tree.size,
+        compressed=layer.size,
+        digest=layer.digest,
+    )
+    return Base(
+        image=image,
+        glibc=debian.glibc,
+        prefix=runtime.prefix,
+        directories=_directories(debian.tree),
+        paths=frozenset(entry.path for entry in debian.tree),
+        rows=(row,),
+    )
+
+
+def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
+    image = read_image(path, Platform.parse(platform))
+    view = merged_view(image)
+    glibc = _glibc(image)
+    notes = () if glibc else (f"{path} has no glibc that slimpack finds; solved without __glibc",)
+    rows = tuple(
+        LayerRow(
+            name=layer.name or "base",
+            files=sum(
+                placed.layer == number and placed.member.kind != "directory"
+                for placed in view.values()
+            ),
+            unpacked=layer.unpacked_size or 0,
+            compressed=layer.size,
+            digest=layer.digest,
+        )
+        for number, layer in enumerate(image.layers)
+    )
+    directories = tuple(
+        directory_entry(name, mode=placed.member.mode, uid=placed.member.uid, gid=placed.member.gid)
+        for name, placed in view.items()
+        if placed.member.kind == "directory"
+    )
+    return Base(
+        image=image,
+        glibc=glibc,
+        prefix=runtime.prefix,
+        directories=directories,
+        paths=frozenset(view),
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _glibc(image: Image) -> str:
+    for data in read_files(image, lambda path: bool(_LIBC.match(path))).values():
+        if match := _RELEASE.search(data):
+            return match[1].decode()
+    return ""
+
+
+def _directories(tree: Tree) -> tuple[Entry, ...]:
+    return tuple(entry for entry in tree if entry.kind is Kind.DIRECTORY)

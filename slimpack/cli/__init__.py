@@ -1,0 +1,52 @@
+"""The command line: the only place that prints or exits.
+
+Exit codes are those of `slimpack.errors`, 130 for Ctrl-C (docs/exit-codes.md).
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from slimpack import __version__
+from slimpack.cli.build import build_command
+from slimpack.cli.inspect import inspect_command
+from slimpack.cli.runtime import runtime_group
+from slimpack.errors import SlimpackError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="slimpack")
+def cli() -> None:
+    """Turn a conda environment into a small, fast-starting, reproducible image."""
+
+
+cli.add_command(build_command)
+cli.add_command(inspect_command)
+cli.add_command(runtime_group)
+
+
+def main() -> None:
+    """Run the command line and exit; errors of ours are messages, never tracebacks."""
+    arguments = sys.argv[1:]
+    # conda (>= 4.4) hands `conda slimpack ...` to conda-slimpack with the rest as it is.
+    try:
+        cli.main(args=arguments, prog_name="slimpack", standalone_mode=False)
+    except SlimpackError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        sys.exit(1)

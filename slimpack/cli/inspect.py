@@ -1,0 +1,79 @@
+"""``slimpack inspect``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from slimpack.cli.table import megabytes, table
+from slimpack.inspection import Inspection, inspect_image
+from slimpack.oci.config import Platform
+from slimpack.oci.read import read_image
+from slimpack.platforms import resolve
+
+
+@click.command("inspect")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option("--platform", help="Which image of several, like linux/amd64.")
+@click.option("--ref", default="", metavar="NAME:TAG", help="Which image of several, by its name.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+def inspect_command(image: Path, platform: str | None, ref: str, as_json: bool) -> None:
+    """Show layers, packages, sizes and configuration of IMAGE.
+
+    IMAGE is an OCI layout folder, a tar of one, or a docker-archive.
+    """
+    wanted = Platform.parse(resolve(platform)) if platform else None
+    found = inspect_image(read_image(image, wanted, ref=ref))
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else _text(found))
+
+
+def _text(found: Inspection) -> str:
+    layers = [
+        (
+            str(layer.number),
+            layer.name,
+            str(layer.files),
+            megabytes(layer.unpacked),
+            megabytes(layer.compressed),
+            layer.digest.partition(":")[2][:12],
+        )
+        for layer in found.layers
+    ]
+    packages = [
+        (package.name, package.version, package.build, package.kind, str(package.layer),
+         megabytes(package.size))
+        for package in sorted(found.packages, key=lambda package: -package.size)
+    ]  # fmt: skip
+    lines = [
+        f"digest    {found.digest}",
+        f"image id  {found.image_id}",
+        f"platform  {found.platform}",
+        f"size      {megabytes(found.compressed)} MB compressed, "
+        f"{megabytes(found.unpacked)} MB unpacked",
+        "",
+        table(
+            ("layer", "name", "files", "unpacked MB", "compressed MB", "digest"),
+            layers,
+            right=(0, 2, 3, 4),
+        ),
+        "",
+        table(("package", "version", "build", "kind", "layer", "MB"), packages, right=(4, 5)),
+        "",
+        *_config(found),
+    ]
+    return "\n".join(lines)
+
+
+def _config(found: Inspection) -> list[str]:
+    lines = []
+    for key, value in sorted(found.config.items()):
+        if isinstance(value, list) and key == "Env":
+            lines += [f"{key:<12}{item}" for item in value]
+        elif isinstance(value, dict):
+            lines += [f"{key:<12}{name} {item or ''}".rstrip() for name, item in value.items()]
+        else:
+            lines.append(f"{key:<12}{json.dumps(value) if isinstance(value, list) else value}")
+    return lines

@@ -1,0 +1,131 @@
+"""The sink for a local Docker engine: the archive goes over its socket, never to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, cast
+
+import docker
+import docker.errors
+import docker.utils
+import requests
+
+from slimpack.errors import DaemonError
+from slimpack.oci.archive import archive_chunks, archive_size
+from slimpack.oci.image import Image
+from slimpack.progress import SILENT, Progress
+
+
+class Engine(Protocol):
+    """The part of `docker.APIClient` that is used here."""
+
+    def load_image(self, data: Iterator[bytes], /) -> Iterable[object]:
+        """Send an archive; return the lines of the answer."""
+
+    def info(self) -> Mapping[str, object]:
+        """Return what the engine tells of itself."""
+
+    def inspect_image(self, image: str, /) -> Mapping[str, object]:
+        """Return what the engine knows of an image; raise docker.errors.ImageNotFound."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+_TIMEOUT = 600  # seconds of silence; an engine may unpack a big layer without a word
+
+
+def load_into_docker(
+    image: Image,
+    tags: Sequence[str],
+    *,
+    progress: Progress = SILENT,
+    client: Engine | None = None,
+) -> str:
+    """Load `image` into the Docker engine under each of `tags`; return the engine's image id.
+
+    client: the engine to use (a `docker.APIClient`); by default the one that DOCKER_HOST and its
+        relatives name, else the local socket.
+    The id is the config digest, or the manifest digest where the engine keeps
+    images in containerd's store; anything else than these two is an error, as is
+    a tag that is missing or elsewhere afterwards. Raises DaemonError for an
+    engine that is not there, may not be used or refuses; ImageError for an image
+    that is not consistent or whose layers do not match their digests.
+    """
+    ours = client is None
+    engine = client or _connect()
+    try:
+        form = image if _knows_zstd(engine) else image.plain()
+        total = archive_size(form, tags)
+        chunks = archive_chunks(form, tags)
+        with progress.task("docker load", total=total) as task:
+
+            def sent() -> Iterator[bytes]:
+                for chunk in chunks:
+                    yield chunk
+                    task.advance(len(chunk))
+
+            for line in engine.load_image(sent()):
+                _check_line(line)
+        return _check_loaded(engine, image, tags)
+    except docker.errors.DockerException as error:
+        raise DaemonError(f"the Docker engine refused the image: {error}") from error
+    except requests.exceptions.RequestException as error:
+        raise DaemonError(
+            f"lost the Docker engine while loading the image: {error}",
+            hint="see the engine's log (journalctl -u docker); it may have run out of disk",
+        ) from error
+    finally:
+        if ours:
+            engine.close()
+
+
+def _connect() -> Engine:
+    try:
+        client = docker.APIClient(timeout=_TIMEOUT, **docker.utils.kwargs_from_env())
+        return cast("Engine", client)
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise DaemonError(f"cannot reach a Docker engine: {error}", hint=_hint(error)) from error
+
+
+def _hint(error: BaseException) -> str:
+    instead = "or write a file with --output and load that"
+    if "PermissionError" in str(error) or "Permission denied" in str(error):
+        return f"you may not use its socket: join the group docker, or use sudo, {instead}"
+    return f"start Docker, or point DOCKER_HOST at a running engine, {instead}"
+
+
+def _knows_zstd(engine: Engine) -> bool:
+    """Tell whether layers can go as they are: Docker 23.0 and later unpack zstd.
+
+    The others get plain tars, unpacked on the way; the image id is the same.
+    """
+    major = str(engine.info().get("ServerVersion", "")).partition(".")[0]
+    return major.isdigit() and int(major) >= 23
+
+
+def _check_line(line: object) -> None:
+    """Raise DaemonError if a line of the engine's answer tells of an error."""
+    if isinstance(line, dict) and (line.get("error") or line.get("errorDetail")):
+        detail = line.get("errorDetail")
+        message = line.get("error") or (detail.get("message") if isinstance(detail, dict) else "")
+        full = "no space left" in str(message)
+        raise DaemonError(
+            f"the Docker engine could not load the image: {message}",
+            hint="free some space in the engine (docker system df)" if full else "",
+        )
+
+
+def _check_loaded(engine: Engine, image: Image, tags: Sequence[str]) -> str:
+    found = ""
+    for name in tags or [image.config_digest]:
+        try:
+            found = str(engine.inspect_image(name)["Id"])
+        except docker.errors.ImageNotFound as error:
+            raise DaemonError(f"the Docker engine took the image, but has no {name}") from error
+        if found not in (image.config_digest, image.digest):
+            raise DaemonError(
+                f"the Docker engine has {found} as {name}, not {image.config_digest}",
+                hint="another build may have used the name at the same time; run again",
+            )
+    return found

@@ -1,0 +1,168 @@
+"""An OCI layout folder: any number of images that share their blobs.
+
+Format: OCI image-spec v1.1, image-layout.md. A new folder is built beside its
+place and renamed. Into a folder that is one already, blobs go first, each
+atomically, and index.json is replaced last: a reader sees the old state or the
+new one. A lock on the folder keeps two of our writers apart.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from slimpack.errors import ImageError, InputError
+from slimpack.oci import jsontext
+from slimpack.oci.archive import (
+    CONTAINERD_NAME,
+    LAYOUT_FILE,
+    REF_NAME,
+    index_entries,
+    index_json,
+)
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.digest import chunks
+from slimpack.oci.files import atomic_file, explained, temporary_name
+from slimpack.oci.image import DOCKER_INDEX_TYPE, INDEX_TYPE, Image
+from slimpack.oci.jsontext import Object
+from slimpack.oci.read import MAX_MANIFEST, check_layout
+from slimpack.oci.source import folder_files
+from slimpack.oci.tar import Advance
+from slimpack.oci.validate import validate
+
+
+def write_layout(
+    image: Image, path: Path, tags: Sequence[str] = (), *, advance: Advance | None = None
+) -> None:
+    """Write `image` into the layout folder `path`, which is made if it is not there.
+
+    In an existing layout the image takes the place of those with the same tags
+    (without tags: of the one without a name) and the others stay; blobs that only
+    the replaced ones used are removed. advance: called with the bytes of layers
+    just written (layers that are there already count too). Raises InputError for
+    a folder that holds something else or a bad tag, ImageError for an image that
+    is not consistent, SlimpackError when the folder cannot be written; then the
+    folder is as it was.
+    """
+    validate(image, blobs=False)
+    entries = index_entries(image, tags)
+    with explained(path):
+        empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if empty:
+        _create(image, path, entries, advance)
+    elif not (path / "oci-layout").is_file():
+        raise InputError(
+            f"{path} exists and is not an OCI layout",
+            hint="choose another folder, or remove what is there",
+        )
+    else:
+        with _locked(path):
+            _update(image, path, entries, advance)
+
+
+def _create(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> None:
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_name(path)
+        try:
+            temporary.mkdir()
+            _add_blobs(image, BlobStore(temporary / "blobs"), advance)
+            _write(temporary / "oci-layout", LAYOUT_FILE)
+            _write(temporary / "index.json", index_json(entries))
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _update(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> None:
+    files = folder_files(path)
+    check_layout(files)
+    index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
+    listed = jsontext.objects(index, "manifests", "index.json")
+    names = {_names(entry) for entry in entries}
+    kept = [entry for entry in listed if _names(entry) not in names]
+    replaced = [entry for entry in listed if _names(entry) in names]
+
+    store = BlobStore(path / "blobs")
+    added: list[str] = []
+    try:
+        _add_blobs(image, store, advance, added)
+        _write(path / "index.json", index_json(kept + entries))
+    except BaseException:
+        for digest in added:
+            store.path(digest).unlink(missing_ok=True)
+        raise
+    unused = _reachable(store, replaced) - _reachable(store, kept + entries)
+    for digest in unused:
+        store.path(digest).unlink(missing_ok=True)
+
+
+def _names(entry: Object) -> str:
+    """Return what an entry of index.json is called, "" if nothing."""
+    annotations = jsontext.text_mapping(entry, "annotations", "index.json")
+    return annotations.get(CONTAINERD_NAME) or annotations.get(REF_NAME, "")
+
+
+def _add_blobs(
+    image: Image, store: BlobStore, advance: Advance | None, added: list[str] | None = None
+) -> None:
+    """Copy what `store` lacks, verified on the way; list it in `added`."""
+    added = [] if added is None else added
+    for data in (image.config_json, image.manifest_json):
+        with store.create() as sink:
+            sink.write(data)
+            if sink.digest not in store:
+                added.append(sink.digest)
+    for layer in {layer.digest: layer for layer in image.layers}.values():
+        if layer.digest in store and store.path(layer.digest).stat().st_size == layer.size:
+            if advance is not None:
+                advance(layer.size)
+            continue
+        with layer.open() as stream, store.create() as sink:
+            added.append(layer.digest)
+            for data in chunks(stream):
+                sink.write(data)
+                if advance is not None:
+                    advance(len(data))
+
+
+def _reachable(store: BlobStore, entries: Sequence[Object]) -> set[str]:
+    """Return the digests of all blobs that `entries` need, their own included."""
+    found: set[str] = set()
+    waiting = list(entries)
+    while waiting:
+        entry = waiting.pop()
+        digest = jsontext.text(entry, "digest", "index.json")
+        if digest in found or digest not in store:
+            continue
+        found.add(digest)
+        kind = jsontext.text(entry, "mediaType", "index.json")
+        if kind in (INDEX_TYPE, DOCKER_INDEX_TYPE) or "manifest" in kind:
+            if store.path(digest).stat().st_size > MAX_MANIFEST:
+                raise ImageError(f"manifest {digest} is larger than {MAX_MANIFEST} bytes")
+            manifest = jsontext.parse_object(store.path(digest).read_bytes(), f"manifest {digest}")
+            waiting += jsontext.objects(manifest, "manifests", digest)
+            waiting += jsontext.objects(manifest, "layers", digest)
+            waiting.append(jsontext.mapping(manifest, "config", digest))
+    return found
+
+
+def _write(path: Path, data: bytes) -> None:
+    with atomic_file(path) as stream:
+        stream.write(data)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the folder; the kernel drops it with the process."""
+    with explained(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,293 @@
+"""Reading an image that lies on disk: OCI layout, OCI tar, docker-archive, or ours.
+
+Formats: OCI image-spec v1.1, image-layout.md and image-index.md; Docker image
+spec v1.2, 'Combined Image JSON + Filesystem Changeset Format' (``docker save``).
+
+The input is not trusted. Nothing is extracted; JSON is bounded; blobs must have
+the size that their descriptor declares, and are verified whenever they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from slimpack.errors import ImageError, InputError
+from slimpack.oci import jsontext
+from slimpack.oci.compress import sniff
+from slimpack.oci.config import History, ImageConfig, Platform
+from slimpack.oci.digest import HashingWriter, check_digest, chunks, hex_of, sha256
+from slimpack.oci.image import (
+    DOCKER_INDEX_TYPE,
+    DOCKER_MANIFEST_TYPE,
+    INDEX_TYPE,
+    MANIFEST_TYPE,
+    MAX_LAYERS,
+    Image,
+)
+from slimpack.oci.jsontext import Object
+from slimpack.oci.layer import TAR, Layer
+from slimpack.oci.names import canonical_name
+from slimpack.oci.source import Files, folder_files, tar_files
+from slimpack.oci.validate import layer_type, validate
+
+MAX_MANIFEST = 4 << 20
+MAX_CONFIG = 8 << 20
+"""Bytes of JSON that are read; larger ones are refused."""
+
+_MAX_DESCRIPTORS = 1000
+_FORMATS = "give an OCI layout folder, or a tar made by slimpack, docker save or skopeo"
+_INDEX_TYPES = (INDEX_TYPE, DOCKER_INDEX_TYPE)
+_MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE)
+
+
+def read_image(path: Path, platform: Platform | None = None, *, ref: str = "") -> Image:
+    """Read the image at `path`; its layers are opened only when they are wanted.
+
+    path: an OCI layout folder, a tar of one, or what ``docker save`` writes.
+    platform: which one to take when there are several; must match in any case.
+    ref: the name (``serve:1.0``) or ref.name of the image to take.
+    Digests of the image are those on disk: its JSON is kept byte for byte. Raises
+    InputError when `path` is not there or holds several images and nothing
+    chooses one; ImageError for everything that is malformed.
+    """
+    try:
+        files = _open(path)
+        if files.has("index.json"):
+            check_layout(files)
+            found = _layout_images(files, ref)
+        elif files.has("manifest.json"):
+            found = _docker_images(files, ref)
+        else:
+            raise ImageError(
+                f"{path} is not an image: it has neither index.json (OCI layout) "
+                "nor manifest.json (docker-archive)",
+                hint=_FORMATS,
+            )
+        image = _choose(found, path, platform, ref)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    validate(image, blobs=False)
+    return image
+
+
+def _open(path: Path) -> Files:
+    if path.is_dir():
+        return folder_files(path)
+    if path.is_file():
+        return tar_files(path)
+    raise InputError(f"{path} does not exist", hint=_FORMATS)
+
+
+@dataclass(frozen=True)
+class _Found:
+    name: str
+    image: Image
+
+
+def _choose(found: Iterator[_Found], path: Path, platform: Platform | None, ref: str) -> Image:
+    images: dict[str, _Found] = {}
+    for candidate in found:
+        images.setdefault(candidate.image.digest, candidate)
+    fitting = [
+        candidate.image
+        for candidate in images.values()
+        if platform is None or candidate.image.platform.matches(platform)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    there = ", ".join(
+        f"{candidate.name[:200]!r} for {candidate.image.platform}" for candidate in images.values()
+    )
+    wanted = " ".join(filter(None, (ref, f"for {platform}" if platform else "")))
+    if fitting:
+        raise InputError(
+            f"{path} holds {len(fitting)} images: {there}", hint="choose one by name or platform"
+        )
+    raise InputError(
+        f"{path} holds no image {wanted}".rstrip(),
+        hint=f"it holds {there}" if there else "it is empty, or nothing in it has that name",
+    )
+
+
+def check_layout(files: Files) -> None:
+    """Raise ImageError unless the file ``oci-layout`` is there and of version 1."""
+    if not files.has("oci-layout"):
+        raise ImageError(f"{files.what} has an index.json, but no oci-layout file")
+    layout = jsontext.parse_object(files.read("oci-layout", MAX_MANIFEST), "oci-layout")
+    version = jsontext.text(layout, "imageLayoutVersion", "oci-layout")
+    if version.partition(".")[0] != "1":
+        raise ImageError(f"{files.what} is an OCI layout of the unknown version {version[:20]!r}")
+
+
+def _layout_images(files: Files, ref: str) -> Iterator[_Found]:
+    """Yield every image of the index, nested indexes included; those named `ref` if given."""
+    index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
+    waiting = [
+        (item, _name_of(item))
+        for item in jsontext.objects(index, "manifests", "index.json")
+        if not ref or _is_named(item, ref)
+    ]
+    seen: set[str] = set()
+    while waiting:
+        item, name = waiting.pop(0)
+        digest = check_digest(item.get("digest"), "index.json")
+        if digest in seen or _is_attestation(item):
+            continue
+        seen.add(digest)
+        if len(seen) > _MAX_DESCRIPTORS:
+            raise ImageError(f"{files.what} lists more than {_MAX_DESCRIPTORS} images")
+        data = _blob(files, item, MAX_MANIFEST, "manifest")
+        manifest = jsontext.parse_object(data, f"manifest {digest}")
+        kind = jsontext.text(item, "mediaType", "index.json")
+        if jsontext.text(manifest, "mediaType", digest) not in ("", kind):
+            raise ImageError(f"manifest {digest} is not of the type {kind!r} that its index says")
+        if kind in _INDEX_TYPES:
+            nested = jsontext.objects(manifest, "manifests", digest)
+            waiting += [(below, name) for below in nested]
+        elif kind in _MANIFEST_TYPES:
+            yield _Found(name, _manifest_image(files, data, manifest, kind, digest))
+        else:
+            raise ImageError(
+                f"manifest {digest} has the unknown type {kind[:100]!r}",
+                hint="OCI image manifests and Docker's schema 2 are read",
+            )
+
+
+def _name_of(item: Object) -> str:
+    annotations = jsontext.text_mapping(item, "annotations", "index.json")
+    return annotations.get("org.opencontainers.image.ref.name", "") or annotations.get(
+        "io.containerd.image.name", ""
+    )
+
+
+def _is_named(item: Object, ref: str) -> bool:
+    annotations = jsontext.text_mapping(item, "annotations", "index.json")
+    names = (
+        annotations.get("org.opencontainers.image.ref.name"),
+        annotations.get("io.containerd.image.name"),
+    )
+    return ref in names or _full(ref) in names
+
+
+def _full(ref: str) -> str:
+    try:
+        return canonical_name(ref)
+    except InputError:
+        return ref
+
+
+def _is_attestation(item: Object) -> bool:
+    """BuildKit lists provenance beside images, as if it were for an unknown platform."""
+    annotations = jsontext.text_mapping(item, "annotations", "index.json")
+    platform = jsontext.mapping(item, "platform", "index.json")
+    return "vnd.docker.reference.type" in annotations or platform.get("os") == "unknown"
+
+
+def _blob(files: Files, item: Object, limit: int, what: str) -> bytes:
+    """Return the verified content of the small blob that the descriptor `item` names."""
+    digest = check_digest(item.get("digest"), what)
+    what = f"{what} {digest}"
+    size = jsontext.number(item, "size", what)
+    data = files.read(f"blobs/sha256/{hex_of(digest)}", limit)
+    if len(data) != size:
+        raise ImageError(f"{what} has {len(data)} bytes, but declares {size}")
+    if sha256(data) != digest:
+        raise ImageError(
+            f"{what} does not match its digest", hint="the image was damaged or altered"
+        )
+    return data
+
+
+def _manifest_image(files: Files, data: bytes, manifest: Object, kind: str, digest: str) -> Image:
+    what = f"manifest {digest}"
+    raw_config = _blob(files, jsontext.mapping(manifest, "config", what), MAX_CONFIG, "config")
+    config, history, diff_ids = _parse_config(raw_config, "the image's config")
+    items = jsontext.objects(manifest, "layers", what)
+    if len(items) != len(diff_ids):
+        raise ImageError(f"{what} lists {len(items)} layers, its config {len(diff_ids)}")
+    layers = []
+    for item, diff_id, name in zip(items, diff_ids, _layer_names(history, items), strict=True):
+        layer = check_digest(item.get("digest"), what)
+        size = jsontext.number(item, "size", f"layer {layer}")
+        media_type = layer_type(jsontext.text(item, "mediaType", what), f"layer {layer}")
+        stored = files.find(f"blobs/sha256/{hex_of(layer)}")
+        if stored.size != size:
+            raise ImageError(f"layer {layer} has {stored.size} bytes, but declares {size}")
+        unpacked = size if media_type == TAR else None
+        layers.append(Layer(media_type, layer, size, diff_id, stored.open, unpacked, name))
+    return Image(
+        layers=tuple(layers),
+        config=config,
+        history=history,
+        annotations=jsontext.text_mapping(manifest, "annotations", what),
+        raw_config=raw_config,
+        raw_manifest=data,
+        manifest_type=kind,
+    )
+
+
+def _docker_images(files: Files, ref: str) -> Iterator[_Found]:
+    listed = jsontext.parse_list(files.read("manifest.json", MAX_MANIFEST), "manifest.json")
+    if len(listed) > _MAX_DESCRIPTORS:
+        raise ImageError(f"{files.what} lists more than {_MAX_DESCRIPTORS} images")
+    for item in jsontext.objects({"images": listed}, "images", "manifest.json"):
+        tags = jsontext.texts(item, "RepoTags", "manifest.json")
+        if ref and ref not in tags and _full(ref) not in map(_full, tags):
+            continue
+        place = jsontext.text(item, "Config", "manifest.json")
+        raw_config = files.read(place, MAX_CONFIG)
+        named = PurePosixPath(place).name.removesuffix(".json")
+        if len(named) == 64 and sha256(raw_config) != f"sha256:{named}":
+            raise ImageError(f"config {named} does not match its digest")
+        config, history, diff_ids = _parse_config(raw_config, f"config {place}")
+        places = jsontext.texts(item, "Layers", "manifest.json")
+        if len(places) != len(diff_ids):
+            raise ImageError(f"manifest.json lists {len(places)} layers, {place} {len(diff_ids)}")
+        named_layers = zip(places, diff_ids, _layer_names(history, places), strict=True)
+        layers = tuple(_docker_layer(files, *layer) for layer in named_layers)
+        yield _Found(", ".join(tags), Image(layers, config, history, raw_config=raw_config))
+
+
+def _docker_layer(files: Files, place: str, diff_id: str, name: str) -> Layer:
+    """Describe a layer whose digest nobody wrote down: it is the diffID, or is computed."""
+    stored = files.find(place)
+    stream = stored.open()
+    try:
+        kind = sniff(stream.read(4))
+    finally:
+        stream.close()
+    if kind == "none":
+        return Layer(TAR, diff_id, stored.size, diff_id, stored.open, stored.size, name)
+    sink = HashingWriter(_Nowhere())
+    stream = stored.open()
+    try:
+        for data in chunks(stream):
+            sink.write(data)
+    finally:
+        stream.close()
+    return Layer(f"{TAR}+{kind}", sink.digest, sink.size, diff_id, stored.open, None, name)
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> None:
+        """Forget `data`."""
+
+
+def _parse_config(data: bytes, what: str) -> tuple[ImageConfig, tuple[History, ...], list[str]]:
+    config = jsontext.parse_object(data, what)
+    rootfs = jsontext.mapping(config, "rootfs", what)
+    diff_ids = jsontext.texts(rootfs, "diff_ids", what)
+    if len(diff_ids) > MAX_LAYERS:
+        raise ImageError(f"{what} lists {len(diff_ids)} layers, more than {MAX_LAYERS}")
+    for diff_id in diff_ids:
+        check_digest(diff_id, what)
+    steps = jsontext.objects(config, "history", what)
+    history = tuple(History.from_json(step, what) for step in steps)
+    return ImageConfig.from_json(config, what), history, diff_ids
+
+
+def _layer_names(history: Sequence[History], layers: Sequence[object]) -> list[str]:
+    names = [step.created_by for step in history if not step.empty]
+    return names if len(names) == len(layers) else [""] * len(layers)

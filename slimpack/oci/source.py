@@ -1,0 +1,165 @@
+"""Named files of an image on disk, in a folder or in a tar, without extracting.
+
+Names come from untrusted JSON and untrusted archives: they are relative and
+normal, or refused; links are followed inside of the image only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from slimpack.errors import ImageError
+from slimpack.oci.compress import sniff
+from slimpack.oci.digest import ByteStream
+from slimpack.oci.files import FileSlice
+from slimpack.oci.untar import Member, TarReader, normal_path
+
+_MAX_FILES = 100_000
+_MAX_LINKS = 8
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """`size` bytes in the file `path`, from `offset` on."""
+
+    path: Path
+    offset: int
+    size: int
+
+    def open(self) -> ByteStream:
+        """Open it for reading; the caller closes it."""
+        return FileSlice(self.path, self.offset, self.size)
+
+
+class Files(Protocol):
+    """The files of an image; `what` names it in messages."""
+
+    what: str
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a file of that name."""
+
+    def find(self, name: str) -> StoredFile:
+        """Return the file; raise ImageError if it is missing."""
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a whole small file; raise ImageError if missing or over `limit` bytes."""
+
+
+def folder_files(path: Path) -> Files:
+    """Return the files of a folder."""
+    return _Folder(path)
+
+
+def tar_files(path: Path) -> Files:
+    """Return the files of an uncompressed tar; raise ImageError for anything else."""
+    return _Tar(path)
+
+
+class _Base:
+    what: str
+
+    def find(self, name: str) -> StoredFile:
+        raise NotImplementedError
+
+    def read(self, name: str, limit: int) -> bytes:
+        found = self.find(name)
+        if found.size > limit:
+            raise ImageError(
+                f"{name} of {self.what} has {found.size} bytes, more than the {limit} allowed"
+            )
+        stream = found.open()
+        try:
+            return stream.read(found.size)
+        finally:
+            stream.close()
+
+
+class _Folder(_Base):
+    def __init__(self, path: Path) -> None:
+        self.what = str(path)
+        self._root = path.resolve()
+
+    def has(self, name: str) -> bool:
+        return (self._root / name).is_file()
+
+    def find(self, name: str) -> StoredFile:
+        try:
+            path = (self._root / normal_path(name, self.what)).resolve()
+        except UnicodeEncodeError:
+            raise ImageError(f"{name[:200]!r} of {self.what} is not a file name") from None
+        if not path.is_relative_to(self._root):
+            raise ImageError(f"{name[:200]!r} of {self.what} leads out of it")
+        if not path.is_file():
+            raise ImageError(f"{self.what} lacks the file {name[:200]!r}")
+        return StoredFile(path, 0, path.stat().st_size)
+
+
+class _Tar(_Base):
+    def __init__(self, path: Path) -> None:
+        self.what = str(path)
+        self._path = path
+        self._members: dict[str, Member] = {}
+        size = path.stat().st_size
+        stream = FileSlice(path, 0, size)
+        try:
+            self._check_plain(stream.read(4))
+        finally:
+            stream.close()
+        stream = FileSlice(path, 0, size)
+        try:
+            for member in TarReader(stream, self.what, skip=stream.skip):
+                self._add(member)
+        finally:
+            stream.close()
+
+    def _check_plain(self, head: bytes) -> None:
+        kind = sniff(head)
+        if kind != "none":
+            raise ImageError(
+                f"{self.what} is compressed as a whole ({kind})",
+                hint=f"unpack it first: {'gzip' if kind == 'gzip' else 'zstd'} -d",
+            )
+
+    def _add(self, member: Member) -> None:
+        if member.kind == "directory":
+            return
+        if member.path in self._members:
+            raise ImageError(f"{self.what} holds {member.path[:200]!r} twice")
+        if len(self._members) >= _MAX_FILES:
+            raise ImageError(f"{self.what} holds more than {_MAX_FILES} files")
+        self._members[member.path] = member
+
+    def has(self, name: str) -> bool:
+        return name in self._members
+
+    def find(self, name: str) -> StoredFile:
+        path = normal_path(name, self.what)
+        for _ in range(_MAX_LINKS):
+            member = self._members.get(path)
+            if member is None:
+                raise ImageError(f"{self.what} lacks the file {name[:200]!r}")
+            if member.kind == "file":
+                return StoredFile(self._path, member.offset, member.size)
+            if member.kind == "hardlink":
+                path = member.link
+            elif member.kind == "symlink":
+                path = _followed(member, self.what)
+            else:
+                break
+        raise ImageError(f"{name[:200]!r} of {self.what} is not a file")
+
+
+def _followed(member: Member, what: str) -> str:
+    """Return where a symlink leads; ``..`` may go up, but not out of the archive."""
+    parts: list[str] = list(PurePosixPath(member.path).parent.parts)
+    for part in member.link.split("/"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part == ".." or member.link.startswith("/"):
+            raise ImageError(f"{member.path[:200]!r} of {what} leads out of it")
+        elif part not in ("", "."):
+            parts.append(part)
+    return "/".join(parts)

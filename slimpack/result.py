@@ -1,0 +1,41 @@
+"""What a build tells of its result, as data for a table or JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slimpack.slim.bytecode import BytecodeReport
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """A layer for the final table; sizes in bytes, files without directories."""
+
+    name: str
+    files: int
+    unpacked: int
+    compressed: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What was built. `stages` are (name, seconds) in order."""
+
+    digest: str
+    image_id: str
+    platform: str
+    references: tuple[str, ...]
+    packages: int
+    files: int
+    layers: tuple[LayerRow, ...]
+    size: int
+    bytecode: BytecodeReport
+    notes: tuple[str, ...]
+    stages: tuple[tuple[str, float], ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def unpacked(self) -> int:
+        """Bytes of all files."""
+        return sum(layer.unpacked for layer in self.layers)

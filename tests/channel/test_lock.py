@@ -1,0 +1,97 @@
+"""The lock file: complete, free of addresses, and clear about what to do when it is not."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.channel import fetch
+from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.lock import (
+    LOCK_FILE,
+    Lock,
+    LockedFile,
+    load_lock,
+    parse_lock,
+    save_lock,
+)
+from benchmarks.channel.plan import make_plans
+from benchmarks.channel.recipes import LINUX_64, load_channel
+from benchmarks.channel.resolve import read_report_item
+
+
+def test_every_recipe_is_pinned() -> None:
+    channel, lock = load_channel(), load_lock("linux-64")
+    plans = make_plans(channel, lock, LINUX_64, full=True)
+    assert len(plans) == len(channel.recipes)
+    for plan in plans:
+        for pin in (*plan.wheels.values(), *plan.debs, *plan.source):
+            assert re.fullmatch(r"[0-9a-f]{64}", pin.sha256), pin
+
+
+def test_the_lock_names_no_host() -> None:
+    text = LOCK_FILE.read_text()
+    assert "://" not in text
+    assert not re.search(r"\b[a-z0-9-]+\.(org|com|net|io)\b", text)
+
+
+def test_a_lock_survives_a_round_trip_and_keeps_other_platforms(tmp_path: Path) -> None:
+    pin = LockedFile("1", "pool/a/a_1.deb", "0" * 64)
+    lock = Lock({"w": pin}, {"d": pin}, {"s": (pin, pin)})
+    path = tmp_path / "channel.lock"
+    save_lock("linux-64", lock, path)
+    save_lock("linux-aarch64", Lock(), path)
+    assert load_lock("linux-64", path) == lock
+    assert load_lock("linux-aarch64", path) == Lock()
+
+
+def test_problems_say_what_to_run(tmp_path: Path) -> None:
+    hint = "run: python -m benchmarks.channel lock"
+    with pytest.raises(ChannelError, match=f"cannot read.*{hint}"):
+        load_lock("linux-64", tmp_path / "missing.lock")
+    with pytest.raises(ChannelError, match=f"schema 9.*{hint}"):
+        parse_lock({"schema": 9}, "linux-64")
+    with pytest.raises(ChannelError, match=f"nothing of win-64.*{hint}"):
+        parse_lock({"schema": 1}, "win-64")
+    with pytest.raises(ChannelError, match=f"wheel nope is not in.*{hint}"):
+        Lock().wheel("nope")
+
+
+def test_the_address_in_pips_report_is_dropped() -> None:
+    item = {
+        "metadata": {"name": "Torch", "version": "2.0+cpu"},
+        "download_info": {
+            "url": "https://host.example/x/torch-2.0%2Bcpu-cp311-cp311-linux_x86_64.whl",
+            "archive_info": {"hashes": {"sha256": "ab"}},
+        },
+    }
+    name, pin = read_report_item(item)
+    assert name == "torch"
+    assert pin == LockedFile("2.0+cpu", "torch-2.0+cpu-cp311-cp311-linux_x86_64.whl", "ab")
+
+
+def test_requirements_pin_version_and_hash() -> None:
+    pin = LockedFile("1.10.0", "starlette-1.10.0-py3-none-any.whl", "ab")
+    assert fetch.requirement_lines({"starlette": pin}) == "starlette==1.10.0 --hash=sha256:ab\n"
+
+
+def test_a_download_is_checked_against_the_lock(tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "a.deb").write_bytes(b"good")
+    good = LockedFile("1", "a.deb", hashlib.sha256(b"good").hexdigest())
+    fetch.fetch_debian(tmp_path / "cache", mirror.as_uri(), [good])
+    assert fetch.cached(tmp_path / "cache", good).read_bytes() == b"good"
+    bad = LockedFile("1", "a.deb", "0" * 64)
+    with pytest.raises(ChannelError, match=r"a\.deb has sha256 .* pinned is 0000"):
+        fetch.fetch_debian(tmp_path / "cache", mirror.as_uri(), [bad])
+    assert not fetch.cached(tmp_path / "cache", bad).exists()
+
+
+def test_a_file_that_is_gone_says_how_to_go_on(tmp_path: Path) -> None:
+    gone = LockedFile("1", "gone.deb", "0" * 64)
+    with pytest.raises(ChannelError, match=r"cannot fetch gone\.deb.*benchmarks\.channel lock"):
+        fetch.fetch_debian(tmp_path / "cache", tmp_path.as_uri(), [gone])

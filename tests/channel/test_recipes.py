@@ -1,0 +1,109 @@
+"""packages.toml and the plans that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.channel import plan
+from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.lock import Lock, LockedFile
+from benchmarks.channel.recipes import (
+    LINUX_64,
+    Channel,
+    Recipe,
+    load_channel,
+    parse_channel,
+    parse_recipe,
+)
+
+SETTINGS = {"suite": "bookworm", "python": "3.11"}
+
+
+def test_unknown_keys_and_kinds_are_named() -> None:
+    with pytest.raises(ChannelError, match=r"\[wheel.numpy\] has an unknown key 'dependz'"):
+        parse_recipe("wheel", "numpy", {"dependz": []})
+    with pytest.raises(ChannelError, match=r"unknown kind \[weel\]"):
+        parse_channel({"channel": SETTINGS, "weel": {}})
+
+
+def test_one_line_makes_a_recipe() -> None:
+    channel = parse_channel({"channel": SETTINGS, "wheel": {"h11": {}}})
+    assert channel.recipes == (Recipe("h11", "wheel"),)
+
+
+def test_dependencies_between_recipes_exist() -> None:
+    channel = load_channel()
+    names = set(channel.by_name())
+    for recipe in channel.recipes:
+        for spec in recipe.depends:
+            assert spec.split()[0] in names or spec.startswith("__"), (recipe.name, spec)
+
+
+def test_no_library_is_promised_twice() -> None:
+    sonames = [soname for recipe in load_channel().recipes for soname in recipe.sonames]
+    assert len(sonames) == len(set(sonames))
+
+
+def small_channel() -> tuple[Channel, Lock]:
+    recipes = (
+        Recipe("h11", "wheel"),
+        Recipe("fast", "wheel"),
+        Recipe("libz", "debian", packages=("zlib1g",)),
+        Recipe("python", "python", packages=("python3.11",), source="python3.11"),
+        Recipe("libz-ng", "generated", version_of="libz"),
+    )
+    pins = {
+        "h11": LockedFile("0.16.0", "h11-0.16.0-py3-none-any.whl", "a" * 64),
+        "fast": LockedFile("2.0", "fast-2.0-cp311-cp311-manylinux_2_28_x86_64.whl", "b" * 64),
+    }
+    debs = {
+        "zlib1g": LockedFile("1:1.2.13.dfsg-1", "pool/zlib1g.deb", "c" * 64),
+        "python3.11": LockedFile("3.11.2-6", "pool/python3.11.deb", "d" * 64),
+    }
+    source = (
+        LockedFile("3.11.2-6", "pool/p.orig.tar.gz", "e" * 64),
+        LockedFile("3.11.2-6", "pool/p.debian.tar.xz", "f" * 64),
+    )
+    return Channel("bookworm", "3.11", {}, recipes), Lock(pins, debs, {"python3.11": source})
+
+
+def plans_by_name(channel: Channel, lock: Lock) -> dict[str, plan.Plan]:
+    plans = plan.make_plans(channel, lock, LINUX_64, full=False)
+    return {p.recipe.name: p for p in plans}
+
+
+def test_plans_follow_conda_forges_naming() -> None:
+    plans = plans_by_name(*small_channel())
+    assert plans["h11"].place.startswith("noarch/h11-0.16.0-pyh")
+    assert plans["fast"].place.startswith("linux-64/fast-2.0-py311h")
+    assert plans["libz"].place.startswith("linux-64/libz-1.2.13-h")
+    assert plans["python"].file_name.endswith("_0_cpython.conda")
+    assert plans["libz-ng"].version == "1.2.13"
+    assert [pin.name for pin in plans["python"].source] == ["p.debian.tar.xz"]
+
+
+def test_a_changed_pin_changes_only_what_depends_on_it() -> None:
+    channel, lock = small_channel()
+    before = plans_by_name(channel, lock)
+    changed = replace(lock.deb("python3.11"), sha256="0" * 64)
+    after = plans_by_name(channel, replace(lock, debs={**lock.debs, "python3.11": changed}))
+    different = {name for name in before if before[name].key != after[name].key}
+    # "fast" ships .pyc files that the packaged interpreter compiles.
+    assert different == {"python", "fast"}
+    assert before["fast"].build == after["fast"].build
+
+
+def test_a_changed_recipe_changes_the_build_string() -> None:
+    channel, lock = small_channel()
+    edited = tuple(replace(r, depends=("x",)) if r.name == "h11" else r for r in channel.recipes)
+    before, after = (plans_by_name(c, lock) for c in (channel, replace(channel, recipes=edited)))
+    assert {n for n in before if before[n].build != after[n].build} == {"h11"}
+
+
+def test_two_recipes_for_one_file_are_refused() -> None:
+    channel, lock = small_channel()
+    twice = replace(channel, recipes=(*channel.recipes, channel.recipes[0]))
+    with pytest.raises(ChannelError, match="two recipes make"):
+        plan.make_plans(twice, lock, LINUX_64, full=False)
