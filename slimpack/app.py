@@ -101,7 +101,8 @@ def _copied(rule: CopyRule, scratch: Path, number: int) -> Path:
         shutil.copy2(rule.source, target)
         return target
     target.mkdir(parents=True)
-    for path, relative in _walk(rule):
+    # What is not packed may still be needed to prepare: a script, training data.
+    for path, relative in _walk(replace(rule, ignore=())):
         place = target / relative
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place, follow_symlinks=False)

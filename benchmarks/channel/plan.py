@@ -65,6 +65,11 @@ class Plan:
         return self.recipe.kind in {"python", "python-source"} or self.is_arch_wheel
 
     @property
+    def is_slow(self) -> bool:
+        """Whether making it takes minutes."""
+        return self.recipe.kind == "python-source"
+
+    @property
     def is_arch_wheel(self) -> bool:
         """Whether it is made from a wheel with compiled modules."""
         return self.recipe.kind == "wheel" and self.noarch is None
@@ -78,7 +83,7 @@ def make_plans(channel: Channel, lock: Lock, platform: Platform, *, full: bool) 
         if recipe.kind == "python-source" and not full:
             continue
         plan = make_plan(recipe, channel, lock, platform)
-        if plan.is_arch_wheel or recipe.kind == "python-source":
+        if plan.is_arch_wheel or plan.is_slow:
             # Their .pyc files come from the packaged interpreter.
             plan = replace(plan, key=digest([plan.key, python.key]))
         plans.append(plan)

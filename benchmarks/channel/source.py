@@ -26,6 +26,9 @@ _TOOLS = {"gcc": "gcc libc6-dev", "make": "make", "ar": "binutils"}
 # If a header was not found, configure leaves the module out without a word.
 _MODULES = "bz2, crypt, ctypes, curses, hashlib, lzma, pyexpat, readline, sqlite3, ssl, uuid, zlib"
 
+# Modules that the channel has no libraries for: made or not, as the machine happens to have them.
+_DISABLED = "*disabled*\n_dbm _gdbm _tkinter nis\n"
+
 # Profile-guided optimisation would take half an hour.
 _CONFIGURE = (
     "--disable-test-modules",
@@ -56,8 +59,13 @@ def stage_python_source(
     relink(sysroot)
     unpack_source(source, build)
     environment = build_environment(sysroot, build, platform)
-    options = [f"--prefix={PLACEHOLDER}", f"--with-tzpath={PLACEHOLDER}/share/zoneinfo"]
+    options = [
+        f"--prefix={PLACEHOLDER}",
+        f"--with-tzpath={PLACEHOLDER}/share/zoneinfo",
+        f"--with-openssl={sysroot / 'usr'}",
+    ]
     run(["./configure", *options, *_CONFIGURE], build, environment)
+    (build / "Modules/Setup.local").write_text(_DISABLED)
     run(["make", f"-j{jobs}"], build, environment)
     run(["make", "install", f"DESTDIR={image}"], build, environment)
     shutil.copytree(image / PLACEHOLDER.lstrip("/"), root, symlinks=True, dirs_exist_ok=True)
@@ -109,8 +117,8 @@ def build_environment(sysroot: Path, build: Path, platform: Platform) -> dict[st
         "CPPFLAGS": " ".join(f"-I{path}" for path in include),
         "LDFLAGS": f"-L{library}",
         "LD_LIBRARY_PATH": str(library),
-        "PKG_CONFIG_LIBDIR": str(library / "pkgconfig"),
-        "PKG_CONFIG_SYSROOT_DIR": str(sysroot),
+        # The machine may have pkg-config or not: configure finds everything without it.
+        "PKG_CONFIG": "false",
         # No debug information: it names the build folder.
         "OPT": "-DNDEBUG -fwrapv -O2 -Wall",
         # PIC, so that the shared library can be made from the same objects; and no path of this

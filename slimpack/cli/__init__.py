@@ -12,6 +12,7 @@ import click
 from slimpack import __version__
 from slimpack.cli.build import build_command
 from slimpack.cli.inspect import inspect_command
+from slimpack.cli.load import load_command
 from slimpack.cli.runtime import runtime_group
 from slimpack.errors import SlimpackError
 
@@ -24,6 +25,7 @@ def cli() -> None:
 
 cli.add_command(build_command)
 cli.add_command(inspect_command)
+cli.add_command(load_command)
 cli.add_command(runtime_group)
 
 

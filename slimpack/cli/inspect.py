@@ -71,9 +71,9 @@ def _config(found: Inspection) -> list[str]:
     lines = []
     for key, value in sorted(found.config.items()):
         if isinstance(value, list) and key == "Env":
-            lines += [f"{key:<12}{item}" for item in value]
+            lines += [f"{key:<14}{item}" for item in value]
         elif isinstance(value, dict):
-            lines += [f"{key:<12}{name} {item or ''}".rstrip() for name, item in value.items()]
+            lines += [f"{key:<14}{name} {item or ''}".rstrip() for name, item in value.items()]
         else:
-            lines.append(f"{key:<12}{json.dumps(value) if isinstance(value, list) else value}")
+            lines.append(f"{key:<14}{json.dumps(value) if isinstance(value, list) else value}")
     return lines

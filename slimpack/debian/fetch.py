@@ -18,7 +18,9 @@ from slimpack.debian.store import Store
 from slimpack.errors import RuntimeBaseError
 
 _CHUNK = 1 << 16
-_TIMEOUT = (10, 30)
+# Seconds to connect and between two reads; a network that swallows packets
+# costs three times the first before the cached answer serves.
+_TIMEOUT = (5, 30)
 _TRIES = 3
 _BUSY = (429, 500, 502, 503, 504)
 _HINT = f"check the network, or name another Debian mirror in {MAIN_VARIABLE}"
@@ -46,6 +48,7 @@ def new_session(backoff: float = 0.5) -> requests.Session:
     """Return a session that tries again when a server is busy or hangs up."""
     retry = Retry(
         total=_TRIES,
+        connect=2,
         backoff_factor=backoff,
         status_forcelist=_BUSY,
         allowed_methods=("GET",),

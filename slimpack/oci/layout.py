@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slimpack.errors import ImageError, InputError
@@ -96,9 +96,9 @@ def _update(image: Image, path: Path, entries: list[Object], advance: Advance | 
         for digest in added:
             store.path(digest).unlink(missing_ok=True)
         raise
-    unused = _reachable(store, replaced) - _reachable(store, kept + entries)
-    for digest in unused:
-        store.path(digest).unlink(missing_ok=True)
+    with suppress(ImageError):  # what cannot be read may need any blob
+        for digest in _reachable(store, replaced) - _reachable(store, kept + entries):
+            store.path(digest).unlink(missing_ok=True)
 
 
 def _names(entry: Object) -> str:

@@ -98,7 +98,8 @@ def _choose(found: Iterator[_Found], path: Path, platform: Platform | None, ref:
     if len(fitting) == 1:
         return fitting[0]
     there = ", ".join(
-        f"{candidate.name[:200]!r} for {candidate.image.platform}" for candidate in images.values()
+        f"{candidate.name[:200]!r} for {str(candidate.image.platform)!r}"
+        for candidate in images.values()
     )
     wanted = " ".join(filter(None, (ref, f"for {platform}" if platform else "")))
     if fitting:

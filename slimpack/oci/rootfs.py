@@ -149,8 +149,13 @@ class _View:
         there = self.paths.get(member.path)
         if there is not None and member.kind != "directory":
             self._remove(member.path)
-        above, _, name = member.path.rpartition("/")
-        self._names.setdefault(above, set()).add(name)
+        path = member.path
+        while path:  # up to a directory that is known; archives need not list them
+            path, _, name = path.rpartition("/")
+            names = self._names.setdefault(path, set())
+            if name in names:
+                break
+            names.add(name)
         if member.kind == "hardlink" and member.link in self.paths:
             layer = self.paths[member.link].layer
         self.paths[member.path] = Placed(member, layer)

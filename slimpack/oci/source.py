@@ -88,8 +88,8 @@ class _Folder(_Base):
     def find(self, name: str) -> StoredFile:
         try:
             path = (self._root / normal_path(name, self.what)).resolve()
-        except UnicodeEncodeError:
-            raise ImageError(f"{name[:200]!r} of {self.what} is not a file name") from None
+        except (UnicodeEncodeError, RuntimeError):  # a lone surrogate; a loop of symlinks
+            raise ImageError(f"{name[:200]!r} of {self.what} is not a file") from None
         if not path.is_relative_to(self._root):
             raise ImageError(f"{name[:200]!r} of {self.what} leads out of it")
         if not path.is_file():

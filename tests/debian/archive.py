@@ -154,8 +154,9 @@ class Archive:
         """Write indexes, Release and pool of a suite."""
         lines = []
         for arch in ("amd64", "arm64"):
-            stanzas = [text for text, _ in suite.packages if f"Architecture: {arch}" in text
-                       or "Architecture: all" in text]  # fmt: skip
+            # A careless archive lists packages of a third architecture everywhere.
+            listed = (f"Architecture: {arch}\n", "Architecture: all\n", "Architecture: i386\n")
+            stanzas = [text for text, _ in suite.packages if any(line in text for line in listed)]
             index = lzma.compress("\n".join(stanzas).encode())
             digest = hashlib.sha256(index).hexdigest()
             path = f"main/binary-{arch}"

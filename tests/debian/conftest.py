@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +21,22 @@ from .archive import Archive, Mirror, Suite, file, folder, link, new_key, public
 PACKAGES = ("libc6", "texts")
 # One attempt after another without waiting: what is tested is that there is one.
 FETCHER = Fetcher(new_session(backoff=0))
+
+
+ALL = timedelta(days=1)
+NONE = timedelta(0)
+# A port that nothing listens on: connecting fails at once.
+NOWHERE = "http://127.0.0.1:9/debian"
+
+
+def with_source(runtime: Runtime, **changes: object) -> Runtime:
+    source = runtime.debian
+    assert isinstance(source, DebianSource)
+    return replace(runtime, debian=replace(source, **changes))  # type: ignore[arg-type]
+
+
+def cached_debs(cache: Path) -> list[Path]:
+    return [path for path in (cache / "debian/sha256").iterdir() if path.read_bytes()[:1] == b"!"]
 
 
 @pytest.fixture(scope="session")

@@ -62,17 +62,13 @@ def sample_config() -> ImageConfig:
 def sample_layers(directory: Path, compression: Compression = ZSTD) -> list[Layer]:
     store = BlobStore(directory, durable=False)
     return [
-        build_layer(
-            plan.name, plan.entries, blobs=store, mtime=MTIME, compression=compression
-        )
+        build_layer(plan.name, plan.entries, blobs=store, mtime=MTIME, compression=compression)
         for plan in plan_layers(sample_tree(), last_owners=["application"])
     ]
 
 
 def sample_image(directory: Path, compression: Compression = ZSTD) -> Image:
-    return make_image(
-        sample_layers(directory, compression), sample_config(), comment="slimpack"
-    )
+    return make_image(sample_layers(directory, compression), sample_config(), comment="slimpack")
 
 
 def files_below(directory: Path) -> list[str]:
@@ -98,7 +94,9 @@ def small_disk(path: Path) -> Iterator[Path]:
     path.mkdir()
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)],
-        check=False, capture_output=True, text=True,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     need(mounted.returncode == 0, f"cannot mount a tmpfs: {mounted.stderr.strip()}")
     try:

@@ -91,7 +91,14 @@ def test_a_broken_promise_of_the_size_is_an_error(kind: Kind, promised: int) -> 
 
 @pytest.mark.parametrize(
     ("kind", "level", "threads"),
-    [("xz", 3, 1), ("zstd", 0, 1), ("zstd", 23, 1), ("gzip", 10, 1), ("none", 1, 1), ("zstd", 3, 0)],
+    [
+        ("xz", 3, 1),
+        ("zstd", 0, 1),
+        ("zstd", 23, 1),
+        ("gzip", 10, 1),
+        ("none", 1, 1),
+        ("zstd", 3, 0),
+    ],
 )
 def test_settings_that_do_not_exist(kind: Kind, level: int, threads: int) -> None:
     with pytest.raises(InputError):

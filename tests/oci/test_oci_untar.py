@@ -20,7 +20,9 @@ def read(archive: bytes) -> list[tuple[Member, bytes]]:
     return [(member, reader.read(member.size)) for member in reader]
 
 
-def info(name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = "") -> tarfile.TarInfo:
+def info(
+    name: str, kind: bytes = tarfile.REGTYPE, size: int = 0, link: str = ""
+) -> tarfile.TarInfo:
     found = tarfile.TarInfo(name)
     found.type, found.size, found.linkname = kind, size, link
     return found
@@ -38,7 +40,8 @@ _NAME = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=70).filter(
         lambda part: part not in (".", "..")
     ),
-    min_size=1, max_size=5,
+    min_size=1,
+    max_size=5,
 ).map("/".join)
 
 

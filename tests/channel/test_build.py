@@ -1,0 +1,112 @@
+"""Publishing: the channel folder follows the cache, and repairs itself."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from benchmarks.channel import build
+from benchmarks.channel.__main__ import main
+from benchmarks.channel.conda_format import write_conda
+from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.plan import Plan
+from benchmarks.channel.recipes import Recipe
+
+
+def make(cache: Path, name: str, *depends: str) -> Plan:
+    recipe = Recipe(name, "generated")
+    plan = Plan(recipe, "1.0", "0", None, "linux-64", name * 20, {}, (), ())
+    made = write_conda(cache / "made", name=name, depends=depends, files={f"share/{name}": name})
+    target = build.package_file(cache, plan)
+    target.parent.mkdir(parents=True)
+    made.rename(target)
+    return plan
+
+
+def published(out: Path) -> set[str]:
+    repodata = json.loads((out / "linux-64/repodata.json").read_text())
+    return set(repodata["packages.conda"])
+
+
+def test_the_channel_follows_the_plans(tmp_path: Path) -> None:
+    cache, out, lines = tmp_path / "cache", tmp_path / "out", list[str]()
+    one, two = make(cache, "one", "two >=1", "__glibc"), make(cache, "two")
+    build.publish([one, two], cache, out, lines.append)
+    assert published(out) == {"one-1.0-0.conda", "two-1.0-0.conda"}
+    build.publish([one, two], cache, out, lines.append)
+    assert lines[-1].endswith("2 packages, up to date")
+    build.publish([two], cache, out, lines.append)
+    assert published(out) == {"two-1.0-0.conda"}
+    assert not (out / "linux-64/one-1.0-0.conda").exists()
+
+
+def test_a_damaged_channel_is_repaired_from_the_cache(tmp_path: Path) -> None:
+    cache, out = tmp_path / "cache", tmp_path / "out"
+    plan = make(cache, "one")
+    build.publish([plan], cache, out, print)
+    package = out / plan.place
+    good = package.read_bytes()
+    package.write_bytes(b"damaged")
+    assert build.package_file(cache, plan).read_bytes() == good
+    build.publish([plan], cache, out, print)
+    assert package.read_bytes() == good
+
+
+def test_a_dependency_outside_the_channel_is_an_error(tmp_path: Path) -> None:
+    plan = make(tmp_path / "cache", "one", "two >=1")
+    with pytest.raises(ChannelError, match="one depends on two, which the channel lacks"):
+        build.publish([plan], tmp_path / "cache", tmp_path / "out", print)
+    assert not list((tmp_path / "out").glob("*/*"))
+
+
+def test_leftovers_are_swept_away(tmp_path: Path) -> None:
+    left = tmp_path / "work/left"
+    left.mkdir(parents=True)
+    with build.exclusive(tmp_path, print):
+        assert not left.exists()
+        assert (tmp_path / "work").is_dir()
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_list_names_every_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--full"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {"python", "numpy", "fastapi", "prefix-probe"} <= {row[0] for row in rows}
+    assert {row[3] for row in rows} == {"linux-64", "noarch"}
+
+
+def test_errors_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(*_: object, **__: object) -> Path:
+        raise ChannelError("no mirror")
+
+    monkeypatch.setattr("benchmarks.channel.__main__.build_channel", broken)
+    assert main(["build", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: no mirror\n"
+
+
+def test_a_second_builder_waits_and_says_so(tmp_path: Path) -> None:
+    lines: list[str] = []
+    order: list[str] = []
+    told = threading.Event()
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        told.set()
+
+    def second() -> None:
+        with build.exclusive(tmp_path, tell):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with build.exclusive(tmp_path, print):
+        thread.start()
+        assert told.wait(30)
+        order.append("first")
+    thread.join()
+    assert lines == ["waiting for another build of the channel"]
+    assert order == ["first", "second"]

@@ -1,0 +1,44 @@
+"""Small conda channels made in a test, and what tests do when something is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.channel import index_channel, write_conda
+from slimpack.env.spec import EnvSpec
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GLIBC = [("__glibc", "2.36", "0"), ("__unix", "0", "0"), ("__linux", "5.10", "0")]
+
+
+def missing(what: str, reason: str) -> None:
+    """Skip the test, or fail it where `what` (CHANNEL, ENGINE, NETWORK) is required."""
+    if os.environ.get(f"SLIMPACK_REQUIRE_{what}") == "1":
+        pytest.fail(f"SLIMPACK_REQUIRE_{what}=1, but {reason}")
+    pytest.skip(reason)
+
+
+class MiniChannel:
+    """Collects small packages; `url` indexes them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def add(self, name: str, files: Mapping[str, Any], **fields: Any) -> Path:
+        """Make a package (see `benchmarks.channel.write_conda`)."""
+        return write_conda(self.folder, name=name, files=files, **fields)
+
+    @property
+    def url(self) -> str:
+        """Index the channel and return its URL."""
+        index_channel(self.folder)
+        return self.folder.as_uri()
+
+    def spec(self, *specs: str) -> EnvSpec:
+        """Return a specification of packages from here."""
+        return EnvSpec(name="t", channels=(self.url,), specs=specs, source="environment.yml")

@@ -1,0 +1,81 @@
+"""The direction of imports, as docs/architecture.md draws it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "slimpack"
+# Room -> rooms that it may import. What is not listed may not be imported.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "progress": set(),
+    "tree": set(),
+    "toml": {"errors"},
+    "platforms": {"errors"},
+    "cache": {"errors"},
+    "config": {"errors", "toml"},
+    "reading": {"errors", "tree"},
+    "oci": {"errors", "progress", "tree"},
+    "daemon": {"errors", "progress", "oci"},
+    "debian": {"errors", "progress", "tree", "runtimes"},
+    "runtimes": {"errors", "debian"},
+    "env": {"errors", "progress"},
+    "relocate": {"env", "errors", "reading", "tree"},
+    "slim": {"errors", "progress", "tree"},
+    "verify": {"errors", "reading", "tree"},
+    "app": {"config", "errors", "tree"},
+    "result": {"slim"},
+    "inspection": {"oci"},
+    "base": {"cache", "config", "debian", "oci", "progress", "result", "runtimes", "tree"},
+    "compose": {"base", "config", "env", "errors", "oci", "tree"},
+}
+EVERYTHING = {"build", "cli", "__init__", "__main__"}
+# Only the relocation engine and the solver's process may know of conda's libraries.
+LIBRARIES = {"conda_pack": {"relocate"}, "rattler": {"env"}, "docker": {"daemon"}}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            if node.module == "slimpack":
+                yield from (f"slimpack.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    own = room(path)
+    for name in imports(path):
+        head, _, rest = name.partition(".")
+        if head == "slimpack" and rest and own not in EVERYTHING:
+            target = rest.split(".")[0]
+            allowed = ALLOWED[own] | {own, "__init__"}
+            assert target in allowed or target == "__version__", f"{own} must not import {target}"
+        if head in LIBRARIES:
+            assert own in LIBRARIES[head], f"{own} must not import {head}"
+
+
+def test_only_the_command_line_prints_or_exits() -> None:
+    programs = {"env/worker.py", "slim/pyc_worker.py"}  # processes of their own
+    for path in modules():
+        if room(path) == "cli" or str(path.relative_to(PACKAGE)) in programs:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func)
+                assert name not in {"print", "sys.exit", "exit", "os._exit"}, f"{path}: {name}"
