@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,12 @@ from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image, make_image
-from slimpack.oci.layer import build_layer
+from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.read import read_image
-from slimpack.oci.rootfs import merged_view, read_files
+from slimpack.oci.rootfs import Placed, merged_view, read_files
 from slimpack.progress import Progress
 from slimpack.result import LayerRow
 from slimpack.runtimes import Runtime, load_runtime
-from slimpack.tree import Entry, Kind, Tree, directory_entry
 
 # Where C libraries say their version (glibc's version.c), and where Debian's
 # and Red Hat's images keep them.
@@ -35,17 +35,29 @@ class Base:
 
     glibc: version of its C library, "" when it has none.
     prefix: where the runtime wants the environment.
-    directories: those of the base, so that layers above keep their modes.
-    complete: whether `paths` tells of every file.
+    view: every path of it.
     """
 
     image: Image
     glibc: str
     prefix: str
-    directories: tuple[Entry, ...]
-    paths: frozenset[str]
-    rows: tuple[LayerRow, ...]
+    view: Mapping[str, Placed]
     notes: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> tuple[LayerRow, ...]:
+        """Its layers for the final table."""
+        return tuple(self._row(number, layer) for number, layer in enumerate(self.image.layers))
+
+    def _row(self, number: int, layer: Layer) -> LayerRow:
+        members = [placed.member for placed in self.view.values() if placed.layer == number]
+        return LayerRow(
+            name=layer.name or "base",
+            files=sum(member.kind != "directory" for member in members),
+            unpacked=sum(member.size for member in members),
+            compressed=layer.size,
+            digest=layer.digest,
+        )
 
 
 def assemble(
@@ -102,63 +114,20 @@ def _from_debian(
         ),
         comment="slimpack",
     )
-    row = LayerRow(
-        name=layer.name,
-        files=debian.tree.files,
-        unpacked=debian.tree.size,
-        compressed=layer.size,
-        digest=layer.digest,
-    )
-    return Base(
-        image=image,
-        glibc=debian.glibc,
-        prefix=runtime.prefix,
-        directories=_directories(debian.tree),
-        paths=frozenset(entry.path for entry in debian.tree),
-        rows=(row,),
-    )
+    return Base(image=image, glibc=debian.glibc, prefix=runtime.prefix, view=merged_view(image))
 
 
 def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
     image = read_image(path, Platform.parse(platform))
     view = merged_view(image)
-    glibc = _glibc(image)
+    glibc = _glibc(image, view)
     notes = () if glibc else (f"{path} has no glibc that slimpack finds; solved without __glibc",)
-    rows = tuple(
-        LayerRow(
-            name=layer.name or "base",
-            files=sum(
-                placed.layer == number and placed.member.kind != "directory"
-                for placed in view.values()
-            ),
-            unpacked=layer.unpacked_size or 0,
-            compressed=layer.size,
-            digest=layer.digest,
-        )
-        for number, layer in enumerate(image.layers)
-    )
-    directories = tuple(
-        directory_entry(name, mode=placed.member.mode, uid=placed.member.uid, gid=placed.member.gid)
-        for name, placed in view.items()
-        if placed.member.kind == "directory"
-    )
-    return Base(
-        image=image,
-        glibc=glibc,
-        prefix=runtime.prefix,
-        directories=directories,
-        paths=frozenset(view),
-        rows=rows,
-        notes=notes,
-    )
+    return Base(image=image, glibc=glibc, prefix=runtime.prefix, view=view, notes=notes)
 
 
-def _glibc(image: Image) -> str:
-    for data in read_files(image, lambda path: bool(_LIBC.match(path))).values():
+def _glibc(image: Image, view: Mapping[str, Placed]) -> str:
+    libraries = read_files(image, lambda path: bool(_LIBC.match(path)), view=view)
+    for data in libraries.values():
         if match := _RELEASE.search(data):
             return match[1].decode()
     return ""
-
-
-def _directories(tree: Tree) -> tuple[Entry, ...]:
-    return tuple(entry for entry in tree if entry.kind is Kind.DIRECTORY)

@@ -31,6 +31,7 @@ from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.layout import write_layout
 from slimpack.oci.plan import LayerPlan, plan_layers
+from slimpack.oci.rootfs import base_directories
 from slimpack.oci.tar import tar_size, with_parents
 from slimpack.platforms import SUBDIRS, resolve, virtual_packages
 from slimpack.progress import SILENT, Progress
@@ -130,7 +131,7 @@ def build(
                 budget=config.image.layers,
                 max_layer_bytes=config.image.max_layer_size,
                 last_owners=(app.OWNER,),
-                directories=base.directories,
+                directories=base_directories(base.view, (entry.path for entry in tree)),
             )
             layers = _layers(
                 plans, layer_names(plans, installed), compression, blobs, epoch, progress

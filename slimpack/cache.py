@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,13 +44,50 @@ class Cache:
         folder = self.root / "tmp"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with TemporaryDirectory(prefix="b", dir=folder, ignore_cleanup_errors=True) as name:
-                yield Path(name)
+            with _locked(folder):
+                _sweep(folder)
+                scratch = TemporaryDirectory(prefix="b", dir=folder, ignore_cleanup_errors=True)
+                mine = _lock(Path(scratch.name))
         except PermissionError as error:
             raise InputError(
                 f"{error.filename}: cannot be written",
                 hint="set SLIMPACK_CACHE_DIR to a folder that can",
             ) from error
+        try:
+            with scratch as name:
+                yield Path(name)
+        finally:
+            os.close(mine)
+
+
+def _lock(folder: Path, flags: int = 0) -> int:
+    """Return a descriptor that holds the lock of a folder until it is closed."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = _lock(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the scratch folders of builds that were killed: nobody holds their locks."""
+    for left in folder.iterdir():
+        try:
+            os.close(_lock(left, fcntl.LOCK_NB))
+        except OSError:
+            continue  # its build is running, or it is no folder
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Cache:

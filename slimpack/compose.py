@@ -11,6 +11,7 @@ from slimpack.env.activation import Activation
 from slimpack.env.meta import Installed
 from slimpack.errors import InputError
 from slimpack.oci.config import ImageConfig as OciConfig
+from slimpack.oci.names import familiar_name
 from slimpack.oci.plan import LayerPlan
 from slimpack.tree import Kind, Tree, under
 
@@ -19,12 +20,14 @@ _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 
 
 def references(image: ImageConfig) -> tuple[str, ...]:
-    """Return what the image is called: NAME:TAG for each tag, or NAME, or nothing."""
-    if image.references:
-        return image.references
-    if not image.name:
-        return ()
-    return tuple(f"{image.name}:{tag}" for tag in image.tags) or (image.name,)
+    """Return what the image is called: NAME:TAG for each tag, or NAME, or nothing.
+
+    Raises InputError for a name that no engine or registry takes.
+    """
+    names = image.references
+    if not names and image.name:
+        names = tuple(f"{image.name}:{tag}" for tag in image.tags) or (image.name,)
+    return tuple(familiar_name(name) for name in names)
 
 
 def layer_names(plans: Sequence[LayerPlan], installed: Installed) -> list[str]:
@@ -90,7 +93,7 @@ def _executable(place: str, tree: Tree, base: Base) -> bool:
     for _ in range(_MAX_LINKS):
         entry = tree.get(name)
         if entry is None:
-            return name in base.paths
+            return name in base.view
         if entry.kind is not Kind.SYMLINK:
             return entry.kind is Kind.FILE and bool(entry.mode & 0o111)
         name = posixpath.normpath(posixpath.join("/", posixpath.dirname(name), entry.link))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol, cast
 
 import docker
@@ -21,6 +22,9 @@ class Engine(Protocol):
 
     def load_image(self, data: Iterator[bytes], /) -> Iterable[object]:
         """Send an archive; return the lines of the answer."""
+
+    def images(self) -> Iterable[Mapping[str, object]]:
+        """Return the images that the engine has, each with its Id."""
 
     def info(self) -> Mapping[str, object]:
         """Return what the engine tells of itself."""
@@ -46,6 +50,7 @@ def load_into_docker(
 
     client: the engine to use (a `docker.APIClient`); by default the one that DOCKER_HOST and its
         relatives name, else the local socket.
+    Layers that the engine has below another image are not sent again.
     The id is the config digest, or the manifest digest where the engine keeps
     images in containerd's store; anything else than these two is an error, as is
     a tag that is missing or elsewhere afterwards. Raises DaemonError for an
@@ -56,17 +61,9 @@ def load_into_docker(
     engine = client or _connect()
     try:
         form = image if _knows_zstd(engine) else image.plain()
-        total = archive_size(form, tags)
-        chunks = archive_chunks(form, tags)
-        with progress.task("docker load", total=total) as task:
-
-            def sent() -> Iterator[bytes]:
-                for chunk in chunks:
-                    yield chunk
-                    task.advance(len(chunk))
-
-            for line in engine.load_image(sent()):
-                _check_line(line)
+        there = _layers_there(engine, form)
+        if not there or not _sent(engine, form, tags, progress, omit=there):
+            _send(engine, form, tags, progress)
         return _check_loaded(engine, image, tags)
     except docker.errors.DockerException as error:
         raise DaemonError(f"the Docker engine refused the image: {error}") from error
@@ -93,6 +90,56 @@ def _hint(error: BaseException) -> str:
     if "PermissionError" in str(error) or "Permission denied" in str(error):
         return f"you may not use its socket: join the group docker, or use sudo, {instead}"
     return f"start Docker, or point DOCKER_HOST at a running engine, {instead}"
+
+
+def _send(
+    engine: Engine,
+    image: Image,
+    tags: Sequence[str],
+    progress: Progress,
+    omit: Collection[str] = (),
+) -> None:
+    chunks = archive_chunks(image, tags, omit=omit)
+    with progress.task("docker load", total=archive_size(image, tags, omit=omit)) as task:
+
+        def sent() -> Iterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+                task.advance(len(chunk))
+
+        for line in engine.load_image(sent()):
+            _check_line(line)
+
+
+def _sent(
+    engine: Engine, image: Image, tags: Sequence[str], progress: Progress, omit: Collection[str]
+) -> bool:
+    """Send all but the layers to omit; tell whether the engine could do with that."""
+    try:
+        _send(engine, image, tags, progress, omit)
+    except (DaemonError, docker.errors.APIError):
+        return False  # it removed a layer meanwhile, or is no Docker: it gets the whole
+    return True
+
+
+def _layers_there(engine: Engine, image: Image) -> set[str]:
+    """Return the digests of the lowest layers that an image in the engine has, too.
+
+    Docker's own store looks layers up by what they lie on, and opens only those
+    that it lacks. With containerd's store an archive has to be complete.
+    """
+    if "io.containerd.snapshotter" in str(engine.info().get("DriverStatus")):
+        return set()
+    wanted = [layer.diff_id for layer in image.layers]
+    shared = 0
+    for found in engine.images():
+        with suppress(docker.errors.ImageNotFound):
+            rootfs = engine.inspect_image(str(found["Id"])).get("RootFS")
+            there = rootfs.get("Layers") or [] if isinstance(rootfs, dict) else []
+            same = [one == other for one, other in zip(wanted, there, strict=False)]
+            shared = max(shared, (*same, False).index(False))
+    above = {layer.digest for layer in image.layers[shared:]}
+    return {layer.digest for layer in image.layers[:shared]} - above
 
 
 def _knows_zstd(engine: Engine) -> bool:

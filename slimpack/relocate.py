@@ -21,7 +21,7 @@ from conda_pack import core as conda_pack
 from slimpack.env.meta import Installed, portable_record
 from slimpack.errors import RelocationError
 from slimpack.reading import verified
-from slimpack.tree import Entry, Tree, bytes_entry, file_entry, under
+from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
 
 # Rewritten files above this are kept in the scratch folder, not in memory.
 _SPILL_BYTES = 64 * 1024
@@ -58,6 +58,7 @@ class _Collector:
         self._dest = dest_prefix
         self._installed = installed
         self._scratch = scratch
+        self._spilled = 0
 
     def add(self, source: str, target: str) -> None:
         """Take a file, link or empty directory as it is."""
@@ -81,16 +82,19 @@ class _Collector:
                 "package declares",
                 hint=f"remove the damaged cache entry that holds {path.name} and build again",
             )
-        if target.startswith("conda-meta/") and target.endswith(".json"):
-            data = portable_record(data)
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-        name, owner = under(self._dest, target), self._owner(target)
+        self.entries.append(
+            self.kept(under(self._dest, target), data, mode=mode, owner=self._owner(target))
+        )
+
+    def kept(self, path: str, data: bytes, *, mode: int, owner: str) -> Entry:
+        """Return an entry for rewritten bytes, large ones on disk."""
         if len(data) <= _SPILL_BYTES:
-            self.entries.append(bytes_entry(name, data, mode=mode, owner=owner))
-            return
-        spilled = self._scratch / f"{len(self.entries)}"
+            return bytes_entry(path, data, mode=mode, owner=owner)
+        self._spilled += 1
+        spilled = self._scratch / str(self._spilled)
         spilled.write_bytes(data)
-        self.entries.append(file_entry(name, spilled, mode=mode, owner=owner))
+        return file_entry(path, spilled, mode=mode, owner=owner)
 
     def _owner(self, target: str) -> str:
         return self._installed.owners.get(target, "")
@@ -125,7 +129,33 @@ def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: P
         for before, entry in zip(collector.entries, entries, strict=True)
         if entry is before and entry.path in collector.sources
     }
-    return Relocated(_finish(Tree(entries), prefix, dest_prefix, installed), sources)
+    tree = _with_records(Tree(entries), sources, dest_prefix, collector)
+    return Relocated(_finish(tree, prefix, dest_prefix, installed), sources)
+
+
+def _with_records(
+    tree: Tree, sources: dict[str, Path], dest_prefix: str, collector: _Collector
+) -> Tree:
+    """Let the records in conda-meta tell of the files as they are in the image."""
+    folder = under(dest_prefix, "conda-meta/")
+    start = len(under(dest_prefix, ""))
+    rewritten: dict[str, tuple[str, int]] = {}
+    records = []
+    for entry in tree:
+        if entry.path.startswith(folder) and entry.path.endswith(".json"):
+            records.append(entry)
+        elif entry.kind is Kind.FILE and entry.path not in sources:
+            digest = hashlib.sha256(entry.read()).hexdigest()
+            rewritten[entry.path[start:]] = digest, entry.size
+    return tree.merge(
+        collector.kept(
+            record.path,
+            portable_record(record.read(), rewritten),
+            mode=record.mode,
+            owner=record.owner,
+        )
+        for record in records
+    )
 
 
 def _load(prefix: Path) -> list[conda_pack.File]:

@@ -11,9 +11,9 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 Opener = Callable[[], BinaryIO]
@@ -142,11 +142,15 @@ class Tree:
             if entry.path in by_path:
                 raise ValueError(f"two entries for {entry.path}")
             by_path[entry.path] = entry
+        checked = {""}
         for path in by_path:
-            for parent in parents(path):
+            parent = path.rpartition("/")[0]
+            while parent not in checked:
+                checked.add(parent)
                 above = by_path.get(parent)
                 if above is not None and above.kind is not Kind.DIRECTORY:
                     raise ValueError(f"{path} lies below {parent}, a {above.kind.value}")
+                parent = parent.rpartition("/")[0]
         self._entries = {path: by_path[path] for path in sorted(by_path)}
 
     def __iter__(self) -> Iterator[Entry]:
@@ -192,14 +196,12 @@ class Tree:
 
 def parents(path: str) -> list[str]:
     """Return the directories above `path`, outermost first, without the root."""
-    return [str(parent) for parent in reversed(PurePosixPath(path).parents)][1:]
+    found = []
+    while path := path.rpartition("/")[0]:
+        found.append(path)
+    return found[::-1]
 
 
 def under(prefix: str, path: str) -> str:
     """Join an absolute image directory and a relative path into an entry path."""
     return f"{prefix.strip('/')}/{path}" if prefix.strip("/") else path
-
-
-def with_owner(entry: Entry, owner: str) -> Entry:
-    """Return the entry with another owner package."""
-    return replace(entry, owner=owner)

@@ -16,12 +16,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.channel import PLACEHOLDER, Executable, Symlink
-from slimpack.env.lock import Lock
 from slimpack.env.rattler import RattlerEngine
-from tests.support.channel import GLIBC, ROOT, MiniChannel, missing
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-Solve = Callable[..., Lock]
+from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing
 
 
 @pytest.fixture(scope="session")

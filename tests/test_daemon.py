@@ -42,7 +42,7 @@ def small_image(directory: Path, kind: Any = "zstd", content: bytes = b"x") -> I
             mtime=0,
             compression=Compression(kind, KINDS[kind], 2),
         )
-        for name, data in (("big", content * 3_000_000), ("small", content))
+        for name, data in (("big", content * (3_000_000 // len(content))), ("small", content))
     ]
     config = ImageConfig(env=(("A", "1"),), entrypoint=("/opt/big",), user="65532", created=7)
     return make_image(layers, config)
@@ -75,7 +75,7 @@ def fresh() -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_real_engine_takes_every_compression(tmp_path: Path, engine: Any, kind: str) -> None:
     # Content of its own, so that the engine cannot have the layers already.
-    image = small_image(tmp_path, kind, uuid.uuid4().bytes[:1])
+    image = small_image(tmp_path, kind, uuid.uuid4().bytes)
     image = replace(image, config=replace(image.config, labels={"run": uuid.uuid4().hex}))
     tags = [fresh(), fresh()]
     found = load_into_docker(image, tags)
@@ -85,14 +85,19 @@ def test_a_real_engine_takes_every_compression(tmp_path: Path, engine: Any, kind
         assert inspected["Id"] == found
         assert inspected["RootFS"]["Layers"] == [layer.diff_id for layer in image.layers]
         assert (inspected["Config"]["User"], inspected["Config"]["Env"]) == ("65532", ["A=1"])
-    load_into_docker(image, tags[:1], client=engine)  # a second time, over an open client
+    # A second time, over an open client, and with one more layer on top.
+    assert load_into_docker(image, tags[:1], client=engine) == found
+    higher = make_image([*image.layers, image.layers[1]], image.config)
+    load_into_docker(higher, tags[1:], client=engine)
+    expected = [layer.diff_id for layer in higher.layers]
+    assert engine.inspect_image(tags[1])["RootFS"]["Layers"] == expected
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_real_engine_loads_the_archive_itself(tmp_path: Path, engine: Any, kind: str) -> None:
     """What `docker load -i` does; layers of zstd need Docker 23.0."""
-    image = small_image(tmp_path, kind, uuid.uuid4().bytes[:1])
+    image = small_image(tmp_path, kind, uuid.uuid4().bytes)
     image = replace(image, config=replace(image.config, labels={"run": uuid.uuid4().hex}))
     tag = fresh()
     answer = list(engine.load_image(archive_chunks(image, [tag])))
@@ -153,15 +158,29 @@ class FakeEngine:
         self.version = version
         self.received = b""
         self.asked: list[str] = []
+        self.there: dict[str, list[str]] = {}
+        self.store: list[list[str]] = []
+        self.loads = 0
+
+    @property
+    def members(self) -> list[str]:
+        with tarfile.open(fileobj=io.BytesIO(self.received)) as tar:
+            return tar.getnames()
 
     def info(self) -> Mapping[str, object]:
-        return {"ServerVersion": self.version}
+        return {"ServerVersion": self.version, "DriverStatus": self.store}
+
+    def images(self) -> list[dict[str, object]]:
+        return [{"Id": name} for name in self.there]
 
     def load_image(self, data: Iterator[bytes], /) -> Iterable[object]:
         self.received = b"".join(data)
+        self.loads += 1
         return self.answer
 
     def inspect_image(self, image: str, /) -> Mapping[str, object]:
+        if image in self.there:
+            return {"Id": image, "RootFS": {"Layers": self.there[image]}}
         self.asked.append(image)
         if not self.image_id:
             raise docker.errors.ImageNotFound("no such image")
@@ -180,10 +199,51 @@ def test_engines_before_23_get_plain_layers(tmp_path: Path, version: str, plain:
     engine = FakeEngine(image.config_digest, version=version)
     assert load_into_docker(image, ["a:1"], client=engine) == image.config_digest
     expected = [layer.diff_id if plain else layer.digest for layer in image.layers]
-    with tarfile.open(fileobj=io.BytesIO(engine.received)) as tar:
-        names = tar.getnames()
+    names = engine.members
     assert [f"blobs/sha256/{digest[7:]}" for digest in expected] == names[-2:]
     assert f"blobs/sha256/{image.config_digest[7:]}" in names
+
+
+def test_layers_that_the_engine_has_are_not_sent(tmp_path: Path) -> None:
+    image = small_image(tmp_path)
+    low, high = (layer.diff_id for layer in image.layers)
+    blobs = [f"blobs/sha256/{layer.digest[7:]}" for layer in image.layers]
+    for there, sent in [
+        ([], blobs),
+        ([low], blobs[1:]),
+        ([low, "sha256:other"], blobs[1:]),
+        ([low, high, "sha256:more"], []),
+        ([high], blobs),  # on another layer, and so not the same to the engine
+        (["sha256:other", high], blobs),
+    ]:
+        engine = FakeEngine(image.config_digest)
+        engine.there = {"sha256:a": ["sha256:x"], "sha256:b": there}
+        load_into_docker(image, ["a:1"], client=engine)
+        assert [name for name in engine.members if name in blobs] == sent
+        assert engine.loads == 1
+
+
+def test_a_store_of_containerd_gets_all_layers(tmp_path: Path) -> None:
+    image = small_image(tmp_path)
+    engine = FakeEngine(image.digest)
+    engine.store = [["driver-type", "io.containerd.snapshotter.v1"]]
+    engine.there = {"sha256:b": [layer.diff_id for layer in image.layers]}
+    load_into_docker(image, ["a:1"], client=engine)
+    assert f"blobs/sha256/{image.layers[0].digest[7:]}" in engine.members
+
+
+def test_an_engine_that_misses_a_layer_gets_the_whole(tmp_path: Path) -> None:
+    class Forgetful(FakeEngine):
+        def load_image(self, data: Iterator[bytes], /) -> Iterable[object]:
+            super().load_image(data)
+            return [{"error": "no such file"}] if self.loads == 1 else []
+
+    image = small_image(tmp_path)
+    engine = Forgetful(image.config_digest)
+    engine.there = {"sha256:b": [image.layers[0].diff_id]}
+    load_into_docker(image, ["a:1"], client=engine)
+    assert engine.loads == 2
+    assert f"blobs/sha256/{image.layers[0].digest[7:]}" in engine.members
 
 
 def test_the_id_of_a_containerd_store_is_accepted(tmp_path: Path) -> None:

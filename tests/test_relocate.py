@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from collections.abc import Callable
@@ -196,6 +197,12 @@ def test_records_say_nothing_of_the_machine(
     assert record["name"] == "prefixed"
     assert len(record["sha256"]) == 64
     assert record["url"] == "file:///linux-64/prefixed-1.0-0.conda"
+    for item in record["paths_data"]["paths"]:
+        entry = tree[f"opt/env/{item['_path']}"]
+        if entry.kind is Kind.FILE:
+            digest = hashlib.sha256(entry.read()).hexdigest()
+            assert digest == item.get("sha256_in_prefix", item["sha256"])
+            assert entry.size == item["size_in_bytes"]
     assert record["link"] == {"source": "", "type": 1}
     assert tree["opt/env/conda-meta/history"].read() == b""
     assert not [entry.path for entry in tree if "CACHEDIR" in entry.path]
@@ -203,7 +210,7 @@ def test_records_say_nothing_of_the_machine(
 
 def test_urls_of_real_channels_stay() -> None:
     record = {"url": "https://conda.example/x/noarch/a-1-0.conda", "channel": "https://c/x/"}
-    assert json.loads(portable_record(json.dumps(record).encode()))["url"] == record["url"]
+    assert json.loads(portable_record(json.dumps(record).encode(), {}))["url"] == record["url"]
 
 
 def test_files_that_two_packages_claim(mini: MiniChannel, install: Install, tmp_path: Path) -> None:

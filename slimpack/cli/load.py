@@ -9,7 +9,7 @@ import click
 from slimpack.cli.progress import choose
 from slimpack.daemon import load_into_docker
 from slimpack.oci.config import Platform
-from slimpack.oci.read import read_image
+from slimpack.oci.read import image_names, read_image
 from slimpack.platforms import resolve
 
 
@@ -29,5 +29,5 @@ def load_command(
     """
     wanted = Platform.parse(resolve(platform)) if platform else None
     found = read_image(image, wanted, ref=ref)
-    names = tags or ((ref,) if ref else ())
+    names = tags or ((ref,) if ref else image_names(image, found.digest))
     click.echo(load_into_docker(found, names, progress=choose(quiet=quiet, as_json=False)))

@@ -8,6 +8,7 @@ cache, so that a damaged cache cannot vouch for itself.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -153,8 +154,11 @@ def _file(path: str, declared: dict[str, Any]) -> InstalledFile:
     )
 
 
-def portable_record(data: bytes) -> bytes:
+def portable_record(data: bytes, rewritten: Mapping[str, tuple[str, int]]) -> bytes:
     """Return a conda-meta record without anything of the machine that installed it.
+
+    rewritten: path below the prefix -> (SHA-256, size) of the files that are
+    not as the package has them; the record then tells of these.
 
     Scanners and SBOM tools read these records in the image; they need names,
     versions, digests and URLs, but a ``file:`` URL would name a folder of the
@@ -169,6 +173,10 @@ def portable_record(data: bytes) -> bytes:
     for item in (record.get("paths_data") or {}).get("paths", []):
         # Names the machine that built the package; nothing is left to replace.
         item.pop("prefix_placeholder", None)
+        if item["_path"] in rewritten:
+            item["sha256_in_prefix"], item["size_in_bytes"] = rewritten[item["_path"]]
+            if "path_type" in item and item["path_type"].endswith("entry_point"):
+                item["sha256"] = item["sha256_in_prefix"]  # made by the installer
     if urlsplit(record.get("url") or "").scheme == "file":
         tail = "/".join(record["url"].rsplit("/", 2)[1:])
         record["url"] = f"file:///{tail}"

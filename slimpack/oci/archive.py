@@ -10,7 +10,7 @@ before the layers arrive.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -47,14 +47,20 @@ def write_archive(
                 advance(len(data))
 
 
-def archive_chunks(image: Image, tags: Sequence[str] = ()) -> Iterator[bytes]:
-    """Yield the bytes of `write_archive`, for a daemon that takes them from a stream."""
-    return tar_chunks(_members(image, tags), mtime=0)
+def archive_chunks(
+    image: Image, tags: Sequence[str] = (), *, omit: Collection[str] = ()
+) -> Iterator[bytes]:
+    """Yield the bytes of `write_archive`, for a daemon that takes them from a stream.
+
+    omit: digests of layers to leave out, because the daemon has them.
+    """
+    return tar_chunks(_members(image, tags, omit), mtime=0)
 
 
-def archive_size(image: Image, tags: Sequence[str] = ()) -> int:
+def archive_size(image: Image, tags: Sequence[str] = (), *, omit: Collection[str] = ()) -> int:
     """Return how many bytes the archive has, without reading a layer."""
-    padded = sum(entry.size + -entry.size % BLOCK + BLOCK for entry in _members(image, tags))
+    members = _members(image, tags, omit)
+    padded = sum(entry.size + -entry.size % BLOCK + BLOCK for entry in members)
     return padded + len(END)
 
 
@@ -72,7 +78,7 @@ def index_json(manifests: list[Object]) -> bytes:
     return canonical({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests})
 
 
-def _members(image: Image, tags: Sequence[str]) -> list[Entry]:
+def _members(image: Image, tags: Sequence[str], omit: Collection[str] = ()) -> list[Entry]:
     validate(image, blobs=False)
     blobs = {image.config_digest: image.config_json, image.digest: image.manifest_json}
     docker_manifest = {
@@ -97,6 +103,7 @@ def _members(image: Image, tags: Sequence[str]) -> list[Entry]:
                 opener=lambda layer=layer: cast("BinaryIO", layer.open()),  # type: ignore[misc]
             )
             for layer in layers.values()
+            if layer.digest not in omit
         ),
     ]
 

@@ -115,12 +115,15 @@ class Compression:
 
 
 DEFAULT = Compression()
-"""zstd at level 9: within a few percent of level 12's size at about level 3's build time."""
+"""zstd at level 9: for conda environments some 12 % smaller than level 3, 1 % larger than 12."""
 
 
 def cores() -> int:
     """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
 
 
 class _GzipWriter:

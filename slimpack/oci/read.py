@@ -72,6 +72,18 @@ def read_image(path: Path, platform: Platform | None = None, *, ref: str = "") -
     return image
 
 
+def image_names(path: Path, digest: str) -> tuple[str, ...]:
+    """Return what the image with that manifest digest is called in the file or folder `path`."""
+    files = _open(path)
+    if not files.has("index.json"):
+        found = (item.name for item in _docker_images(files, "") if item.image.digest == digest)
+        return tuple(name for names in found for name in names.split(", ") if name)
+    index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
+    items = jsontext.objects(index, "manifests", "index.json")
+    found = (_name_of(item) for item in items if item.get("digest") == digest)
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
 def _open(path: Path) -> Files:
     if path.is_dir():
         return folder_files(path)

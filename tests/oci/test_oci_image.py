@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from oci_images import BY_KIND, MTIME, sample_config, sample_image, sample_layers
 
@@ -243,6 +243,7 @@ def test_bad_names(name: str) -> None:
         canonical_name(name)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimpack.errors import InputError
@@ -34,6 +34,7 @@ def summary(plans: list[LayerPlan]) -> list[tuple[str, list[str]]]:
     return [(plan.name, [entry.path for entry in plan.entries]) for plan in plans]
 
 
+@settings(deadline=None)
 @given(trees(), st.integers(1, 12), st.sampled_from([(), ("app",), ("app", "data")]))
 def test_every_file_is_in_one_layer_and_the_budget_holds(
     tree: Tree, budget: int, last: tuple[str, ...]
@@ -47,6 +48,7 @@ def test_every_file_is_in_one_layer_and_the_budget_holds(
     assert all(list(p.entries) == sorted(p.entries, key=lambda e: e.path) for p in plans)
 
 
+@settings(deadline=None)
 @given(trees(), st.integers(1, 12))
 def test_owners_are_never_torn_apart(tree: Tree, budget: int) -> None:
     plans = plan_layers(tree, budget=budget, last_owners=["app"])
@@ -54,6 +56,7 @@ def test_owners_are_never_torn_apart(tree: Tree, budget: int) -> None:
     assert sorted(owners) == sorted({e.owner for e in tree})
 
 
+@settings(deadline=None)
 @given(trees(), st.integers(2, 12))
 def test_the_application_is_on_top_and_alone(tree: Tree, budget: int) -> None:
     plans = plan_layers(tree, budget=budget, last_owners=["app", "data"])
@@ -62,6 +65,7 @@ def test_the_application_is_on_top_and_alone(tree: Tree, budget: int) -> None:
     assert all(not set(plan.owners) & {"app", "data"} for plan in plans[:-1])
 
 
+@settings(deadline=None)
 @given(trees(), st.integers(1, 6), st.integers(1, 150))
 def test_no_layer_is_wider_than_allowed(tree: Tree, budget: int, limit: int) -> None:
     plans = plan_layers(tree, budget=budget, max_layer_bytes=limit)
@@ -74,6 +78,7 @@ def test_no_layer_is_wider_than_allowed(tree: Tree, budget: int, limit: int) -> 
     assert len(placed) == len(set(placed)) == tree.files
 
 
+@settings(deadline=None)
 @given(trees(), st.integers(1, 12))
 def test_directories_keep_their_mode_in_every_layer_that_passes_through(
     tree: Tree, budget: int

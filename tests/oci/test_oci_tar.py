@@ -54,6 +54,7 @@ def written(members: list[Entry], mtime: int = MTIME) -> bytes:
     return out.getvalue()
 
 
+@settings(deadline=None)
 @given(entries())
 def test_tarfile_reads_back_what_was_written(members: list[Entry]) -> None:
     archive = written(members)
@@ -72,11 +73,13 @@ def test_tarfile_reads_back_what_was_written(members: list[Entry]) -> None:
     assert content == {e.path: e.read() for e in expected if e.kind is Kind.FILE}
 
 
+@settings(deadline=None)
 @given(entries())
 def test_size_is_known_in_advance(members: list[Entry]) -> None:
     assert tar_size(members) == len(written(members))
 
 
+@settings(deadline=None)
 @given(entries(), st.randoms(use_true_random=False))
 def test_order_of_input_does_not_matter(members: list[Entry], rng: random.Random) -> None:
     shuffled = list(members)

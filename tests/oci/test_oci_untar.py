@@ -6,7 +6,7 @@ import io
 import tarfile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimpack.errors import ImageError
@@ -45,6 +45,7 @@ _NAME = st.lists(
 ).map("/".join)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(_NAME, st.integers(0, 1500)), max_size=8),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
@@ -153,6 +154,7 @@ def test_numbers_that_are_none_are_refused() -> None:
         read(with_checksum(bytes(header)))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
@@ -162,6 +164,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     assert members == [] or len(data) >= 512
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1023), st.integers(0, 255))
 def test_any_damage_to_headers_is_read_or_refused(position: int, value: int) -> None:
     archive = bytearray(archived(info("\u00e9" * 60, size=40)))

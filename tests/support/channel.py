@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from benchmarks.channel import index_channel, write_conda
 from slimpack.env.spec import EnvSpec
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+"""The `run` fixture: runs slimpack in a folder and checks its exit code."""
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GLIBC = [("__glibc", "2.36", "0"), ("__unix", "0", "0"), ("__linux", "5.10", "0")]

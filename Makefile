@@ -1,0 +1,60 @@
+# Everything happens in .venv/ and build/. See `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m
+# `make test PYTEST='-k layers -x'`, `make bench BENCH='--runs 1'`, `make demo DEMO=--cold`
+PYTEST ?=
+BENCH ?=
+DEMO ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv engine demo test lint format bench channel channel-full clean
+
+help: ## show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: engine ## build examples/serve into an image, run it, ask it, print a table
+	@$(RUN) benchmarks.demo $(DEMO)
+
+test: venv ## run all tests that this machine can run; set up what they need
+	@$(RUN) benchmarks.setup tests
+	@$(RUN) pytest $(PYTEST)
+
+lint: venv ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: venv ## bring the code into the one style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: venv ## measure against conda-pack and tar | zstd
+	@$(RUN) benchmarks.bench $(BENCH)
+
+channel: venv ## build the local conda channel (build/channel)
+	@$(RUN) benchmarks.channel build
+
+channel-full: venv ## the same with CPython compiled from source (some minutes)
+	@$(RUN) benchmarks.channel build --full
+
+engine: venv ## see that a Docker engine answers; as root, install and start one
+	@$(RUN) benchmarks.setup engine
+
+clean: ## stop the engine that was started here, remove all that was made
+	@if [ -e build/dockerd.pid ]; then $(RUN) benchmarks.setup stop; fi
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: $(VENV)/.stamp
+
+# Debian keeps the venv module's other half in a package of its own.
+$(VENV)/.stamp: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "slimpack needs Python 3.10 or newer; name one with: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || [ "$$(id -u)" != 0 ] || \
+		{ apt-get -q update; apt-get -qy install --no-install-recommends python3-venv; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable . --group test --group lint
+	@touch $@

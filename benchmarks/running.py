@@ -1,0 +1,117 @@
+"""Running things and watching them: a command with its memory, a container's first answer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PORT = 8000  # where examples/serve listens inside of its container
+# A flower of the training set, and what it is.
+FLOWER = {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}
+SPECIES = "virginica"
+_PAUSE = 0.005  # seconds between two requests: small beside any start-up time
+_ANSWER_SECONDS = 60
+
+
+class RunError(Exception):
+    """A command failed, or a container did not answer."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A command that ended well. memory: bytes of the largest process that it was made of."""
+
+    output: str
+    seconds: float
+    memory: int
+
+
+def measure(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> Measured:
+    """Run a command and wait for it; stderr stays this process's, failure is a RunError."""
+    start = time.monotonic()
+    with subprocess.Popen(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        # Like process.wait(), but tells what this one child used.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RunError(f"{' '.join(command)} failed (exit code {process.returncode})")
+    return Measured(output.decode(), time.monotonic() - start, usage.ru_maxrss * 1024)
+
+
+def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a docker command; with `check`, failure is a RunError with its message."""
+    command = ["docker", *arguments]
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    if check and done.returncode:
+        raise RunError(f"docker {arguments[0]} failed: {done.stderr.strip()}")
+    return done
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running container. started: `time.monotonic()` just before docker was called."""
+
+    name: str
+    address: str
+    started: float = field(default_factory=time.monotonic)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON behind a path."""
+        return request(f"http://{self.address}{path}")
+
+    def first_prediction(self) -> tuple[Any, float]:
+        """Ask until there is an answer; return it and the seconds since the start."""
+        while True:
+            try:
+                answer = request(f"http://{self.address}/predict", FLOWER)
+                return answer, time.monotonic() - self.started
+            except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+                if isinstance(error, urllib.error.HTTPError) or self._is_over():
+                    logs = docker("logs", self.name, check=False)
+                    raise RunError(
+                        f"{self.name} gave no answer: {error}\n{logs.stdout}{logs.stderr}"
+                    ) from error
+            time.sleep(_PAUSE)
+
+    def _is_over(self) -> bool:
+        return time.monotonic() - self.started > _ANSWER_SECONDS
+
+
+@contextmanager
+def serving(image: str) -> Iterator[Server]:
+    """Run an image as one should, read-only and with a port of loopback; remove it afterwards."""
+    name = f"slimpack-run-{uuid.uuid4().hex[:12]}"
+    options = ["--detach", "--name", name, "--read-only", "--tmpfs", "/tmp", "--pull", "never"]
+    try:
+        started = time.monotonic()
+        docker("run", *options, "--publish", f"127.0.0.1::{PORT}", image)
+        address = docker("port", name, str(PORT)).stdout.split()[0]
+        yield Server(name, address, started)
+    finally:
+        # The container may exist although `docker run` failed, or was interrupted.
+        docker("rm", "--force", "--volumes", name, check=False)
+
+
+def request(url: str, body: object = None) -> Any:
+    """GET a URL, or POST a JSON body to it; return the JSON of the answer."""
+    data = None if body is None else json.dumps(body).encode()
+    message = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(message, timeout=5) as answer:
+        return json.load(answer)

@@ -1,0 +1,59 @@
+"""``python -m benchmarks.setup engine | tests | stop``; see the package's text."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from benchmarks.channel.build import build_channel
+from benchmarks.channel.errors import ChannelError
+from benchmarks.setup.apt import SetupError
+from benchmarks.setup.engine import ensure_engine, stop_engine
+from benchmarks.setup.peers import ensure_compose, ensure_peers
+from slimpack.errors import SlimpackError
+
+
+def say(line: str) -> None:
+    """Progress goes to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def ensure_channel() -> None:
+    """Build the local channel, or what changed in it."""
+    build_channel(report=say)
+
+
+# What tests need, each by itself: what one machine lacks, another test does without.
+PARTS: tuple[tuple[str, Callable[[], None]], ...] = (
+    ("Docker engine", ensure_engine),
+    ("other container tools", ensure_peers),
+    ("Docker Compose", ensure_compose),
+    ("local channel", ensure_channel),
+)
+
+
+def prepare_tests() -> None:
+    """Set up every part that this machine allows; the tests of the others skip themselves."""
+    for name, ensure in PARTS:
+        try:
+            ensure()
+        except (SetupError, ChannelError, SlimpackError) as problem:
+            say(f"not set up: {name}: {problem}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors are one line on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.setup")
+    actions = {"engine": ensure_engine, "tests": prepare_tests, "stop": stop_engine}
+    parser.add_argument("action", choices=actions)
+    try:
+        actions[parser.parse_args(arguments).action]()
+    except SetupError as problem:
+        say(f"error: {problem}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slimpack.env.activation import Activation, freeze
+from slimpack.errors import InputError
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    root = tmp_path / "p"
+    for folder in ("bin", "conda-meta", "etc/conda/activate.d", "etc/conda/env_vars.d"):
+        (root / folder).mkdir(parents=True)
+    return root
+
+
+def script(prefix: Path, text: str, name: str = "a.sh") -> None:
+    (prefix / "etc/conda/activate.d" / name).write_text(text)
+
+
+def frozen(prefix: Path) -> tuple[dict[str, str], Activation]:
+    activation = freeze(prefix, "/opt/env")
+    return dict(activation.env), activation
+
+
+def test_nothing_to_activate(prefix: Path) -> None:
+    env, activation = frozen(prefix)
+    assert env == {"CONDA_PREFIX": "/opt/env"}
+    assert activation.notes == ()
+
+
+def test_scripts_are_evaluated_in_order_and_moved(prefix: Path) -> None:
+    script(prefix, 'export DATA="$CONDA_PREFIX/share"\nexport LATER=1\nlocal_only=2\n')
+    script(prefix, 'export LATER="${LATER}2"\nexport PATH="$CONDA_PREFIX/opt/bin:$PATH"\n', "b.sh")
+    env, activation = frozen(prefix)
+    assert env["DATA"] == "/opt/env/share"
+    assert env["LATER"] == "12"
+    assert "local_only" not in env
+    assert "PATH" not in env
+    assert activation.path == ("/opt/env/opt/bin",)
+    assert activation.notes == ()
+
+
+def test_declared_variables_in_conda_s_order(prefix: Path) -> None:
+    (prefix / "etc/conda/env_vars.d/p.json").write_text('{"A": "package", "B": "package"}')
+    state = {"version": 1, "env_vars": {"B": "user", "C": "***unset***"}}
+    (prefix / "conda-meta/state").write_text(json.dumps(state))
+    script(prefix, 'export SEEN="$A-$B"\n')
+    env, _ = frozen(prefix)
+    assert (env["A"], env["B"], env["SEEN"]) == ("package", "user", "package-user")
+    assert "C" not in env
+    assert dict(freeze(prefix, "/opt/env", (("B", "spec"),)).env)["B"] == "spec"
+
+
+def test_the_host_does_not_leak(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "do-not-ship")
+    script(prefix, 'export COPY="[$SECRET_TOKEN]"\nexport ME="$HOME/x"\nexport NOW="$(pwd)"\n')
+    env, activation = frozen(prefix)
+    assert env["COPY"] == "[]"
+    assert "SECRET_TOKEN" not in env
+    assert "ME" not in env
+    assert "NOW" not in env
+    assert "ME depends on where activation runs and is left out" in activation.notes
+    assert (
+        "etc/conda/activate.d/a.sh reads $SECRET_TOKEN at activation; frozen as if it were not set"
+        in activation.notes
+    )
+
+
+def test_logic_that_cannot_be_frozen_is_reported(prefix: Path) -> None:
+    script(prefix, "helper() { echo hi; }\nalias ll='ls -l'\necho noise\nexport A=1\n")
+    script(prefix, "false\n", "b.sh")
+    (prefix / "bin/.thing-post-link.sh").write_text("exit 0\n")
+    env, activation = frozen(prefix)
+    assert env["A"] == "1"
+    notes = "\n".join(activation.notes)
+    assert "shell function helper does not exist in an image" in notes
+    assert "shell alias ll does not exist in an image" in notes
+    assert "etc/conda/activate.d/b.sh failed" in notes
+    assert "post-link script bin/.thing-post-link.sh was not run" in notes
+
+
+def test_backups_of_conda_s_own_are_no_variables(prefix: Path) -> None:
+    script(
+        prefix,
+        'export CONDA_BACKUP_X="${X:-}"\nif [ -z "${X:-}" ]; then export X="$CONDA_PREFIX"; fi\n',
+    )
+    env, activation = frozen(prefix)
+    assert env == {"CONDA_PREFIX": "/opt/env", "X": "/opt/env"}
+    assert activation.notes == ()
+
+
+def test_a_script_that_exits(prefix: Path) -> None:
+    script(prefix, "echo broken >&2; exit 3\n")
+    with pytest.raises(InputError, match="ended the shell") as caught:
+        frozen(prefix)
+    assert "broken" in caught.value.details
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"A": 1}'])
+def test_bad_declarations(prefix: Path, text: str) -> None:
+    (prefix / "etc/conda/env_vars.d/p.json").write_text(text)
+    with pytest.raises(InputError, match=r"p\.json: "):
+        frozen(prefix)
+
+
+def test_spaces_and_unicode_in_the_prefix(tmp_path: Path) -> None:
+    prefix = tmp_path / "ein prefix ü"
+    (prefix / "etc/conda/activate.d").mkdir(parents=True)
+    (prefix / "bin").mkdir()
+    script(prefix, 'export DATA="$CONDA_PREFIX/share"\n', "a b.sh")
+    assert frozen(prefix)[0]["DATA"] == "/opt/env/share"

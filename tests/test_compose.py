@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from slimpack.base import Base
+from slimpack.compose import image_config, references
+from slimpack.config import Config, ImageConfig
+from slimpack.env.activation import Activation
+from slimpack.errors import InputError
+from slimpack.oci.config import ImageConfig as OciConfig
+from slimpack.oci.image import Image
+from slimpack.oci.rootfs import Placed
+from slimpack.oci.untar import Member
+from slimpack.platforms import resolve, virtual_packages
+from slimpack.tree import Tree, bytes_entry, symlink_entry
+
+BASE = Base(
+    image=Image(layers=(), config=OciConfig(env=(("PATH", "/usr/bin"), ("LANG", "C.UTF-8")))),
+    glibc="2.36",
+    prefix="/opt/env",
+    view={"usr/bin/tool": Placed(Member("usr/bin/tool", "file", 0o755, 0, 0, 0, 0), 0)},
+)
+TREE = Tree(
+    [
+        bytes_entry("opt/env/bin/python3.11", b"", mode=0o755),
+        symlink_entry("opt/env/bin/python", "python3.11"),
+        symlink_entry("opt/env/bin/loop", "loop"),
+        bytes_entry("opt/env/bin/data", b""),
+    ]
+)
+ACTIVATION = Activation(env=(("A", "activation"), ("B", "activation")), path=("/opt/x",), notes=())
+
+
+def composed(image: ImageConfig, tree: Tree = TREE) -> OciConfig:
+    config = Config(folder=Path(), image=image)
+    return image_config(config, BASE, ACTIVATION, tree, prefix="/opt/env", epoch=1)
+
+
+def test_the_user_wins_over_activation_and_path_is_ordered() -> None:
+    env = dict(composed(ImageConfig(env=(("A", "user"), ("C", "user")))).env)
+    assert env == {
+        "A": "user",
+        "B": "activation",
+        "C": "user",
+        "PATH": "/opt/x:/opt/env/bin:/usr/bin",
+    }
+
+
+def test_default_command_is_python_if_there_is_one() -> None:
+    assert composed(ImageConfig()).cmd == ("/opt/env/bin/python",)
+    assert composed(ImageConfig(), Tree([])).cmd == ()
+    assert composed(ImageConfig(entrypoint=("python",))).cmd == ()
+
+
+@pytest.mark.parametrize("program", ["python", "/opt/env/bin/python", "tool", "./relative"])
+def test_entrypoints_that_are_there(program: str) -> None:
+    assert composed(ImageConfig(entrypoint=(program,))).entrypoint == (program,)
+
+
+@pytest.mark.parametrize("program", ["uvicorn", "/bin/sh", "data", "loop"])
+def test_entrypoints_that_are_not(program: str) -> None:
+    with pytest.raises(InputError, match="no program"):
+        composed(ImageConfig(entrypoint=(program,)))
+
+
+def test_references() -> None:
+    image = ImageConfig(name="a", tags=("1", "2"))
+    assert references(image) == ("a:1", "a:2")
+    assert references(ImageConfig(name="a")) == ("a:latest",)
+    assert references(ImageConfig()) == ()
+    assert references(replace(image, references=("b:3",))) == ("b:3",)
+
+
+@pytest.mark.parametrize("name", ["Bad Name", "a:b:c", "UPPER", "a:.tag"])
+def test_names_that_no_engine_takes(name: str) -> None:
+    with pytest.raises(InputError, match="name"):
+        references(ImageConfig(references=(name,)))
+
+
+def test_platforms() -> None:
+    assert resolve("linux-64") == resolve("linux/amd64") == "linux/amd64"
+    assert resolve("linux-aarch64") == "linux/arm64"
+    with pytest.raises(InputError, match="unknown platform 'win-64'"):
+        resolve("win-64")
+    found = virtual_packages("linux/arm64", glibc="2.36", cuda="12.8")
+    assert ("__glibc", "2.36", "0") in found
+    assert ("__cuda", "12.8", "0") in found
+    assert ("__archspec", "1", "aarch64") in found
+    assert not [name for name, _, _ in virtual_packages("linux/amd64", glibc="")
+                if name in ("__glibc", "__cuda")]  # fmt: skip
