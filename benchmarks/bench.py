@@ -60,11 +60,16 @@ class Method:
 
 @dataclass
 class Runs:
-    """What was measured of a method. packing: seconds of the work on a prefix alone."""
+    """What was measured of a method.
+
+    packing: seconds of the work on a prefix alone. content: bytes of the files
+    that were packed. size: bytes of the output.
+    """
 
     seconds: list[float] = field(default_factory=list)
     packing: list[float] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
+    content: int = 0
     size: int = 0
 
 
@@ -87,7 +92,7 @@ def methods(channel: str) -> list[Method]:
             for path in [archive.with_suffix(f".{kind}")]
         ),
         Method(
-            f"tar | zstd -{DEFAULT.level}, no relocation",
+            f"tar and zstd -{DEFAULT.level}, no relocation",
             ("sh", "-c", f"tar -C {PREFIX} -cf - . | {zstd} -o {archive}.plain.zst"),
             Path(f"{archive}.plain.zst"),
         ),
@@ -143,7 +148,7 @@ def install_prefix() -> None:
     has a cache of its own.
     """
     engine = RattlerEngine(ROOT / WORK / "prefix-cache", ROOT / WORK / "prefix-repodata")
-    lock = engine.read_lock(ROOT / LOCK, SUBDIRS[resolve(None)])
+    lock = engine.read_lock(ROOT / LOCK, SUBDIRS[resolve("")])
     engine.install(lock, ROOT / PREFIX)
 
 
@@ -157,14 +162,23 @@ def remove(path: Path) -> None:
 
 def record(method: Method, measured: Measured, runs: Runs) -> None:
     """Add one run to those of its method."""
-    packing = measured.seconds
-    if method.stages:
-        stages: dict[str, float] = dict(json.loads(measured.output)["stages"])
-        packing = sum(stages[stage] for stage in PACKING)
     runs.seconds.append(measured.seconds)
-    runs.packing.append(packing)
+    if method.stages:
+        result = json.loads(measured.output)
+        stages = dict(result["stages"])
+        runs.packing.append(sum(stages[stage] for stage in PACKING))
+        runs.content = result["unpacked"]
+    else:
+        runs.packing.append(measured.seconds)
+        runs.content = content(ROOT / PREFIX)
     runs.memory.append(measured.memory)
     runs.size = (ROOT / method.output).stat().st_size
+
+
+def content(folder: Path) -> int:
+    """Return the bytes of all files below a folder, hard links once."""
+    files = [path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return sum({(status.st_dev, status.st_ino): status.st_size for status in files}.values())
 
 
 def write(name: str, todo: Sequence[Method], results: Mapping[str, Runs], channel: str) -> None:
@@ -195,8 +209,8 @@ def markdown(todo: Sequence[Method], results: Mapping[str, Runs], found: Mapping
     ours = results[todo[1].name]
     ours_packing = statistics.median(ours.packing)
     lines = [
-        "| method | whole, s | packing, s | ratio | size, MB | ratio | peak memory, MB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| method | whole, s | packing, s | ratio | content, MB | size, MB | ratio | memory, MB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for method in todo:
         runs = results[method.name]
@@ -206,6 +220,7 @@ def markdown(todo: Sequence[Method], results: Mapping[str, Runs], found: Mapping
             f"{statistics.median(runs.seconds):.1f}",
             f"{packing:.1f}",
             f"{packing / ours_packing:.2f}",
+            megabytes(runs.content),
             megabytes(runs.size),
             f"{runs.size / ours.size:.2f}",
             megabytes(int(statistics.median(runs.memory))),
@@ -220,8 +235,8 @@ def markdown(todo: Sequence[Method], results: Mapping[str, Runs], found: Mapping
             f"Medians of {len(ours.seconds)} runs of {found['example']}, channel: "
             f"{found['channel']}. Packing is the work from the installed prefix on "
             f"({', '.join(PACKING)}); slimpack's whole build also makes the base, solves, "
-            "installs and trains the model, and its file is an image with base and application.",
-            "Peak memory is that of the largest process.",
+            "installs and trains the model, and its file is an image with base, application and "
+            "bytecode for every module. Memory is the peak of the largest process.",
             "",
             f"Machine: {computer}. Versions: {used}.",
             "",

@@ -15,7 +15,7 @@ from pathlib import Path
 from slimpack import app, daemon
 from slimpack.base import assemble
 from slimpack.cache import Cache
-from slimpack.compose import image_config, layer_names, references
+from slimpack.compose import image_config, layer_names, references, with_libgcc
 from slimpack.config import Config
 from slimpack.env.activation import Activation, freeze
 from slimpack.env.inputs import InputKind, detect
@@ -115,15 +115,9 @@ def build(
             activation = freeze(staging, prefix, variables)
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
+            tree = with_libgcc(_joined(relocated.tree, application), base, prefix)
         with stage("bytecode"):
-            tree, bytecode = _bytecode(
-                _joined(relocated.tree, application),
-                relocated,
-                installed,
-                staging,
-                scratch,
-                progress,
-            )
+            tree, bytecode = _bytecode(tree, relocated, installed, staging, scratch, progress)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
         with stage("layers"):
             plans = plan_layers(

@@ -73,9 +73,7 @@ def test_it_works_installed(wheel: Path, folder: Path) -> None:
 
     def run(program: str, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-P", str(target / "bin" / program), *arguments]
-            if sys.version_info >= (3, 11)
-            else [sys.executable, str(target / "bin" / program), *arguments],
+            [sys.executable, str(target / "bin" / program), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -115,7 +115,11 @@ def set_rpaths(root: Path, patchelf: Path) -> None:
         dynamic = read_dynamic(path)
         # Libraries that auditwheel bundled were rewritten once and are left as they are; they are
         # found, and find others, through the modules that load them.
-        if not dynamic.foreign or path.parent.name.endswith(".libs"):
+        if path.parent.name.endswith(".libs"):
+            continue
+        # Programs get it in any case, as conda-forge's compilers see to: glibc itself opens
+        # libgcc_s (when a thread ends early), and only the program's DT_RPATH tells it where.
+        if not dynamic.foreign and path.parent != root / "bin":
             continue
         relative = os.path.relpath(root / "lib", path.parent)
         own = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"

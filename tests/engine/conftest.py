@@ -18,7 +18,7 @@ from pytest_docker.plugin import Services
 from benchmarks.running import PORT, Server, docker
 from benchmarks.setup.engine import engine_answers
 from benchmarks.setup.peers import compose_command
-from tests.conftest import ROOT, missing
+from tests.support.channel import ROOT, missing
 
 EXAMPLE = ROOT / "examples" / "serve"
 

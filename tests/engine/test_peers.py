@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.running import docker
 from slimpack.oci.read import read_image
-from tests.conftest import missing
 from tests.engine.conftest import Built, build
+from tests.support.channel import missing
 
 pytestmark = [pytest.mark.engine, pytest.mark.channel]
 
