@@ -1,0 +1,118 @@
+"""Every command and every configuration that the documents show is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slimpack.config import read_config
+from slimpack.toml import Table
+from tests.support.channel import ROOT, missing
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    lines = "".join(blocks(README, "sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(program + " ")]
+
+
+def test_every_command_of_the_readme_is_known_here() -> None:
+    lines = [line for line in "".join(blocks(README, "sh")).splitlines() if line]
+    assert len(lines) == len(commands("slimpack")) + len(commands("make")) + len(commands("pip"))
+    assert [line[1] for line in commands("make")] == ["demo", "test"]
+
+
+@pytest.mark.channel
+@pytest.mark.engine
+def test_the_readme_s_commands_work_in_order(channel: str, cache_dir: Path, tmp_path: Path) -> None:
+    docker = shutil.which("docker") or ""
+    if not docker or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
+        missing("ENGINE", "no Docker engine answers")
+    folder = tmp_path / "serve"
+    shutil.copytree(ROOT / "examples/serve", folder)
+    config = folder / "slimpack.toml"
+    # Other machines ask conda-forge; here the local channel stands in.
+    config.write_text(config.read_text().replace("[env]\n", f'[env]\nchannels = ["{channel}"]\n'))
+    for command in commands("slimpack"):
+        tagged = ["slimpack-readme:1.0" if word == "serve:1.0" else word for word in command[1:]]
+        done = subprocess.run(
+            [sys.executable, "-m", "slimpack", *tagged],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "SLIMPACK_CACHE_DIR": str(cache_dir)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
+        assert done.stdout
+    assert (folder / "dist/serve.tar").is_file()
+    assert (folder / "dist/layout/oci-layout").is_file()
+    subprocess.run([docker, "rmi", "-f", "slimpack-readme:1.0"], capture_output=True, check=True)
+
+
+def test_the_readme_s_configuration_is_the_example_s(tmp_path: Path) -> None:
+    (block,) = blocks(README, "toml")
+    path = tmp_path / "slimpack.toml"
+    path.write_text(block)
+    shown, real = read_config(path), read_config(ROOT / "examples/serve/slimpack.toml")
+    assert shown.image.entrypoint == real.image.entrypoint
+    assert shown.image.expose == real.image.expose
+    assert shown.app.prepare == real.app.prepare
+    assert [rule.target for rule in shown.app.copy] == [rule.target for rule in real.app.copy]
+
+
+def test_the_reference_names_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    path = tmp_path / "slimpack.toml"
+    path.write_text(blocks(text, "toml")[0])
+    asked: set[tuple[str, str]] = set()
+    finish = Table.finish
+
+    def spy(self: Table) -> None:
+        asked.update((self._name.partition("[")[0], key) for key in self._asked)
+        finish(self)
+
+    monkeypatch.setattr(Table, "finish", spy)
+    read_config(path)
+    assert len(asked) > 30
+    for table, key in asked:
+        assert re.search(
+            rf"(?m)^(\[+{re.escape(f'{table}.{key}')}\]+$|{key} =|\[{key}\]$)",
+            blocks(text, "toml")[0],
+        ), f"{table}.{key}"
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_dependency_has_its_reason() -> None:
+    text = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8").lower()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = [*project["project"]["dependencies"]]
+    lines += [line for group in project["dependency-groups"].values() for line in group]
+    names = [re.split(r"[^A-Za-z0-9-]", line)[0] for line in lines]
+    assert "zstandard" in names
+    for name in names:
+        known = name.startswith("types-") or f"[{name.lower()}]" in text
+        assert known, f"{name} has no reason in docs/dependencies.md"
