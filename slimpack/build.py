@@ -172,7 +172,7 @@ def find_lock(
     subdir = SUBDIRS[platform]
     kind = detect(path)
     variables: tuple[tuple[str, str], ...] = ()
-    with progress.task(f"solve {path.name} ({kind.value})", unit="step"):
+    with progress.task(f"solve {kind.value}", unit="step"):
         if kind is InputKind.LOCK:
             lock = engine.read_lock(path, subdir)
         elif kind is InputKind.EXPLICIT:

@@ -138,16 +138,17 @@ def _summary(result: BuildResult) -> str:
         for layer in result.layers
     ]
     rows.append(("total", str(result.files), megabytes(result.unpacked), megabytes(result.size)))
-    seconds = [f"{name} {value:.1f}" for name, value in result.stages]
-    total = sum(value for _, value in result.stages)
+    stages = [(name, f"{seconds:.1f}") for name, seconds in result.stages]
+    stages.append(("together", f"{sum(seconds for _, seconds in result.stages):.1f}"))
     code = result.bytecode
     lines = [
         "",
         table(("layer", "files", "unpacked MB", "compressed MB"), rows, right=(1, 2, 3)),
         "",
+        table(("stage", "seconds"), stages, right=(1,)),
+        "",
         f"packages  {result.packages}",
         f"bytecode  {code.kept + code.moved} files kept, {code.compiled} compiled",
-        f"seconds   {', '.join(seconds)}; together {total:.1f}",
         f"platform  {result.platform}",
         f"digest    {result.digest}",
     ]

@@ -14,7 +14,7 @@ class InputKind(Enum):
     """What a user can hand to ``slimpack build``."""
 
     ENVIRONMENT = "environment.yml"
-    LOCK = "rattler lock (pixi.lock)"
+    LOCK = "pixi.lock"
     EXPLICIT = "@EXPLICIT list"
 
 

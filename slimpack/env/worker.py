@@ -29,6 +29,7 @@ from rattler.exceptions import (
     ParseCondaLockError,
     SolverError,
 )
+from rattler.install import InstallerReporter
 from rattler.lock.platform import LockPlatform
 from rattler.networking.client import Client
 from rattler.package import BuildString, NoArchLiteral, PackageName
@@ -50,83 +51,12 @@ class RequestError(Exception):
         self.kind = kind
 
 
-class Reporter:
+class Reporter(InstallerReporter):
     """Turns py-rattler's callbacks (from many threads) into event lines."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
-        self._bytes: dict[int, int] = {}
-
-    def on_transaction_start(self, total_operations: int) -> None:
-        """Tell how many packages there are."""
-        emit({"event": "total", "packages": total_operations})
-
-    def on_transaction_operation_start(self, operation: int) -> None:
-        """Ignored: the end of an operation is what counts."""
-
-    def on_populate_cache_start(self, operation: int, package_name: str) -> int:
-        """Remember the name for later messages."""
-        self._names[operation] = package_name
-        return operation
-
-    def on_validate_start(self, cache_entry: int) -> int:
-        """Hand the token through."""
-        return cache_entry
-
-    def on_validate_complete(self, validate_idx: int) -> None:
-        """Ignored."""
-
-    def on_download_start(self, cache_entry: int) -> int:
-        """Hand the token through."""
-        return cache_entry
-
-    def on_download_progress(self, download_idx: int, progress: int, total: int | None) -> None:
-        """Tell how many more bytes have come."""
-        before = self._bytes.get(download_idx, 0)
-        self._bytes[download_idx] = progress
-        emit({"event": "downloaded", "bytes": max(0, progress - before)})
-
-    def on_download_completed(self, download_idx: int) -> None:
-        """Ignored."""
-
-    def on_populate_cache_complete(self, cache_entry: int) -> None:
-        """Ignored."""
-
-    def on_unlink_start(self, operation: int, package_name: str) -> int:
-        """Hand the token through."""
-        return operation
-
-    def on_unlink_complete(self, index: int) -> None:
-        """Ignored."""
-
-    def on_link_start(self, operation: int, package_name: str) -> int:
-        """Hand the token through."""
-        self._names[operation] = package_name
-        return operation
 
     def on_link_complete(self, index: int) -> None:
         """Tell that one package is in place."""
-        emit({"event": "linked", "name": self._names.get(index, "")})
-
-    def on_transaction_operation_complete(self, operation: int) -> None:
-        """Ignored."""
-
-    def on_transaction_complete(self) -> None:
-        """Ignored."""
-
-    def on_post_link_start(self, package_name: str, script_path: str) -> int:
-        """Link scripts are never run."""
-        return 0
-
-    def on_post_link_complete(self, index: int, success: bool) -> None:
-        """Link scripts are never run."""
-
-    def on_pre_unlink_start(self, package_name: str, script_path: str) -> int:
-        """Link scripts are never run."""
-        return 0
-
-    def on_pre_unlink_complete(self, index: int, success: bool) -> None:
-        """Link scripts are never run."""
+        emit({"event": "linked"})
 
 
 def emit(message: dict[str, Any]) -> None:
