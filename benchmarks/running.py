@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
+import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -37,20 +38,37 @@ class Measured:
     memory: int
 
 
+# The kernel counts the memory of whoever starts a program as the program's own, so
+# it is started by a process that is small. Ctrl-C is for the program alone.
+_LAUNCHER = """
+import os, signal, sys
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+_, status, usage = os.wait4(child, 0)
+with open(sys.argv[1], "w") as stream:
+    stream.write(str(usage.ru_maxrss * 1024))
+sys.exit(1 if status else 0)
+"""
+
+
 def measure(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> Measured:
     """Run a command and wait for it; stderr stays this process's, failure is a RunError."""
-    start = time.monotonic()
-    with subprocess.Popen(
-        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        # Like process.wait(), but tells what this one child used.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RunError(f"{' '.join(command)} failed (exit code {process.returncode})")
-    return Measured(output.decode(), time.monotonic() - start, usage.ru_maxrss * 1024)
+    with tempfile.NamedTemporaryFile("r") as memory:
+        launch = [sys.executable, "-I", "-S", "-c", _LAUNCHER, memory.name]
+        start = time.monotonic()
+        done = subprocess.run(
+            [*launch, *command],
+            check=False,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        seconds = time.monotonic() - start
+        if done.returncode:
+            raise RunError(f"{' '.join(command)} failed; what it said is above")
+        return Measured(done.stdout, seconds, int(memory.read()))
 
 
 def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

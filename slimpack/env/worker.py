@@ -224,7 +224,8 @@ async def install(request: dict[str, Any]) -> dict[str, Any]:
         execute_link_scripts=False,
         show_progress=False,
         client=Client.default_client(),
-        reporter=Reporter(),
+        # The protocol means its empty methods as defaults.
+        reporter=Reporter(),  # type: ignore[abstract]
     )
     return {"installed": len(records)}
 
