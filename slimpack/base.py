@@ -45,11 +45,6 @@ class Base:
     notes: tuple[str, ...] = ()
 
     @property
-    def libc(self) -> str:
-        """Path of the C library; where it lies, the loader looks without being told."""
-        return next((path for path in self.view if _LIBC.match(path)), "")
-
-    @property
     def rows(self) -> tuple[LayerRow, ...]:
         """Its layers for the final table."""
         return tuple(self._row(number, layer) for number, layer in enumerate(self.image.layers))

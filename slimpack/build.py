@@ -15,7 +15,7 @@ from pathlib import Path
 from slimpack import app, daemon
 from slimpack.base import assemble
 from slimpack.cache import Cache
-from slimpack.compose import image_config, layer_names, references, with_libgcc
+from slimpack.compose import image_config, layer_names, references
 from slimpack.config import Config
 from slimpack.env.activation import Activation, freeze
 from slimpack.env.inputs import InputKind, detect
@@ -115,7 +115,7 @@ def build(
             activation = freeze(staging, prefix, variables)
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
-            tree = with_libgcc(_joined(relocated.tree, application), base, prefix)
+            tree = _joined(relocated.tree, application)
         with stage("bytecode"):
             tree, bytecode = _bytecode(tree, relocated, installed, staging, scratch, progress)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)

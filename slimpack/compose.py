@@ -13,7 +13,7 @@ from slimpack.errors import InputError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.names import familiar_name
 from slimpack.oci.plan import LayerPlan
-from slimpack.tree import Kind, Tree, symlink_entry, under
+from slimpack.tree import Kind, Tree, under
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
@@ -37,22 +37,6 @@ def layer_names(plans: Sequence[LayerPlan], installed: Installed) -> list[str]:
         dists.get(plan.owners[0], plan.name) if plan.name == plan.owners[0] else plan.name
         for plan in plans
     ]
-
-
-def with_libgcc(tree: Tree, base: Base, prefix: str) -> Tree:
-    """Let the C library of the base find the environment's libgcc_s.
-
-    glibc opens libgcc_s.so.1 by itself when a thread ends early (pthread_exit,
-    pthread_cancel; CPython's daemon threads do at exit) and aborts the process
-    when it finds none; it looks only where it lies itself. Distroless bases
-    have none and need no second one: a link to the environment's does.
-    """
-    ours = tree.get(under(prefix, "lib/libgcc_s.so.1"))
-    folder = base.libc.rpartition("/")[0]
-    place = f"{folder}/libgcc_s.so.1"
-    if ours is None or not folder or place in base.view or place in tree:
-        return tree
-    return tree.merge([symlink_entry(place, f"/{ours.path}", owner=ours.owner)])
 
 
 def image_config(

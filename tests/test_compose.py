@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slimpack.base import Base
-from slimpack.compose import image_config, references, with_libgcc
+from slimpack.compose import image_config, references
 from slimpack.config import Config, ImageConfig
 from slimpack.env.activation import Activation
 from slimpack.errors import InputError
@@ -64,21 +64,6 @@ def test_entrypoints_that_are_there(program: str) -> None:
 def test_entrypoints_that_are_not(program: str) -> None:
     with pytest.raises(InputError, match="no program"):
         composed(ImageConfig(entrypoint=(program,)))
-
-
-def test_glibc_finds_the_environment_s_libgcc_unless_the_base_has_one() -> None:
-    def placed(path: str) -> Placed:
-        return Placed(Member(path, "file", 0o644, 0, 0, 0, 0), 0)
-
-    folder = "usr/lib/x86_64-linux-gnu"
-    tree = TREE.merge([bytes_entry("opt/env/lib/libgcc_s.so.1", b"", owner="libgcc")])
-    base = replace(BASE, view={path: placed(path) for path in (f"{folder}/libc.so.6",)})
-    link = with_libgcc(tree, base, "/opt/env")[f"{folder}/libgcc_s.so.1"]
-    assert (link.link, link.owner) == ("/opt/env/lib/libgcc_s.so.1", "libgcc")
-    both = replace(base, view={**base.view, f"{folder}/libgcc_s.so.1": placed("x")})
-    assert with_libgcc(tree, both, "/opt/env") is tree
-    assert with_libgcc(TREE, base, "/opt/env") is TREE
-    assert with_libgcc(tree, BASE, "/opt/env") is tree
 
 
 def test_references() -> None:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oci_images import BY_KIND, files_below, sample_image, small_disk
 
 from slimpack.errors import ImageError, InputError, SlimpackError
 from slimpack.oci.archive import archive_chunks, archive_size, write_archive
 from slimpack.oci.digest import ByteStream, sha256
 from slimpack.oci.image import Image
+from tests.oci.oci_images import BY_KIND, files_below, sample_image, small_disk
 
 TAGS = ["serve:1.0", "ghcr.io/me/serve"]
 

@@ -12,11 +12,11 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oci_images import BY_KIND, need_tool
 
 from slimpack.errors import ImageError, InputError
 from slimpack.oci.compress import DEFAULT, Compression, Kind, decompress, sniff
 from slimpack.oci.digest import chunks
+from tests.oci.oci_images import BY_KIND, need_tool
 
 
 def text(size: int) -> bytes:

@@ -10,7 +10,6 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oci_images import BY_KIND, MTIME, sample_config, sample_image, sample_layers
 
 from slimpack.errors import ImageError, InputError
 from slimpack.oci.compress import Kind
@@ -18,6 +17,7 @@ from slimpack.oci.config import History, ImageConfig, Platform, rfc3339
 from slimpack.oci.image import make_image
 from slimpack.oci.jsontext import canonical, parse_list, parse_object
 from slimpack.oci.names import canonical_name, familiar_name
+from tests.oci.oci_images import BY_KIND, MTIME, sample_config, sample_image, sample_layers
 
 # The manifest of the sample image, by what made its layers.
 GOLDEN_MANIFESTS = {

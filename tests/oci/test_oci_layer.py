@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from oci_images import (
+
+from slimpack.errors import ImageError, SlimpackError
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.compress import Compression
+from slimpack.oci.layer import Layer, build_layer
+from slimpack.oci.tar import tar_size
+from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry
+from tests.oci.oci_images import (
     BY_KIND,
     MTIME,
     PLAIN,
@@ -24,13 +31,6 @@ from oci_images import (
     sample_tree,
     small_disk,
 )
-
-from slimpack.errors import ImageError, SlimpackError
-from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import Compression
-from slimpack.oci.layer import Layer, build_layer
-from slimpack.oci.tar import tar_size
-from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oci_images import BY_KIND, GZIP, files_below, sample_config, sample_image, small_disk
-from test_oci_archive import broken
 
 from slimpack.errors import ImageError, InputError, SlimpackError
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
 from slimpack.oci.validate import validate
+from tests.oci.oci_images import BY_KIND, GZIP, files_below, sample_config, sample_image, small_disk
+from tests.oci.test_oci_archive import broken
 
 
 def blobs_of(*images: Image) -> set[str]:

@@ -27,13 +27,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from oci_images import BY_KIND, need, need_tool, sample_image
 
 from slimpack.oci.archive import write_archive
 from slimpack.oci.image import Image
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
 from slimpack.oci.validate import validate
+from tests.oci.oci_images import BY_KIND, need, need_tool, sample_image
 
 TAG = "slimpack-test/peers:1.0"
 

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oci_images import BY_KIND, GZIP, PLAIN, sample_config, sample_image
 
 from slimpack.errors import ImageError, InputError, SlimpackError
 from slimpack.oci import image as images
@@ -30,6 +29,7 @@ from slimpack.oci.jsontext import canonical
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
 from slimpack.oci.validate import validate
+from tests.oci.oci_images import BY_KIND, GZIP, PLAIN, sample_config, sample_image
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 AMD64, ARM64 = Platform.parse("linux/amd64"), Platform.parse("linux/arm64")

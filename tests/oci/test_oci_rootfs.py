@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from oci_images import MTIME, ZSTD, sample_image, sample_tree
 
 from slimpack.errors import ImageError
 from slimpack.oci.blobs import BlobStore
@@ -19,6 +18,7 @@ from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import TAR, Layer
 from slimpack.oci.rootfs import base_directories, iter_layer_members, merged_view, read_files
 from slimpack.tree import Kind
+from tests.oci.oci_images import MTIME, ZSTD, sample_image, sample_tree
 
 
 def tar_layer(*members: tuple[str, str | tarfile.TarInfo | None]) -> Layer:

@@ -10,7 +10,6 @@ import tarfile
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oci_images import MTIME, need_tool, sample_tree
 
 from slimpack.errors import ImageError
 from slimpack.oci.digest import sha256
@@ -22,6 +21,7 @@ from slimpack.tree import (
     directory_entry,
     symlink_entry,
 )
+from tests.oci.oci_images import MTIME, need_tool, sample_tree
 
 _SEGMENT = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oci_images import BY_KIND, PLAIN, sample_image
 
 from slimpack.errors import ImageError
 from slimpack.oci.image import Image
 from slimpack.oci.jsontext import canonical
 from slimpack.oci.validate import layer_type, validate
+from tests.oci.oci_images import BY_KIND, PLAIN, sample_image
 
 ZERO = f"sha256:{'0' * 64}"
 

@@ -42,7 +42,5 @@ def predict(flower: Flower) -> Prediction:
     probabilities = model.predict_proba(row)[0]
     return Prediction(
         species=SPECIES[int(probabilities.argmax())],
-        probabilities={
-            name: round(float(value), 4) for name, value in zip(SPECIES, probabilities)
-        },
+        probabilities={name: round(float(value), 4) for name, value in zip(SPECIES, probabilities)},
     )
