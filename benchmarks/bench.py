@@ -78,7 +78,17 @@ def methods(channel: str) -> list[Method]:
     image, archive = WORK / "serve.tar", WORK / "env.tar"
     build = (
         *("slimpack", "build", "--config", "examples/serve/slimpack.toml"),
-        *("--channel", channel, "--json", "--lock", str(LOCK), "--output", str(image)),
+        *(
+            "--channel",
+            channel,
+            "--json",
+            "--progress",
+            "none",
+            "--lock",
+            str(LOCK),
+            "--output",
+            str(image),
+        ),
     )
     pack = ("conda-pack", "--quiet", "--force", "--prefix", str(PREFIX))
     moved = ("--dest-prefix", PREFIX_IN_IMAGE, "--n-threads", str(THREADS))

@@ -93,7 +93,8 @@ def build(channel: str) -> Measured:
     shown = ["slimpack", *command[3:], "--load", "--output", str(OUTPUT.relative_to(ROOT))]
     say(f"in examples/serve: {' '.join(shown)}")
     environment = {**os.environ, "SLIMPACK_CACHE_DIR": str(CACHE)}
-    return measure([*command, *sinks, "--json"], cwd=EXAMPLE, env=environment)
+    style = ["--json", "--progress", "bar" if sys.stderr.isatty() else "line"]
+    return measure([*command, *sinks, *style], cwd=EXAMPLE, env=environment)
 
 
 def check(container: str, answer: Any, health: Any) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from slimpack.cli import table
+from slimpack.cli.progress import choose
 from slimpack.errors import SlimpackError
 from tests.support.channel import ROOT
 
@@ -113,3 +114,32 @@ def test_table() -> None:
         "a           1.0",
         "long name  10.0",
     ]
+
+
+@pytest.mark.parametrize("style", ["auto", "line", "json", "none", "bar"])
+def test_progress_styles(style: str, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = choose(style)
+    with progress.task("fetch", total=3_000_000) as task:
+        task.advance(1_000_000)
+        task.total(4_000_000)
+        task.advance(3_000_000)
+    progress.note("a note")
+    progress.warn("a warning")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "a warning" in shown.err
+    assert ("a note" in shown.err) == (style != "none")
+    if style == "json":
+        begin, end, *_ = [json.loads(line) for line in shown.err.splitlines()]
+        assert (begin["event"], begin["done"], begin["total"]) == ("begin", 0, 3_000_000)
+        assert (end["event"], end["done"], end["total"]) == ("end", 4_000_000, 4_000_000)
+    elif style in ("auto", "line"):
+        assert shown.err.startswith("fetch, 4.0 MB, ")
+    elif style == "bar":
+        assert "4.00M/4.00M" in shown.err
+
+
+def test_quiet_and_json_choose_a_style() -> None:
+    assert type(choose(quiet=True)).__name__ == "QuietProgress"
+    assert type(choose(as_json=True)).__name__ == "JsonProgress"
+    assert type(choose("line", as_json=True)).__name__ == "LineProgress"

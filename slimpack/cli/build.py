@@ -11,7 +11,7 @@ import click
 
 from slimpack.build import DEFAULT_EPOCH, Outputs, build
 from slimpack.cache import default_cache
-from slimpack.cli.progress import choose
+from slimpack.cli.progress import choose, progress_option
 from slimpack.cli.table import megabytes, table
 from slimpack.config import COMPRESSIONS, check_prefix, find_config, read_config
 from slimpack.errors import InputError
@@ -63,7 +63,8 @@ def _prefix(context: click.Context, parameter: click.Parameter, value: str | Non
     help="Write the solved environment: FILE.txt as @EXPLICIT, else a pixi.lock.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only the image's digest.")
-@click.option("--json", "as_json", is_flag=True, help="Result as JSON; progress on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Result and progress as JSON.")
+@progress_option
 def build_command(
     spec: Path | None,
     tags: tuple[str, ...],
@@ -81,6 +82,7 @@ def build_command(
     lock: Path | None,
     quiet: bool,
     as_json: bool,
+    style: str,
 ) -> None:
     """Build an image from SPEC: an environment.yml, a pixi.lock or an @EXPLICIT list.
 
@@ -105,7 +107,7 @@ def build_command(
         config,
         Outputs(paths=outputs, load=load),
         cache=default_cache(),
-        progress=choose(quiet=quiet, as_json=as_json),
+        progress=choose(style, quiet=quiet, as_json=as_json),
         epoch=_epoch(),
     )
     _show(result, quiet=quiet, as_json=as_json)

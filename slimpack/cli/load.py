@@ -30,4 +30,4 @@ def load_command(
     wanted = Platform.parse(resolve(platform)) if platform else None
     found = read_image(image, wanted, ref=ref)
     names = tags or ((ref,) if ref else image_names(image, found.digest))
-    click.echo(load_into_docker(found, names, progress=choose(quiet=quiet, as_json=False)))
+    click.echo(load_into_docker(found, names, progress=choose(quiet=quiet)))

@@ -18,13 +18,33 @@ from slimpack.progress import SILENT, Progress, Task
 _JSON_INTERVAL_SECONDS = 0.5
 
 
-def choose(*, quiet: bool, as_json: bool) -> Progress:
-    """Return what fits the output: JSON lines, nothing, bars or lines (all on stderr)."""
-    if as_json:
-        return JsonProgress()
-    if quiet:
-        return QuietProgress()
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+STYLES = ("auto", "bar", "line", "json", "none")
+progress_option = click.option(
+    "--progress",
+    "style",
+    type=click.Choice(STYLES),
+    default="auto",
+    help="How to tell of progress, on stderr [default: bars on a terminal, else lines].",
+)
+
+
+def choose(style: str = "auto", *, quiet: bool = False, as_json: bool = False) -> Progress:
+    """Return how to draw; "auto" means JSON lines for --json, nothing for --quiet, else what fits.
+
+    Bars are for terminals, lines for logs.
+    """
+    if style == "auto":
+        if as_json or quiet:
+            style = "json" if as_json else "none"
+        else:
+            style = "bar" if sys.stderr.isatty() else "line"
+    drawn: dict[str, type[Progress]] = {
+        "bar": BarProgress,
+        "line": LineProgress,
+        "json": JsonProgress,
+        "none": QuietProgress,
+    }
+    return drawn[style]()
 
 
 class QuietProgress:

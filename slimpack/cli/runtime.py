@@ -56,7 +56,7 @@ def show_command(name: str, platforms: tuple[str, ...], pinned: bool, as_json: b
                 platform,
                 cache_dir=default_cache().root,
                 mirrors=find_mirrors(suite),
-                progress=choose(quiet=False, as_json=as_json),
+                progress=choose(as_json=as_json),
             ).packages
             for platform in wanted
         }
