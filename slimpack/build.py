@@ -149,7 +149,7 @@ def build(
         layers=rows,
         size=image.size,
         bytecode=bytecode,
-        notes=(*base.notes, *activation.notes, *_failures(bytecode)),
+        notes=(*base.notes, *activation.notes, *_replacements(installed), *_failures(bytecode)),
         stages=tuple(stage.seconds),
         outputs=outputs.paths,
     )
@@ -292,6 +292,11 @@ def _row(plan: LayerPlan, layer: Layer) -> LayerRow:
         compressed=layer.size,
         digest=layer.digest,
     )
+
+
+def _replacements(installed: Installed) -> Iterator[str]:
+    for path, winner, loser in installed.replacements:
+        yield f"{path} is that of package {winner}; package {loser} has another"
 
 
 def _failures(bytecode: BytecodeReport) -> Iterator[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from conda_pack import core as conda_pack
 
-from slimpack.env.meta import Installed, portable_record
+from slimpack.env.meta import Installed, is_clobbered, portable_record
 from slimpack.errors import RelocationError
 from slimpack.reading import verified
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
@@ -112,7 +112,7 @@ def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: P
     """
     collector = _Collector(dest_prefix, installed, scratch)
     packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)
-    for file in _load(prefix):
+    for file in _in_place(_load(prefix), installed):
         try:
             packer.add(file)
         except FileNotFoundError as error:
@@ -172,6 +172,26 @@ def _load(prefix: Path) -> list[conda_pack.File]:
             hint="build again: damaged packages are fetched anew",
         ) from error
     return sorted(files, key=lambda file: str(file.target))
+
+
+def _in_place(files: list[conda_pack.File], installed: Installed) -> list[conda_pack.File]:
+    """Return one file for each path: that of the package whose file is there.
+
+    conda-pack reads what packages contain, and knows nothing of files that lost
+    their place to another package's.
+    """
+    claims: dict[str, list[conda_pack.File]] = {}
+    for file in files:
+        if not is_clobbered(file.target):
+            claims.setdefault(file.target, []).append(file)
+    homes = {package.name: package.extracted for package in installed.packages}
+
+    def chosen(target: str, claimed: list[conda_pack.File]) -> conda_pack.File:
+        home = homes.get(installed.owners.get(target, ""), "")
+        ours = (file for file in claimed if home and file.source.startswith(f"{home}/"))
+        return next(ours, claimed[0]) if len(claimed) > 1 else claimed[0]
+
+    return [chosen(target, claimed) for target, claimed in claims.items()]
 
 
 def _direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:

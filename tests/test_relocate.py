@@ -213,7 +213,28 @@ def test_urls_of_real_channels_stay() -> None:
     assert json.loads(portable_record(json.dumps(record).encode(), {}))["url"] == record["url"]
 
 
-def test_files_that_two_packages_claim(mini: MiniChannel, install: Install, tmp_path: Path) -> None:
+def test_two_packages_with_a_file_of_the_same_name(
+    mini: MiniChannel, install: Install, tmp_path: Path
+) -> None:
+    mini.add("loser", {"share/differs": "1", "share/same": "x", "share/own": "l"})
+    mini.add("winner", {"share/differs": "2", "share/same": "x"}, depends=["loser"])
+    prefix = install(mini, "winner")
+    installed = read_installed(prefix)
+    tree = moved(prefix, tmp_path).tree
+    files = read_all(tree)
+    there = (prefix / "share/differs").read_bytes()
+    assert files["opt/env/share/differs"] == there
+    assert tree["opt/env/share/differs"].owner == ("winner" if there == b"2" else "loser")
+    assert files["opt/env/share/own"] == b"l"
+    assert not [path for path in files if "clobber" in path]
+    assert [path for path, _, _ in installed.replacements] == ["share/differs"]
+    for name in ("winner", "loser"):
+        record = json.loads(files[f"opt/env/conda-meta/{name}-1.0-0.json"])
+        assert not [path for path in record["files"] if "clobber" in path]
+        assert not [item for item in record["paths_data"]["paths"] if "clobber" in item["_path"]]
+
+
+def test_files_that_two_records_claim(mini: MiniChannel, install: Install, tmp_path: Path) -> None:
     mini.add("one", {"share/same": "1"})
     mini.add("two", {"share/other": "2"})
     prefix = install(mini, "one", "two")

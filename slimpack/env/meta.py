@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from slimpack.errors import InputError
 
+CLOBBERS = "__clobbers__"
 # Keys that say where and when somebody installed, not what was installed.
 _HOST_KEYS = (
     "extracted_package_dir",
@@ -35,11 +36,14 @@ class InstalledFile:
     sha256: hex digest of the file inside the package, before any prefix was
         written into it; "" when the package does not say.
     placeholder: the build prefix that the file contains, "" when none.
+    replaced: where the file would be if another package had not put its own
+        there, "" when it is in its place. rattler keeps such losers in `CLOBBERS`.
     """
 
     path: str
     sha256: str
     placeholder: str
+    replaced: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class InstalledPackage:
 
     files: paths below the prefix.
     noarch: "python", "generic" or "".
+    extracted: folder in the package cache that it was installed from.
     """
 
     name: str
@@ -57,6 +62,7 @@ class InstalledPackage:
     url: str
     license: str
     noarch: str
+    extracted: str
     files: tuple[InstalledFile, ...]
 
     @property
@@ -110,6 +116,16 @@ class Installed:
             if file.placeholder
         )
 
+    @property
+    def replacements(self) -> list[tuple[str, str, str]]:
+        """Files that differ between two packages: (path, whose is there, whose is not)."""
+        return sorted(
+            (file.replaced, self.owners.get(file.replaced, ""), package.name)
+            for package in self.packages
+            for file in package.files
+            if file.replaced and file.sha256 != self.digests.get(file.replaced)
+        )
+
     def get(self, name: str) -> InstalledPackage | None:
         """Return the package of that name, or None."""
         return next((package for package in self.packages if package.name == name), None)
@@ -138,6 +154,7 @@ def _package(path: Path) -> InstalledPackage:
             url=record.get("url", ""),
             license=record.get("license") or "",
             noarch=str(record.get("noarch") or ""),
+            extracted=(record.get("link") or {}).get("source") or "",
             files=tuple(_file(name, declared.get(name, {})) for name in record.get("files", [])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -151,7 +168,13 @@ def _file(path: str, declared: dict[str, Any]) -> InstalledFile:
         path=path,
         sha256=declared.get("sha256") or "",
         placeholder=declared.get("prefix_placeholder") or "",
+        replaced=declared.get("original_path") or "",
     )
+
+
+def is_clobbered(path: str) -> bool:
+    """Tell whether this is the file of a package that lost its place to another's."""
+    return path.startswith(f"{CLOBBERS}/")
 
 
 def portable_record(data: bytes, rewritten: Mapping[str, tuple[str, int]]) -> bytes:
@@ -170,7 +193,12 @@ def portable_record(data: bytes, rewritten: Mapping[str, tuple[str, int]]) -> by
     if record.get("link"):
         # The type (hard link, copy) depends on the build host's file systems.
         record["link"] = {"source": "", "type": 1}
-    for item in (record.get("paths_data") or {}).get("paths", []):
+    record["files"] = [path for path in record.get("files", []) if not is_clobbered(path)]
+    declared = record.get("paths_data") or {}
+    declared["paths"] = [
+        item for item in declared.get("paths", []) if not is_clobbered(item["_path"])
+    ]
+    for item in declared["paths"]:
         # Names the machine that built the package; nothing is left to replace.
         item.pop("prefix_placeholder", None)
         if item["_path"] in rewritten:
