@@ -37,7 +37,13 @@ from slimpack.platforms import SUBDIRS, resolve, virtual_packages
 from slimpack.progress import SILENT, Progress
 from slimpack.relocate import Relocated, relocate
 from slimpack.result import BuildResult, LayerRow
-from slimpack.slim.bytecode import BytecodeReport, add_bytecode, candidates, interpreter_tag
+from slimpack.slim.bytecode import (
+    BytecodeReport,
+    add_bytecode,
+    cache_tag,
+    candidates,
+    interpreter_tag,
+)
 from slimpack.tree import Entry, Kind, Tree
 from slimpack.verify.prefixes import forbidden_paths, scanned
 
@@ -227,6 +233,8 @@ def _bytecode(
     python = installed.get("python")
     if python is None:
         return tree, BytecodeReport()
+    # Its own interpreter knows best (pypy39, cpython-313t), where it runs.
+    tag = cache_tag(staging / "bin" / "python") or interpreter_tag(python.version)
     folder = scratch / "bytecode"
     folder.mkdir()
 
@@ -236,7 +244,7 @@ def _bytecode(
     return add_bytecode(
         tree,
         python=candidates(staging, python.version),
-        tag=interpreter_tag(python.version),
+        tag=tag,
         scratch=folder,
         reusable=shipped,
         progress=progress,

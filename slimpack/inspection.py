@@ -11,9 +11,9 @@ from email.parser import HeaderParser
 from slimpack.oci.image import Image
 from slimpack.oci.layer import Layer
 from slimpack.oci.rootfs import Placed, merged_view, read_files
+from slimpack.slim.bytecode import source_of
 
 _CONDA = re.compile(r"(?P<prefix>.*?)/?conda-meta/[^/]+\.json\Z")
-_CACHED = re.compile(r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.[a-z]+-\d+\.pyc\Z")
 _DEBIAN = re.compile(r"var/lib/dpkg/status\.d/(?P<name>[^/]+)\Z")
 
 
@@ -108,9 +108,7 @@ def _contents(view: Mapping[str, Placed]) -> dict[str, list[tuple[int, int]]]:
     """Return path -> (layer, size) of the file and of the bytecode that was made of it."""
     contents: dict[str, list[tuple[int, int]]] = {}
     for path, placed in view.items():
-        match = _CACHED.match(path)
-        source = f"{match['folder']}{match['stem']}.py" if match else path
-        contents.setdefault(source, []).append((placed.layer, placed.member.size))
+        contents.setdefault(source_of(path) or path, []).append((placed.layer, placed.member.size))
     return contents
 
 

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "verify": {"errors", "reading", "tree"},
     "app": {"config", "errors", "tree"},
     "result": {"slim"},
-    "inspection": {"oci"},
+    "inspection": {"oci", "slim"},
     "base": {"cache", "config", "debian", "oci", "progress", "result", "runtimes", "tree"},
     "compose": {"base", "config", "env", "errors", "oci", "tree"},
 }

@@ -24,8 +24,11 @@ from slimpack.progress import SILENT, Progress
 from slimpack.tree import Entry, Kind, Tree, file_entry
 
 _CACHED = re.compile(
-    r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.(?P<tag>[a-z]+-\d+)"
-    r"(?:\.opt-\w+)?\.pyc\Z"
+    r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.[A-Za-z][\w-]*(?:\.opt-\w+)?\.pyc\Z"
+)
+# Fails where the interpreter is too old for PEP 552 (Python 3.6).
+_PROBE = (
+    "import sys, importlib.util; importlib.util.source_hash; print(sys.implementation.cache_tag)"
 )
 # Only these reach the compiling interpreter: its output must depend on nothing else.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
@@ -99,21 +102,25 @@ def add_bytecode(
     return kept.merge(made), report
 
 
+def cache_tag(interpreter: Path) -> str:
+    """Return the interpreter's cache tag (``cpython-311``), "" when it does not run here."""
+    try:
+        done = subprocess.run(
+            [str(interpreter), "-S", "-s", "-c", _PROBE],
+            capture_output=True,
+            env=_ENVIRONMENT,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode().strip() if done.returncode == 0 else ""
+
+
 def find_interpreter(candidates: Sequence[Path], tag: str) -> Path:
     """Return the first interpreter that runs here and writes bytecode for `tag`."""
-    probe = "import sys; print(sys.implementation.cache_tag)"
     for candidate in candidates:
-        try:
-            done = subprocess.run(
-                [str(candidate), "-S", "-s", "-c", probe],
-                capture_output=True,
-                env=_ENVIRONMENT,
-                timeout=60,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if done.returncode == 0 and done.stdout.decode().strip() == tag:
+        if cache_tag(candidate) == tag:
             return candidate
     tried = ", ".join(str(candidate) for candidate in candidates)
     raise InstallError(
@@ -122,13 +129,19 @@ def find_interpreter(candidates: Sequence[Path], tag: str) -> Path:
     )
 
 
+def source_of(path: str) -> str:
+    """Return the source that a cached .pyc belongs to (PEP 3147), "" for any other path."""
+    match = _CACHED.match(path)
+    return f"{match['folder']}{match['stem']}.py" if match else ""
+
+
 def _is_source(entry: Entry) -> bool:
     parts = entry.path.split("/")
     return entry.kind is Kind.FILE and entry.path.endswith(".py") and parts[-2:-1] != ["bin"]
 
 
 def _is_cached(entry: Entry) -> bool:
-    return entry.kind is Kind.FILE and bool(_CACHED.match(entry.path))
+    return entry.kind is Kind.FILE and bool(source_of(entry.path))
 
 
 def _job(source: Entry, tree: Tree, tag: str) -> _Job:

@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from slimpack.errors import InstallError
 from slimpack.slim import pyc_worker
-from slimpack.slim.bytecode import BytecodeReport, add_bytecode, find_interpreter, interpreter_tag
+from slimpack.slim.bytecode import (
+    BytecodeReport,
+    add_bytecode,
+    cache_tag,
+    find_interpreter,
+    interpreter_tag,
+    source_of,
+)
 from slimpack.tree import Entry, Tree, bytes_entry, file_entry
 
 TAG = sys.implementation.cache_tag
@@ -188,6 +195,22 @@ def test_needs_an_interpreter_of_that_version(tmp_path: Path) -> None:
     with pytest.raises(InstallError, match="no interpreter here can write bytecode for cpython-99"):
         find_interpreter([Path(sys.executable)], "cpython-99")
     assert interpreter_tag("3.11.2") == "cpython-311"
+    assert cache_tag(Path(sys.executable)) == TAG
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("a/__pycache__/m.cpython-311.pyc", "a/m.py"),
+        ("a/__pycache__/m.x.cpython-313t.opt-2.pyc", "a/m.x.py"),
+        ("a/__pycache__/m.pypy39.pyc", "a/m.py"),
+        ("a/m.pyc", ""),
+        ("a/__pycache__/m.pyc", ""),
+        ("a/__pycache__/b/m.cpython-311.pyc", ""),
+    ],
+)
+def test_which_source_a_pyc_belongs_to(path: str, source: str) -> None:
+    assert source_of(path) == source
 
 
 def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
