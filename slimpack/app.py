@@ -17,7 +17,7 @@ from slimpack.tree import Entry, Tree, file_entry
 
 OWNER = "application"
 # Never part of an application, whatever the patterns say.
-_ALWAYS_IGNORED = (".git/", "__pycache__/", "*.pyc")
+_ALWAYS_IGNORED = (".git/", "__pycache__", "*.pyc")
 
 
 def collect(config: AppConfig) -> Tree:
@@ -127,7 +127,7 @@ def _walk(rule: CopyRule) -> Iterator[tuple[Path, str]]:
         ignored = GitIgnoreSpec.from_lines((*rule.ignore, *_ALWAYS_IGNORED))
     except ValueError as error:
         raise InputError(f"[[app.copy]] ignore: {error}") from error
-    for folder, folders, files in os.walk(rule.source):
+    for folder, folders, files in os.walk(rule.source, onerror=_refuse):
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(
             name
@@ -140,6 +140,13 @@ def _walk(rule: CopyRule) -> Iterator[tuple[Path, str]]:
             relative = path.relative_to(rule.source).as_posix()
             if not ignored.match_file(relative):
                 yield path, relative
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(
+        f"[[app.copy]]: {error.filename}: {error.strerror}",
+        hint="make it readable, or ignore it",
+    ) from error
 
 
 def _entry(path: str, source: Path, root: Path) -> Entry:

@@ -219,7 +219,10 @@ def _joined(env: Tree, application: Tree) -> Tree:
             f"[[app.copy]]: /{clash} is a file of the environment too",
             hint="copy the application to a folder of its own, such as /app",
         )
-    return env.merge(application)
+    try:
+        return env.merge(application)
+    except ValueError as error:
+        raise InputError(f"[[app.copy]]: {error}", hint="copy it to another folder") from error
 
 
 def _bytecode(

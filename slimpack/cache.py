@@ -91,9 +91,18 @@ def _sweep(folder: Path) -> None:
 
 
 def default_cache(environ: Mapping[str, str] = os.environ) -> Cache:
-    """Return the cache that the environment asks for."""
+    """Return the cache that the environment asks for.
+
+    Links are followed: what a program finds out about its own place is the
+    real path, and the scan for build paths has to know it.
+    """
     if own := environ.get("SLIMPACK_CACHE_DIR"):
-        return Cache(Path(own).absolute())
+        return Cache(Path(own).resolve())
     if xdg := environ.get("XDG_CACHE_HOME"):
-        return Cache(Path(xdg).absolute() / "slimpack")
-    return Cache(Path("~/.cache/slimpack").expanduser())
+        return Cache(Path(xdg).resolve() / "slimpack")
+    try:
+        return Cache(Path("~/.cache/slimpack").expanduser().resolve())
+    except RuntimeError as error:
+        raise InputError(
+            "there is no home folder for the cache", hint="set SLIMPACK_CACHE_DIR"
+        ) from error

@@ -21,7 +21,7 @@ else:
     import tomli as tomllib
 
 FILE_NAME = "slimpack.toml"
-_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)i?B?\Z")
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B?\Z")
 MAX_PREFIX_LENGTH = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._+-]+)+\Z")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -58,7 +58,7 @@ class ImageConfig:
     prefix, user, workdir: "" for what the runtime says.
     base: an OCI layout or docker-archive on disk instead of the runtime's base.
     layers: at most so many layers above the base.
-    max_layer_size: bytes of tar; larger groups are split.
+    max_layer_size: bytes of files; larger groups are split.
     compression_level: None for the compressor's default.
     allow_build_paths: globs of image paths in which build paths are harmless.
     """
@@ -174,10 +174,10 @@ def read_config(path: Path) -> Config:
 def _load(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
@@ -296,7 +296,10 @@ def _size(table: Table) -> int:
     match = _SIZE.match(value)
     if not match or float(match["number"]) <= 0:
         table.fail("max_layer_size", f"expected a size such as '4GB', got {value!r}")
-    return int(float(match["number"]) * _UNITS[match["unit"]])
+    unit = _UNITS[match["unit"]]
+    if match["binary"]:
+        unit = 1 << 10 * list(_UNITS).index(match["unit"])
+    return int(float(match["number"]) * unit)
 
 
 def check_prefix(prefix: str) -> None:

@@ -74,7 +74,7 @@ def inspect_image(image: Image) -> Inspection:
     layers = tuple(_layer(number, layer, view) for number, layer in enumerate(image.layers))
     contents = _contents(view)
     packages = [_package(path, records, contents) for path in sorted(records)]
-    config: dict[str, object] = json.loads(image.config_json)["config"]
+    config: dict[str, object] = json.loads(image.config_json).get("config") or {}
     return Inspection(
         digest=image.digest,
         image_id=image.config_digest,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -138,7 +139,7 @@ def _load(path: Path) -> Runtime:
         raise InputError(f"the runtime file {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the runtime file {path} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
     return _Table(path, "", data).runtime()
 
@@ -193,8 +194,8 @@ class _Table:
                     hint=_meant(name, packages),
                 )
         return DebianSource(
-            suites=self.need("suites", _names),
-            components=self.get("components", _names, ("main",)),
+            suites=self.need("suites", _words),
+            components=self.get("components", _words, ("main",)),
             packages=packages,
             exclude=self.get("exclude", _names, ()),
             only={name: only.need(name, _names) for name in only.data},
@@ -295,6 +296,14 @@ def _names(value: object) -> tuple[str, ...]:
         raise TypeError("a list of strings, with at least one in it")
     if len(set(names)) != len(names):
         raise TypeError("a list without repetitions")
+    return names
+
+
+def _words(value: object) -> tuple[str, ...]:
+    """Names that become parts of paths and addresses."""
+    names = _names(value)
+    if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.+~-]*", name) for name in names):
+        raise TypeError("a list of words of letters, digits and . + ~ -")
     return names
 
 

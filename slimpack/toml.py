@@ -115,6 +115,8 @@ class Table:
     def path(self, key: str, folder: Path) -> Path | None:
         """Return a path, relative ones below `folder`; None when absent."""
         value = self.string(key)
+        if "\0" in value:
+            self.fail(key, "a path cannot hold the character NUL")
         return folder / value if value else None
 
     def _get(self, key: str, default: object) -> object:

@@ -5,6 +5,7 @@ Exit codes are those of `slimpack.errors`, 130 for Ctrl-C (docs/exit-codes.md).
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import click
@@ -32,6 +33,9 @@ cli.add_command(runtime_group)
 def main() -> None:
     """Run the command line and exit; errors of ours are messages, never tracebacks."""
     arguments = sys.argv[1:]
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As exceptions they clean up like Ctrl-C does.
+        signal.signal(number, lambda received, frame: sys.exit(128 + received))
     # conda (>= 4.4) hands `conda slimpack ...` to conda-slimpack with the rest as it is.
     try:
         cli.main(args=arguments, prog_name="slimpack", standalone_mode=False)

@@ -17,8 +17,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ class Store:
         value = hashlib.sha256()
         size = 0
         # Named by digest only once that is known; nobody else writes to this name.
-        unique = folder / f".adding-{os.getpid()}-{threading.get_ident()}"
+        unique = folder / f".adding-{secrets.token_hex(8)}"
         with self.create(unique) as stream:
             for chunk in chunks:
                 value.update(chunk)

@@ -8,15 +8,15 @@ for conda, mamba and micromamba.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from slimpack.env.redact import redacted
 from slimpack.env.spec import read_text
 from slimpack.errors import InputError
+from slimpack.files import atomic_file
 
 _HASHES = {32: "md5", 64: "sha256"}
 _ARCHIVE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(conda|tar\.bz2)\Z")
@@ -100,7 +100,10 @@ def read_explicit(path: Path) -> tuple[ExplicitEntry, ...]:
 
 def _explicit_entry(line: str, path: Path, number: int) -> ExplicitEntry:
     url, _, fragment = line.partition("#")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{path}:{number}: {url!r} is not a URL: {error}") from error
     if parts.scheme not in ("http", "https", "file", "oci", "s3"):
         raise InputError(f"{path}:{number}: expected the URL of a package, got {line!r}")
     if not _ARCHIVE.match(parts.path.rpartition("/")[2]):
@@ -138,18 +141,9 @@ def explicit_text(lock: Lock) -> str:
 def write_lock(lock: Lock, path: Path) -> None:
     """Write a lock: ``@EXPLICIT`` when the name ends in .txt, else a rattler lock.
 
-    The file appears whole or not at all.
+    The file appears whole or not at all. It holds no credentials: whoever
+    installs from it has their own.
     """
     text = explicit_text(lock) if path.suffix == ".txt" else lock.text
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)  # noqa: PTH101 (mkstemp gives a string)
-        os.replace(name, path)  # noqa: PTH105
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as stream:
+        stream.write(redacted(text).encode())

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+from slimpack.env.redact import redacted
 from slimpack.errors import InputError
 
 CLOBBERS = "__clobbers__"
@@ -205,8 +205,11 @@ def portable_record(data: bytes, rewritten: Mapping[str, tuple[str, int]]) -> by
             item["sha256_in_prefix"], item["size_in_bytes"] = rewritten[item["_path"]]
             if "path_type" in item and item["path_type"].endswith("entry_point"):
                 item["sha256"] = item["sha256_in_prefix"]  # made by the installer
-    if urlsplit(record.get("url") or "").scheme == "file":
+    for key in ("url", "channel", "base_url"):
+        if isinstance(record.get(key), str):
+            record[key] = redacted(record[key])
+    if str(record.get("url") or "").startswith("file:"):
         tail = "/".join(record["url"].rsplit("/", 2)[1:])
         record["url"] = f"file:///{tail}"
         record["channel"] = "file:///"
-    return json.dumps(record, indent=1, sort_keys=True).encode() + b"\n"
+    return json.dumps(record, sort_keys=True).encode() + b"\n"

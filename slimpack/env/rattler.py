@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from slimpack.env.lock import ExplicitEntry, Lock, LockedPackage
+from slimpack.env.redact import redacted
 from slimpack.env.spec import EnvSpec
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.progress import SILENT, Progress
@@ -205,6 +206,8 @@ def _converse(
     except BrokenPipeError:
         return None
     for line in worker.stdout:
+        if not line.endswith(b"\n"):
+            return None  # killed in the middle of a line
         message: dict[str, Any] = json.loads(line)
         if "event" not in message:
             return message
@@ -214,6 +217,7 @@ def _converse(
 
 def _error(error: dict[str, str], where: str) -> SlimpackError:
     kind, summary, hint = _ERRORS.get(error["kind"], (SlimpackError, "", ""))
+    message = redacted(error["message"])
     if not summary:
-        return kind(f"{where}: {error['message']}", hint=hint)
-    return kind(f"{where}: {summary}", details=error["message"], hint=hint)
+        return kind(f"{where}: {message}", hint=hint)
+    return kind(f"{where}: {summary}", details=message, hint=hint)

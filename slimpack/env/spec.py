@@ -55,7 +55,12 @@ def read_environment_yml(path: Path) -> EnvSpec:
         raise InputError(f"{path}: name: expected a string, got {_type(name)}")
     return EnvSpec(
         name=name,
-        channels=tuple(_strings(data.get("channels") or [], path, "channels")),
+        # Not a channel, but conda's word for "not those of my configuration".
+        channels=tuple(
+            channel
+            for channel in _strings(data.get("channels") or [], path, "channels")
+            if channel != "nodefaults"
+        ),
         specs=_dependencies(data.get("dependencies"), path),
         variables=_variables(data.get("variables") or {}, path),
         source=str(path),
@@ -85,6 +90,8 @@ def _load_yaml(path: Path) -> Mapping[str, object]:
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"{path}:{where} not valid YAML: {problem}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from error
     except RecursionError as error:
         raise InputError(f"{path}: nested too deeply") from error
     if not isinstance(data, dict):
@@ -132,6 +139,8 @@ def _variables(value: object, path: Path) -> tuple[tuple[str, str], ...]:
                 f"{path}: variables: {key}: expected a string, got {_type(item)}",
                 hint="quote the value",
             )
+        if not str(item).isprintable() and not str(item).replace("\n", "").isprintable():
+            raise InputError(f"{path}: variables: {key}: has characters that cannot be printed")
         pairs.append((key, str(item)))
     return tuple(sorted(pairs))
 

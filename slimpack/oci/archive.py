@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from slimpack.files import atomic_file
 from slimpack.oci.digest import hex_of
-from slimpack.oci.files import atomic_file
 from slimpack.oci.image import INDEX_TYPE, Image
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.names import canonical_name, familiar_name

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from slimpack.files import new_file, publish
 from slimpack.oci.digest import HashingWriter, check_digest, hex_of
-from slimpack.oci.files import new_file, publish
 
 
 class BlobStore:

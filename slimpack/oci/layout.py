@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slimpack.errors import ImageError, InputError
+from slimpack.files import atomic_file, explained, temporary_name
 from slimpack.oci import jsontext
 from slimpack.oci.archive import (
     CONTAINERD_NAME,
@@ -26,7 +27,6 @@ from slimpack.oci.archive import (
 )
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.digest import chunks
-from slimpack.oci.files import atomic_file, explained, temporary_name
 from slimpack.oci.image import DOCKER_INDEX_TYPE, INDEX_TYPE, Image
 from slimpack.oci.jsontext import Object
 from slimpack.oci.read import MAX_MANIFEST, check_layout

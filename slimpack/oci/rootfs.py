@@ -56,7 +56,12 @@ def merged_view(image: Image) -> dict[str, Placed]:
     """Return path -> what is there, for all paths of the image, sorted; reads every layer once."""
     view = _View()
     for number, layer in enumerate(image.layers):
-        view.apply(number, [member for member, _ in iter_layer_members(layer)])
+        members = []
+        for member, _ in iter_layer_members(layer):
+            members.append(member)
+            if len(members) > _MAX_PATHS:
+                raise ImageError(f"layer {layer.digest} has more than {_MAX_PATHS} members")
+        view.apply(number, members)
     return dict(sorted(view.paths.items()))
 
 

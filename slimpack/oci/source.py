@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from slimpack.errors import ImageError
+from slimpack.files import FileSlice
 from slimpack.oci.compress import sniff
 from slimpack.oci.digest import ByteStream
-from slimpack.oci.files import FileSlice
 from slimpack.oci.untar import Member, TarReader, normal_path
 
 _MAX_FILES = 100_000

@@ -8,6 +8,7 @@ reader has no bound on header sizes and is several times slower on a stream.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +21,7 @@ MemberKind = Literal["file", "directory", "symlink", "hardlink", "other"]
 
 MAX_MEMBERS = 2_000_000
 _MAX_EXTRA = 1 << 20  # bytes of a pax header or a GNU long name
+_MAX_PATH = 4096  # Linux has no longer ones (PATH_MAX)
 _KINDS: dict[bytes, MemberKind] = {
     b"0": "file",
     b"\0": "file",
@@ -222,6 +224,8 @@ class TarReader:
 
 def normal_path(name: str, what: str) -> str:
     """Return a member's name relative and without ``.``; refuse ``..`` and NUL."""
+    if len(name) > _MAX_PATH:
+        raise ImageError(f"{what} has a member with a name of {len(name)} characters")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in name:
         raise ImageError(f"{what} has a member outside of its root: {name[:200]!r}")
@@ -241,7 +245,7 @@ def _number(field: bytes, what: str) -> int:
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0")
-    try:
-        return int(digits, 8) if digits else 0
-    except ValueError:
-        raise ImageError(f"{what} is not a tar archive, or is damaged (bad number)") from None
+    # int() alone would take a sign, underscores and 0o.
+    if not re.fullmatch(rb"[0-7]*", digits):
+        raise ImageError(f"{what} is not a tar archive, or is damaged (bad number)")
+    return int(digits or b"0", 8)

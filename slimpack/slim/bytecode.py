@@ -173,7 +173,7 @@ def _run(
         )
     request = {
         "out": str(scratch),
-        "jobs": os.cpu_count() or 1,
+        "jobs": len(os.sched_getaffinity(0)),
         # The worker takes groups from the end: the largest must start first.
         "groups": sorted(groups.values(), key=len),
     }

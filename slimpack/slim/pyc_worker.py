@@ -20,6 +20,7 @@ bytecode of one package must not depend on what else is compiled.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import marshal
@@ -149,6 +150,7 @@ def work(group: list[Any], out: str) -> list[str]:
 def child(group: list[Any], out: str) -> NoReturn:
     """Do one group in a forked process; its report goes out in one write."""
     status = 1
+    gc.disable()  # short-lived, and makes many small objects
     try:
         report = "".join(line + "\n" for line in work(group, out)).encode()
         with open(os.path.join(out, "report-%d" % group[0][0]), "wb") as stream:

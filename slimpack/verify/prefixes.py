@@ -7,6 +7,7 @@ inside the one pass that writes the layers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 
@@ -56,7 +57,7 @@ def scanned(tree: Tree, forbidden: tuple[bytes, ...], *, allow: tuple[str, ...] 
         if any(fnmatch(f"/{entry.path}", pattern) for pattern in allow):
             return entry
         for text in forbidden:
-            if text in entry.link.encode():
+            if text in os.fsencode(entry.link):
                 raise _leak(entry, text)
         return watched(entry, watch) if entry.kind is Kind.FILE else entry
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from slimpack.errors import ImageError, SlimpackError
+from slimpack.files import atomic_file
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.digest import HashingWriter, VerifyingReader, check_digest, sha256
-from slimpack.oci.files import atomic_file
 from tests.oci.oci_images import files_below, small_disk
 
 HELLO = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"

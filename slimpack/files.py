@@ -73,10 +73,19 @@ def publish(stream: BinaryIO, path: Path, *, durable: bool = True) -> None:
 
 @contextmanager
 def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open `path` for writing; it appears, whole, when the body ends without error."""
-    with new_file(path) as stream:
+    """Open `path` for writing; it appears, whole, when the body ends without error.
+
+    A link stays a link, and the file that it leads to is replaced. What is no
+    regular file (/dev/stdout, a FIFO) is written to as it is.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with explained(path), path.open("wb") as device:
+            yield device
+        return
+    target = path.resolve() if path.is_symlink() else path
+    with new_file(target) as stream:
         yield stream
-        publish(stream, path, durable=durable)
+        publish(stream, target, durable=durable)
 
 
 class FileSlice:

@@ -1,0 +1,14 @@
+"""Channel URLs may hold credentials; nothing that is kept or printed may."""
+
+from __future__ import annotations
+
+import re
+
+# user:password@ before a host, and conda's /t/TOKEN/ at the start of a path.
+_USER = re.compile(r"(?<=://)[^/@\s'\"]+@")
+_TOKEN = re.compile(r"(?P<host>://[^/\s'\"]*)/t/[^/\s'\"]+(?=/)")
+
+
+def redacted(text: str) -> str:
+    """Return `text` with every URL in it as somebody without credentials would write it."""
+    return _TOKEN.sub(r"\g<host>", _USER.sub("", text))
