@@ -13,7 +13,7 @@ from pathspec import GitIgnoreSpec
 
 from slimpack.config import AppConfig, CopyRule
 from slimpack.errors import InputError
-from slimpack.tree import Entry, Tree, file_entry
+from slimpack.tree import Entry, Tree, file_entry, symlink_entry
 
 OWNER = "application"
 # Never part of an application, whatever the patterns say.
@@ -115,7 +115,7 @@ def _entries(rule: CopyRule) -> Iterator[Entry]:
     if rule.source.is_file():
         # As `cp`: into a folder when the target ends with a slash.
         path = f"{base}/{rule.source.name}" if rule.target.endswith("/") else base
-        yield _entry(path.lstrip("/"), rule.source, rule.source.parent)
+        yield _entry(path.lstrip("/"), rule.source.resolve(), rule.source.parent)
         return
     for source, relative in _walk(rule):
         yield _entry(f"{base}/{relative}".lstrip("/"), source, rule.source)
@@ -150,17 +150,32 @@ def _refuse(error: OSError) -> None:
 
 
 def _entry(path: str, source: Path, root: Path) -> Entry:
-    if source.is_symlink() and not source.resolve().is_relative_to(root.resolve()):
-        raise InputError(
-            f"[[app.copy]]: {source} is a link that leads out of {root}",
-            hint="replace it by the file, or ignore it",
-        )
+    if source.is_symlink():
+        return symlink_entry(path, _inner_link(source, root), owner=OWNER)
     try:
         return file_entry(path, source, owner=OWNER)
     except ValueError as error:
         raise InputError(
             f"[[app.copy]]: {error}", hint="add it to 'ignore' of its [[app.copy]]"
         ) from error
+
+
+def _inner_link(source: Path, root: Path) -> str:
+    """Return the target of a link, relative, for it must lead to the same file in the image."""
+    try:
+        real = source.resolve()
+        inside = real.is_relative_to(root.resolve())
+    except (RuntimeError, OSError):  # a loop
+        inside = False
+    if not inside:
+        raise InputError(
+            f"[[app.copy]]: {source} is a link that leads out of {root}, or nowhere",
+            hint="replace it by the file, or ignore it",
+        )
+    target = source.readlink()
+    if target.is_absolute():
+        return os.path.relpath(real, source.parent.resolve())
+    return str(target)
 
 
 def _check_exists(source: Path) -> None:

@@ -35,12 +35,14 @@ class Base:
 
     glibc: version of its C library, "" when it has none.
     prefix: where the runtime wants the environment.
+    user: who runs it unless the base or the configuration says otherwise.
     view: every path of it.
     """
 
     image: Image
     glibc: str
     prefix: str
+    user: str
     view: Mapping[str, Placed]
     notes: tuple[str, ...] = ()
 
@@ -114,7 +116,13 @@ def _from_debian(
         ),
         comment="slimpack",
     )
-    return Base(image=image, glibc=debian.glibc, prefix=runtime.prefix, view=merged_view(image))
+    return Base(
+        image=image,
+        glibc=debian.glibc,
+        prefix=runtime.prefix,
+        user=runtime.user,
+        view=merged_view(image),
+    )
 
 
 def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
@@ -122,7 +130,9 @@ def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
     view = merged_view(image)
     glibc = _glibc(image, view)
     notes = () if glibc else (f"{path} has no glibc that slimpack finds; solved without __glibc",)
-    return Base(image=image, glibc=glibc, prefix=runtime.prefix, view=view, notes=notes)
+    return Base(
+        image=image, glibc=glibc, prefix=runtime.prefix, user=runtime.user, view=view, notes=notes
+    )
 
 
 def _glibc(image: Image, view: Mapping[str, Placed]) -> str:

@@ -15,7 +15,13 @@ from pathlib import Path
 from slimpack import app, daemon
 from slimpack.base import assemble
 from slimpack.cache import Cache
-from slimpack.compose import image_config, layer_names, references
+from slimpack.compose import (
+    check_environment,
+    check_places,
+    image_config,
+    layer_names,
+    references,
+)
 from slimpack.config import Config
 from slimpack.env.activation import Activation, freeze
 from slimpack.env.inputs import InputKind, detect
@@ -35,7 +41,7 @@ from slimpack.oci.rootfs import base_directories
 from slimpack.oci.tar import tar_size, with_parents
 from slimpack.platforms import SUBDIRS, resolve, virtual_packages
 from slimpack.progress import SILENT, Progress
-from slimpack.relocate import Relocated, relocate
+from slimpack.relocate import Relocated, direct_shebang, relocate, with_records
 from slimpack.result import BuildResult, LayerRow
 from slimpack.slim.bytecode import (
     BytecodeReport,
@@ -44,7 +50,7 @@ from slimpack.slim.bytecode import (
     candidates,
     interpreter_tag,
 )
-from slimpack.tree import Entry, Kind, Tree
+from slimpack.tree import Entry, Kind, Tree, under
 from slimpack.verify.prefixes import forbidden_paths, scanned
 
 # Zip files and some tools know no date before 1980.
@@ -122,9 +128,15 @@ def build(
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
             tree = _joined(relocated.tree, application)
+            check_places(tree, base, prefix)
         with stage("bytecode"):
-            tree, bytecode = _bytecode(tree, relocated, installed, staging, scratch, progress)
+            tree, bytecode = _bytecode(
+                tree, prefix, relocated, installed, staging, scratch, progress
+            )
+            tree = with_records(tree, relocated, prefix)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
+        run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch)
+        check_environment(run, forbidden)
         with stage("layers"):
             plans = plan_layers(
                 scanned(tree, forbidden, allow=config.image.allow_build_paths),
@@ -136,12 +148,7 @@ def build(
             layers = _layers(
                 plans, layer_names(plans, installed), compression, blobs, epoch, progress
             )
-        image = make_image(
-            layers,
-            image_config(config, base, activation, tree, prefix=prefix, epoch=epoch),
-            base=base.image,
-            comment="slimpack",
-        )
+        image = make_image(layers, run, base=base.image, comment="slimpack")
         with stage("output"):
             _deliver(image, names, outputs, progress)
     rows = (*base.rows, *(_row(plan, layer) for plan, layer in zip(plans, layers, strict=True)))
@@ -209,7 +216,10 @@ def _application(
     folder = scratch / "application"
     folder.mkdir()
     here = [(name, value.replace(prefix, str(staging))) for name, value in activation.env]
-    return app.collect(app.prepare(config.app, prefix=staging, env=here, scratch=folder))
+    tree = app.collect(app.prepare(config.app, prefix=staging, env=here, scratch=folder))
+    return tree.map(
+        lambda entry: direct_shebang(entry, prefix, staging) if entry.mode & 0o111 else entry
+    )
 
 
 def _joined(env: Tree, application: Tree) -> Tree:
@@ -227,6 +237,7 @@ def _joined(env: Tree, application: Tree) -> Tree:
 
 def _bytecode(
     tree: Tree,
+    prefix: str,
     relocated: Relocated,
     installed: Installed,
     staging: Path,
@@ -249,6 +260,7 @@ def _bytecode(
         python=candidates(staging, python.version),
         tag=tag,
         scratch=folder,
+        scripts=under(prefix, "bin"),
         reusable=shipped,
         progress=progress,
     )

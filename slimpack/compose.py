@@ -9,11 +9,11 @@ from slimpack.base import Base
 from slimpack.config import Config, ImageConfig
 from slimpack.env.activation import Activation
 from slimpack.env.meta import Installed
-from slimpack.errors import InputError
+from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.names import familiar_name
 from slimpack.oci.plan import LayerPlan
-from slimpack.tree import Kind, Tree, under
+from slimpack.tree import Kind, Tree, parents, under
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
@@ -28,6 +28,40 @@ def references(image: ImageConfig) -> tuple[str, ...]:
     if not names and image.name:
         names = tuple(f"{image.name}:{tag}" for tag in image.tags) or (image.name,)
     return tuple(familiar_name(name) for name in names)
+
+
+def check_places(tree: Tree, base: Base, prefix: str) -> None:
+    """Raise InputError where the image's own files would hide or mix with the base's.
+
+    A prefix that the base already fills would be two environments in one; a file
+    in place of a folder of the base would hide all that is in it.
+    """
+    inside = f"{prefix.strip('/')}/"
+    old = next((path for path in base.view if path.startswith(inside)), None)
+    if old is not None:
+        raise InputError(
+            f"the base already has files below {prefix} (/{old})",
+            hint="choose another place for the environment: --prefix /opt/other",
+        )
+    for entry in tree:
+        placed = base.view.get(entry.path)
+        if entry.kind is not Kind.DIRECTORY and placed and placed.member.kind == "directory":
+            raise InputError(
+                f"/{entry.path} is a folder of the base, and cannot be replaced by a file",
+                hint="to copy a file into a folder, end 'to' with a slash",
+            )
+
+
+def check_environment(config: OciConfig, forbidden: tuple[bytes, ...]) -> None:
+    """Raise RelocationError when a variable or a label names a path of the build."""
+    pairs = (*config.env, *config.labels.items())
+    for name, value in pairs:
+        for text in forbidden:
+            if text in value.encode("utf-8", "surrogateescape"):
+                raise RelocationError(
+                    f"the variable or label {name} contains the build path {text.decode()!r}",
+                    hint=f"set {name} under [image.env], or mend the script that sets it",
+                )
 
 
 def layer_names(plans: Sequence[LayerPlan], installed: Installed) -> list[str]:
@@ -53,19 +87,23 @@ def image_config(
     path = dict(base.image.config.env).get("PATH", _DEFAULT_PATH)
     path = ":".join([*activation.path, f"{prefix}/bin", path])
     env = {**dict(activation.env), "PATH": path, **dict(image.env)}
+    below = base.image.config
     cmd = image.cmd
-    if not (image.entrypoint or cmd) and under(prefix, "bin/python") in tree:
+    runs = image.entrypoint or cmd or below.entrypoint or below.cmd
+    if not runs and under(prefix, "bin/python") in tree:
         cmd = (f"{prefix}/bin/python",)
-    if command := (*image.entrypoint, *cmd):
+    # Behind an entrypoint of the base, cmd is only its arguments.
+    command = image.entrypoint or (() if below.entrypoint else cmd)
+    if command:
         _check_command(command[0], env["PATH"], tree, base)
     return OciConfig(
-        architecture=base.image.config.architecture,
-        os=base.image.config.os,
-        variant=base.image.config.variant,
+        architecture=below.architecture,
+        os=below.os,
+        variant=below.variant,
         env=tuple(sorted(env.items())),
         entrypoint=image.entrypoint,
         cmd=cmd,
-        user=image.user,
+        user=image.user or below.user or base.user,
         workdir=image.workdir,
         labels=dict(image.labels),
         exposed_ports=image.expose,
@@ -89,13 +127,32 @@ def _check_command(program: str, path: str, tree: Tree, base: Base) -> None:
 
 
 def _executable(place: str, tree: Tree, base: Base) -> bool:
-    name = posixpath.normpath(place).strip("/")
+    """Tell whether the image has a program there, all links followed."""
+    path = posixpath.normpath(place).strip("/")
     for _ in range(_MAX_LINKS):
-        entry = tree.get(name)
-        if entry is None:
-            return name in base.view
-        if entry.kind is not Kind.SYMLINK:
-            return entry.kind is Kind.FILE and bool(entry.mode & 0o111)
-        name = posixpath.normpath(posixpath.join("/", posixpath.dirname(name), entry.link))
-        name = name.strip("/")
-    return False
+        link = next(
+            filter(None, (_link(part, tree, base) for part in (*parents(path), path))), None
+        )
+        if link is None:
+            break
+        part, target = link
+        rest = path[len(part) :]
+        path = posixpath.join("/", posixpath.dirname(part), target) + rest
+        path = posixpath.normpath(path).strip("/")
+    else:
+        return False
+    entry = tree.get(path)
+    if entry is not None:
+        return entry.kind is Kind.FILE and bool(entry.mode & 0o111)
+    return path in base.view and bool(base.view[path].member.mode & 0o111)
+
+
+def _link(path: str, tree: Tree, base: Base) -> tuple[str, str] | None:
+    """Return (path, target) if that is a symbolic link, in the environment or the base."""
+    entry = tree.get(path)
+    if entry is not None:
+        return (path, entry.link) if entry.link else None
+    placed = base.view.get(path)
+    if placed is not None and placed.member.kind == "symlink":
+        return path, placed.member.link
+    return None

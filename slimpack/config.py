@@ -6,6 +6,7 @@ relative to the file that names them. Nothing here looks at the environment.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import sys
 from dataclasses import dataclass, field, replace
@@ -144,8 +145,10 @@ def find_config(folder: Path) -> Config:
     if own.is_file():
         return read_config(own)
     project = folder / "pyproject.toml"
-    if project.is_file() and "slimpack" in (_load(project).get("tool") or {}):
-        return read_config(project)
+    if project.is_file():
+        tools = _load(project).get("tool")
+        if isinstance(tools, dict) and "slimpack" in tools:
+            return read_config(project)
     return Config(folder=folder)
 
 
@@ -154,8 +157,8 @@ def read_config(path: Path) -> Config:
     data = _load(path)
     where = str(path)
     if path.name == "pyproject.toml":
-        tools = data.get("tool") or {}
-        if "slimpack" not in tools:
+        tools = data.get("tool")
+        if not isinstance(tools, dict) or "slimpack" not in tools:
             raise InputError(f"{path}: no table [tool.slimpack]")
         data = tools["slimpack"]
         where = f"{path}: [tool.slimpack]"
@@ -269,7 +272,11 @@ def _absolute(table: Table, key: str) -> str:
     value = table.string(key)
     if value and (not value.startswith("/") or ".." in value.split("/")):
         table.fail(key, f"expected an absolute path in the image, got {value!r}")
-    return value
+    if not value:
+        return value
+    # A slash at the end means "into this folder".
+    normal = "/" + posixpath.normpath(value).strip("/")
+    return f"{normal}/" if value.endswith("/") and normal != "/" else normal
 
 
 def _user(table: Table) -> str:

@@ -34,7 +34,12 @@ _MAX_SCRIPT_BYTES = 1024 * 1024
 _LONG_SHEBANG = re.compile(
     rb"#!/bin/sh\n'''exec' \"?(?P<exe>/[^\"\n]+?)\"? \"\$0\" \"\$@\"(?: #'''|\n' ''')\n"
 )
-_ENV_SHEBANG = re.compile(rb"#! ?/usr/bin/env (?:-S )?(?P<name>[^\s/]+)(?P<rest>[^\n]*)\n")
+# The kernel passes one argument at most; -S exists to get round that, and more
+# than one cannot be had without env.
+_ENV_SHEBANG = re.compile(
+    rb"#![ \t]*/usr/bin/env[ \t]+(?:-S[ \t]+)?(?P<name>[^\s/=-][^\s/=]*)"
+    rb"(?P<rest>(?:[ \t]+\S+)?)[ \t\r]*(?:\n|\Z)"
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class _Collector:
             return
         entry = file_entry(under(self._dest, target), Path(source), owner=self._owner(target))
         digest = self._installed.digests.get(target)
-        if entry.opener:
+        if entry.opener and not target.startswith("conda-meta/"):
             self.sources[entry.path] = Path(source)
         self.entries.append(verified(entry, digest) if digest and entry.opener else entry)
 
@@ -107,14 +112,19 @@ def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: P
     dest_prefix: absolute path in the image (`slimpack.config.check_prefix`).
     scratch: an empty folder that outlives the tree; large rewritten files go there.
 
-    Nothing is written to `prefix` or the package cache. Raises RelocationError
+    Records in conda-meta are still as they were installed; `with_records` mends
+    them once the rest is final. Nothing is written to `prefix` or the package
+    cache. Raises RelocationError
     when conda-pack warns or fails, or when a file is not as its package says.
     """
     collector = _Collector(dest_prefix, installed, scratch)
     packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)
     for file in _in_place(_load(prefix), installed):
         try:
-            packer.add(file)
+            if file.target.startswith("conda-meta/"):
+                collector.add(file.source, file.target)  # see with_records
+            else:
+                packer.add(file)
         except FileNotFoundError as error:
             raise RelocationError(
                 f"{file.target} of package {installed.owners.get(file.target, '?')} is missing "
@@ -123,20 +133,25 @@ def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: P
             ) from error
         except ValueError as error:
             raise RelocationError(f"{file.target}: cannot be relocated: {error}") from error
-    entries = [_direct_shebang(entry, dest_prefix, prefix) for entry in collector.entries]
+    scripts = under(dest_prefix, "bin/")
+    entries = [
+        direct_shebang(entry, dest_prefix, prefix) if entry.path.startswith(scripts) else entry
+        for entry in collector.entries
+    ]
     sources = {
         entry.path: collector.sources[entry.path]
         for before, entry in zip(collector.entries, entries, strict=True)
         if entry is before and entry.path in collector.sources
     }
-    tree = _with_records(Tree(entries), sources, dest_prefix, collector)
-    return Relocated(_finish(tree, prefix, dest_prefix, installed), sources)
+    return Relocated(_finish(Tree(entries), prefix, dest_prefix, installed), sources)
 
 
-def _with_records(
-    tree: Tree, sources: dict[str, Path], dest_prefix: str, collector: _Collector
-) -> Tree:
-    """Let the records in conda-meta tell of the files as they are in the image."""
+def with_records(tree: Tree, relocated: Relocated, dest_prefix: str) -> Tree:
+    """Let the records in conda-meta tell of the files as they are in `tree`, the image's.
+
+    relocated: what `relocate` gave; an entry of it that is still the same
+    object is as its package ships it.
+    """
     folder = under(dest_prefix, "conda-meta/")
     start = len(under(dest_prefix, ""))
     rewritten: dict[str, tuple[str, int]] = {}
@@ -144,13 +159,17 @@ def _with_records(
     for entry in tree:
         if entry.path.startswith(folder) and entry.path.endswith(".json"):
             records.append(entry)
-        elif entry.kind is Kind.FILE and entry.path not in sources:
+        elif entry.kind is Kind.FILE and not (
+            entry.path in relocated.sources and entry is relocated.tree[entry.path]
+        ):
             digest = hashlib.sha256(entry.read()).hexdigest()
             rewritten[entry.path[start:]] = digest, entry.size
+    inside = under(dest_prefix, "")
+    there = {entry.path[start:] for entry in tree if entry.path.startswith(inside)}
     return tree.merge(
-        collector.kept(
+        bytes_entry(
             record.path,
-            portable_record(record.read(), rewritten),
+            portable_record(record.read(), rewritten, there),
             mode=record.mode,
             owner=record.owner,
         )
@@ -161,7 +180,8 @@ def _with_records(
 def _load(prefix: Path) -> list[conda_pack.File]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            # conda-pack's own are of this kind; a library's deprecations are not.
+            warnings.simplefilter("error", UserWarning)
             files: list[conda_pack.File] = conda_pack.load_environment(
                 str(prefix), on_missing_cache="raise"
             )
@@ -194,11 +214,12 @@ def _in_place(files: list[conda_pack.File], installed: Installed) -> list[conda_
     return [chosen(target, claimed) for target, claimed in claims.items()]
 
 
-def _direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:
-    """Give a script in ``bin`` a first line that works without /bin/sh and /usr/bin/env."""
-    if not entry.path.startswith(under(dest_prefix, "bin/")) or entry.opener is None:
-        return entry
-    if entry.size > _MAX_SCRIPT_BYTES:
+def direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:
+    """Give a script a first line that works without /bin/sh and /usr/bin/env.
+
+    prefix: the installed environment, to see which programs it has.
+    """
+    if entry.opener is None or entry.size > _MAX_SCRIPT_BYTES:
         return entry
     with entry.open() as stream:
         start = stream.read(2)

@@ -61,6 +61,33 @@ def test_what_is_wrong_is_named(source: Path, tmp_path: Path) -> None:
         paths(CopyRule(source, "/app"))
 
 
+def test_links_lead_to_the_same_file_in_the_image(source: Path) -> None:
+    (source / "absolute").symlink_to(source / "pkg/data.csv")
+    (source / "loop").symlink_to("loop")
+    rule = CopyRule(source, "/app", ("loop",))
+    assert collect(AppConfig(copy=(rule,)))["app/absolute"].link == "pkg/data.csv"
+    with pytest.raises(InputError, match="or nowhere"):
+        paths(CopyRule(source, "/app"))
+    (source / "loop").unlink()
+    latest = collect(AppConfig(copy=(CopyRule(source / "link", "/srv/model"),)))["srv/model"]
+    assert latest.read() == b"pkg/mod.py"
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("pkg"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match="pkg: Permission denied"):
+        paths(CopyRule(source, "/app"))
+
+
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     (tmp_path / "env/bin").mkdir(parents=True)

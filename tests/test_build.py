@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import marshal
@@ -219,6 +220,26 @@ def test_every_source_has_valid_bytecode_that_names_the_image(
     assert not [path for path in files if "__pycache__" in path]
 
 
+def test_records_tell_of_the_files_that_are_there(built: tuple[Path, dict[str, object]]) -> None:
+    files = read_files(image_of(built[0]), lambda path: path.startswith("opt/env/"))
+    view = merged_view(image_of(built[0]))
+    records = [path for path in files if path.startswith("opt/env/conda-meta/")]
+    checked = 0
+    for path in records:
+        if not path.endswith(".json"):
+            continue
+        record = json.loads(files[path])
+        assert all(f"opt/env/{name}" in view for name in record["files"])
+        for item in record["paths_data"]["paths"]:
+            data = files.get(f"opt/env/{item['_path']}")
+            if data is None:  # a link
+                continue
+            digest = item.get("sha256_in_prefix") or item["sha256"]
+            assert hashlib.sha256(data).hexdigest() == digest, item["_path"]
+            checked += 1
+    assert checked > 1000
+
+
 @pytest.fixture
 def root(built: tuple[Path, dict[str, object]], tmp_path: Path) -> Iterator[Path]:
     """The image's file system in a folder, to be entered with chroot."""
@@ -301,7 +322,7 @@ def test_two_builds_at_once_share_an_empty_cache(
 
 
 @pytest.mark.parametrize("task", ["install", "bytecode", "layers"])
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_build_leaves_nothing(
     built: tuple[Path, dict[str, object]],
     cache_dir: Path,
@@ -329,13 +350,14 @@ def test_an_interrupted_build_leaves_nothing(
             break
     os.killpg(process.pid, end)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == (130 if end is signal.SIGINT else -end), errors
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
+    assert process.returncode == codes[end], errors
     assert "Traceback" not in errors
     assert not (folder / "out.tar").exists()
     assert sorted(path.name for path in folder.iterdir()) == [
         "app", "environment.yml", "slimpack.toml",
     ]  # fmt: skip
-    if end is signal.SIGINT:
+    if end is not signal.SIGKILL:
         assert not list((cache / "tmp").iterdir())
     # The cache it leaves serves the next build, which also sweeps what a kill left.
     done = build_in(folder, cache, "-q")

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from slimpack.base import Base
-from slimpack.compose import image_config, references
+from slimpack.compose import check_environment, check_places, image_config, references
 from slimpack.config import Config, ImageConfig
 from slimpack.env.activation import Activation
-from slimpack.errors import InputError
+from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.image import Image
 from slimpack.oci.rootfs import Placed
@@ -21,6 +21,7 @@ BASE = Base(
     image=Image(layers=(), config=OciConfig(env=(("PATH", "/usr/bin"), ("LANG", "C.UTF-8")))),
     glibc="2.36",
     prefix="/opt/env",
+    user="65532",
     view={"usr/bin/tool": Placed(Member("usr/bin/tool", "file", 0o755, 0, 0, 0, 0), 0)},
 )
 TREE = Tree(
@@ -64,6 +65,52 @@ def test_entrypoints_that_are_there(program: str) -> None:
 def test_entrypoints_that_are_not(program: str) -> None:
     with pytest.raises(InputError, match="no program"):
         composed(ImageConfig(entrypoint=(program,)))
+
+
+@pytest.mark.parametrize("program", ["/usr/bin/tool", "/bin/tool", "/lib/../bin/tool"])
+def test_links_of_the_base_are_followed(program: str) -> None:
+    link = Placed(Member("bin", "symlink", 0o777, 0, 0, 0, 0, "usr/bin"), 0)
+    base = replace(BASE, view={**BASE.view, "bin": link})
+    config = Config(folder=Path(), image=ImageConfig(entrypoint=(program,)))
+    image_config(config, base, ACTIVATION, TREE, prefix="/opt/env", epoch=1)
+
+
+def test_arguments_of_the_base_s_entrypoint_are_no_programs() -> None:
+    below = replace(BASE.image.config, entrypoint=("tini", "--"), cmd=("sh",))
+    base = replace(BASE, image=replace(BASE.image, config=below))
+    config = Config(folder=Path(), image=ImageConfig(cmd=("--verbose",)))
+    run = image_config(config, base, ACTIVATION, TREE, prefix="/opt/env", epoch=1)
+    assert (run.entrypoint, run.cmd) == ((), ("--verbose",))
+    plain = image_config(Config(folder=Path()), base, ACTIVATION, TREE, prefix="/opt/env", epoch=1)
+    assert plain.cmd == ()
+
+
+def test_nonroot_unless_somebody_says_otherwise() -> None:
+    assert composed(ImageConfig()).user == "65532"
+    assert composed(ImageConfig(user="0")).user == "0"
+    below = replace(BASE.image.config, user="1000")
+    base = replace(BASE, image=replace(BASE.image, config=below))
+    run = image_config(Config(folder=Path()), base, ACTIVATION, TREE, prefix="/opt/env", epoch=1)
+    assert run.user == "1000"
+
+
+def test_no_file_of_the_base_is_hidden_or_mixed_in() -> None:
+    folder = Placed(Member("etc", "directory", 0o755, 0, 0, 0, 0), 0)
+    base = replace(BASE, view={"etc": folder})
+    check_places(TREE, base, "/opt/env")
+    with pytest.raises(InputError, match="/etc is a folder of the base"):
+        check_places(Tree([bytes_entry("etc", b"")]), base, "/opt/env")
+    file = Placed(Member("opt/env/old", "file", 0o644, 0, 0, 0, 0), 0)
+    with pytest.raises(InputError, match=r"already has files below /opt/env \(/opt/env/old\)"):
+        check_places(TREE, replace(BASE, view={"opt/env/old": file}), "/opt/env")
+
+
+def test_no_build_path_in_variables_or_labels() -> None:
+    check_environment(OciConfig(env=(("A", "/opt/env"),)), (b"/build/x",))
+    with pytest.raises(RelocationError, match="label A contains the build path"):
+        check_environment(OciConfig(env=(("A", "1:/build/x/y"),)), (b"/build/x",))
+    with pytest.raises(RelocationError, match="label B contains"):
+        check_environment(OciConfig(labels={"B": "/build/x"}), (b"/build/x",))
 
 
 def test_references() -> None:

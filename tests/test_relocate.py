@@ -4,15 +4,17 @@ import hashlib
 import json
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.channel import PLACEHOLDER, Executable, Symlink
 from slimpack.env.meta import portable_record, read_installed
+from slimpack.env.redact import redacted
 from slimpack.errors import InputError, RelocationError
-from slimpack.relocate import Relocated, relocate
-from slimpack.tree import Kind, Tree
+from slimpack.relocate import Relocated, direct_shebang, relocate, with_records
+from slimpack.tree import Kind, Tree, bytes_entry, symlink_entry
 from slimpack.verify.prefixes import forbidden_paths, scanned
 from tests.support.channel import MiniChannel
 
@@ -23,7 +25,8 @@ Install = Callable[..., Path]
 def moved(prefix: Path, tmp_path: Path) -> Relocated:
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
-    return relocate(prefix, DEST, installed=read_installed(prefix), scratch=scratch)
+    relocated = relocate(prefix, DEST, installed=read_installed(prefix), scratch=scratch)
+    return replace(relocated, tree=with_records(relocated.tree, relocated, DEST))
 
 
 def read_all(tree: Tree) -> dict[str, bytes]:
@@ -110,6 +113,28 @@ def test_long_shebangs_of_other_installers(
     assert files["opt/env/bin/script"] == b"#!/opt/env/bin/python3.11\nimport sys\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"#!/usr/bin/env tool\n", b"#!/opt/env/bin/tool\n"),
+        (b"#! /usr/bin/env  tool -x\r\n", b"#!/opt/env/bin/tool -x\n"),
+        (b"#!/usr/bin/env -S tool -x\n", b"#!/opt/env/bin/tool -x\n"),
+        (b"#!/usr/bin/env tool", b"#!/opt/env/bin/tool\n"),
+        # More than one argument cannot be had without env; other programs are not ours.
+        (b"#!/usr/bin/env -S tool -x -y\n", b"#!/usr/bin/env -S tool -x -y\n"),
+        (b"#!/usr/bin/env A=1 tool\n", b"#!/usr/bin/env A=1 tool\n"),
+        (b"#!/usr/bin/env perl\n", b"#!/usr/bin/env perl\n"),
+        (b"#!/bin/sh\n", b"#!/bin/sh\n"),
+    ],
+)
+def test_first_lines(tmp_path: Path, line: bytes, expected: bytes) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/tool").touch()
+    entry = direct_shebang(bytes_entry("x", line, mode=0o755), DEST, tmp_path)
+    assert entry.read() == expected
+    assert entry.mode == 0o755
+
+
 def test_absolute_links_move(prefixed: MiniChannel, install: Install, tmp_path: Path) -> None:
     prefix = install(prefixed, "prefixed")
     (prefix / "lib/absolute").symlink_to(prefix / "lib/plain.txt")
@@ -174,8 +199,6 @@ def test_a_path_that_no_metadata_lists_fails_the_build(
 
 
 def test_scan_finds_a_path_across_chunks_and_in_links(tmp_path: Path) -> None:
-    from slimpack.tree import bytes_entry, symlink_entry
-
     needle = b"/tmp/staging/prefix"
     for offset in range(40):
         entry = bytes_entry("f", b"x" * offset + needle + b"y" * 40)
@@ -206,6 +229,17 @@ def test_records_say_nothing_of_the_machine(
     assert record["link"] == {"source": "", "type": 1}
     assert tree["opt/env/conda-meta/history"].read() == b""
     assert not [entry.path for entry in tree if "CACHEDIR" in entry.path]
+
+
+@pytest.mark.parametrize(
+    "secret", ["https://bob:s3cret@conda.example/x/", "https://conda.example/t/tk-s3cret/x/"]
+)
+def test_credentials_of_channels_stay_out(secret: str) -> None:
+    record = {"url": f"{secret}noarch/a-1-0.conda", "channel": secret, "files": []}
+    kept = json.loads(portable_record(json.dumps(record).encode(), {}))
+    assert kept["url"] == "https://conda.example/x/noarch/a-1-0.conda"
+    assert kept["channel"] == "https://conda.example/x/"
+    assert redacted(f"cannot read {secret}: no") == "cannot read https://conda.example/x/: no"
 
 
 def test_urls_of_real_channels_stay() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from slimpack.cli.table import megabytes, table
+from slimpack.cli.table import megabytes, printable, table
 from slimpack.inspection import Inspection, inspect_image
 from slimpack.oci.config import Platform
 from slimpack.oci.read import read_image
@@ -34,7 +34,7 @@ def _text(found: Inspection) -> str:
     layers = [
         (
             str(layer.number),
-            layer.name,
+            printable(layer.name),
             str(layer.files),
             megabytes(layer.unpacked),
             megabytes(layer.compressed),
@@ -43,7 +43,8 @@ def _text(found: Inspection) -> str:
         for layer in found.layers
     ]
     packages = [
-        (package.name, package.version, package.build, package.kind, str(package.layer),
+        (printable(package.name), printable(package.version), printable(package.build),
+         package.kind, str(package.layer),
          megabytes(package.size))
         for package in sorted(found.packages, key=lambda package: -package.size)
     ]  # fmt: skip
@@ -76,4 +77,4 @@ def _config(found: Inspection) -> list[str]:
             lines += [f"{key:<14}{name} {item or ''}".rstrip() for name, item in value.items()]
         else:
             lines.append(f"{key:<14}{json.dumps(value) if isinstance(value, list) else value}")
-    return lines
+    return [printable(line, 2000) for line in lines]

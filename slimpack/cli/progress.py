@@ -37,7 +37,7 @@ def choose(style: str = "auto", *, quiet: bool = False, as_json: bool = False) -
         if as_json or quiet:
             style = "json" if as_json else "none"
         else:
-            style = "bar" if sys.stderr.isatty() else "line"
+            style = "bar" if sys.stderr and sys.stderr.isatty() else "line"
     drawn: dict[str, type[Progress]] = {
         "bar": BarProgress,
         "line": LineProgress,

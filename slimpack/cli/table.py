@@ -21,6 +21,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
     return "\n".join([draw(lines[0]), rule, *(draw(line) for line in lines[1:])])
 
 
+def printable(text: str, width: int = 60) -> str:
+    """Return foreign text fit for a terminal: one line, no control characters, not too long."""
+    shown = "".join(
+        character if character.isprintable() else " " if character.isspace() else "?"
+        for character in text
+    )
+    return shown if len(shown) <= width else f"{shown[: width - 1]}…"
+
+
 def megabytes(size: int) -> str:
     """Return a size in MB (10^6 bytes) with one decimal."""
     return f"{size / 1e6:.1f}"

@@ -62,7 +62,10 @@ def _sibling(main: str) -> str:
 def _checked(url: str, name: str) -> str:
     if not url:
         return ""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{name}: not an address: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise InputError(
             f"{public_url(url)!r} is no address of a Debian archive",

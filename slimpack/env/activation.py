@@ -24,18 +24,24 @@ _TIMEOUT_SECONDS = 60
 _UNSET = "***unset***"  # how conda-meta/state says that a variable is removed
 # Set by every shell or by activation itself; of no meaning in an image.
 _IGNORED = re.compile(
-    r"(PWD|OLDPWD|SHLVL|_|PS1|HOME|USER|TMPDIR|LANG|CONDA_SHLVL|CONDA_PROMPT_MODIFIER"
+    r"(PWD|OLDPWD|SHLVL|_|PS1|HOME|USER|TMPDIR|LANG|TZ|CONDA_SHLVL|CONDA_PROMPT_MODIFIER"
     r"|CONDA_DEFAULT_ENV|CONDA_BACKUP_.*|BASH_FUNC_.*|PATH)\Z"
 )
-# $1 is the Python that reports, the rest are the scripts. Functions and aliases
-# end with this shell, so their names are reported too.
+# The arguments are the scripts. Functions and aliases end with this shell, so their
+# names are reported too.
 _DRIVER = """
-report=$1; shift
-for script in "$@"; do . "$script" >&2 || echo "$script" >>"$SLIMPACK_FAILED"; done
-unset script
+for SLIMPACK_SCRIPT in "$@"; do
+  . "$SLIMPACK_SCRIPT" >&2 || echo "$SLIMPACK_SCRIPT" >>"$SLIMPACK_FAILED"
+  set +u +e
+done
 { declare -F; alias; } >"$SLIMPACK_NAMES" 2>/dev/null
-exec "$report" -I -c 'import json, os; print("\\n" + json.dumps(dict(os.environ)))'
+# What scripts set for the environment's programs is not for the Python that reports.
+SLIMPACK_LD_LIBRARY_PATH=$LD_LIBRARY_PATH; SLIMPACK_LD_PRELOAD=$LD_PRELOAD
+export SLIMPACK_LD_LIBRARY_PATH SLIMPACK_LD_PRELOAD
+unset LD_LIBRARY_PATH LD_PRELOAD
+exec "$SLIMPACK_PYTHON" -I -c 'import json, os; print("\\n" + json.dumps(dict(os.environ)))'
 """
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _READS = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _ASSIGNS = re.compile(
     r"(?:^|[\s;])(?:export\s+|local\s+|for\s+)?([A-Za-z_][A-Za-z0-9_]*)(?:=|\s+in\s)"
@@ -80,6 +86,8 @@ def freeze(
         first = _evaluate(prefix, scripts, declared, "one")
         second = _evaluate(prefix, scripts, declared, "two")
         env, differing = _agreeing(first.env, second.env)
+        # These the evaluation sets itself, but the user's word counts.
+        env.update((name, value) for name, value in declared.items() if _IGNORED.match(name))
         path = _path_additions(first.env.get("PATH", ""), prefix)
         notes += [f"{name} depends on where activation runs and is left out" for name in differing]
         notes += [f"{_short(script, prefix)} failed" for script in first.failed]
@@ -121,7 +129,18 @@ def _json(path: Path) -> object:
 def _variables(path: Path, data: object) -> dict[str, str]:
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         raise InputError(f"{path}: expected an object of strings")
+    for name, value in data.items():
+        if not _NAME.match(str(name)) or "\0" in value or not _is_text(value):
+            raise InputError(f"{path}: {name!r} cannot be an environment variable")
     return {str(name): value for name, value in data.items()}
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label: str) -> _Outcome:
@@ -136,17 +155,19 @@ def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label
             "PATH": f"{prefix}/bin:/usr/bin:/bin",
             "HOME": folder,
             "USER": label,
+            "TZ": {"one": "UTC"}.get(label, "UTC+9"),
             "TMPDIR": folder,
             "LANG": "C.UTF-8",
             "CONDA_PREFIX": str(prefix),
             "CONDA_DEFAULT_ENV": str(prefix),
             "CONDA_SHLVL": "1",
+            "SLIMPACK_PYTHON": sys.executable,
             "SLIMPACK_NAMES": str(names),
             "SLIMPACK_FAILED": str(failed),
         }
         try:
             done = subprocess.run(
-                [shell, "-c", _DRIVER, "activate", sys.executable, *map(str, scripts)],
+                [shell, "-c", _DRIVER, "activate", *map(str, scripts)],
                 env=environment,
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -166,11 +187,20 @@ def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label
                 hint="remove the package whose etc/conda/activate.d script calls exit",
             )
         env: dict[str, str] = json.loads(lines[-1])
+        for name in ("LD_LIBRARY_PATH", "LD_PRELOAD"):
+            if value := env.get(f"SLIMPACK_{name}"):
+                env[name] = value
         return _Outcome(
             env={name: value for name, value in env.items() if not name.startswith("SLIMPACK_")},
-            failed=tuple(failed.read_text().splitlines()) if failed.is_file() else (),
-            names=_names(names.read_text() if names.is_file() else ""),
+            failed=tuple(failed.read_text("utf-8", "replace").splitlines())
+            if failed.is_file()
+            else (),
+            names=_names(names.read_text("utf-8", "replace") if names.is_file() else ""),
         )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -181,7 +211,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _agreeing(one: dict[str, str], two: dict[str, str]) -> tuple[dict[str, str], list[str]]:
     names = {name for name in {*one, *two} if not _IGNORED.match(name)}
-    same = {name: one[name] for name in names if name in one and one[name] == two.get(name)}
+    same = {
+        name: one[name]
+        for name in names
+        if name in one and one[name] == two.get(name) and _is_text(one[name])
+    }
     return same, sorted(names - set(same))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
+
+import yaml
 
 from slimpack.env.spec import read_text
 from slimpack.errors import InputError
@@ -24,6 +27,10 @@ def detect(path: Path) -> InputKind:
     if re.search(r"(?m)^@EXPLICIT\s*$", text):
         return InputKind.EXPLICIT
     keys = set(re.findall(r"(?m)^([A-Za-z_-]+)\s*:", text))
+    if not keys:  # JSON, or YAML in one line
+        with suppress(yaml.YAMLError, ValueError, RecursionError):
+            data = yaml.safe_load(text)
+            keys = set(data) if isinstance(data, dict) else keys
     if {"version", "environments", "packages"} <= keys:
         return InputKind.LOCK
     if "dependencies" in keys or "channels" in keys:

@@ -8,7 +8,7 @@ cache, so that a damaged cache cannot vouch for itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -177,11 +177,14 @@ def is_clobbered(path: str) -> bool:
     return path.startswith(f"{CLOBBERS}/")
 
 
-def portable_record(data: bytes, rewritten: Mapping[str, tuple[str, int]]) -> bytes:
+def portable_record(
+    data: bytes, rewritten: Mapping[str, tuple[str, int]], there: Container[str] | None = None
+) -> bytes:
     """Return a conda-meta record without anything of the machine that installed it.
 
     rewritten: path below the prefix -> (SHA-256, size) of the files that are
     not as the package has them; the record then tells of these.
+    there: paths below the prefix that exist; others leave the record. None for all.
 
     Scanners and SBOM tools read these records in the image; they need names,
     versions, digests and URLs, but a ``file:`` URL would name a folder of the
@@ -193,11 +196,13 @@ def portable_record(data: bytes, rewritten: Mapping[str, tuple[str, int]]) -> by
     if record.get("link"):
         # The type (hard link, copy) depends on the build host's file systems.
         record["link"] = {"source": "", "type": 1}
-    record["files"] = [path for path in record.get("files", []) if not is_clobbered(path)]
+
+    def kept(path: str) -> bool:
+        return not is_clobbered(path) and (there is None or path in there)
+
+    record["files"] = [path for path in record.get("files", []) if kept(path)]
     declared = record.get("paths_data") or {}
-    declared["paths"] = [
-        item for item in declared.get("paths", []) if not is_clobbered(item["_path"])
-    ]
+    declared["paths"] = [item for item in declared.get("paths", []) if kept(item["_path"])]
     for item in declared["paths"]:
         # Names the machine that built the package; nothing is left to replace.
         item.pop("prefix_placeholder", None)

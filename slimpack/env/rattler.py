@@ -20,7 +20,8 @@ from slimpack.env.spec import EnvSpec
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.progress import SILENT, Progress
 
-# The worker must find the same packages as this process, however those came on sys.path.
+# The worker must find the same packages as this process, however those came on sys.path,
+# and nothing from the folder that the user happens to be in (-I).
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
     "from slimpack.env.worker import main; main()"
@@ -169,7 +170,7 @@ def _call(
     """Run one request in a worker process and return its result."""
     with tempfile.TemporaryFile() as stderr:
         worker = subprocess.Popen(
-            [sys.executable, "-c", _BOOT, json.dumps([entry or "." for entry in sys.path])],
+            [sys.executable, "-I", "-c", _BOOT, json.dumps([entry or "." for entry in sys.path])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,

@@ -108,6 +108,11 @@ async def solve(request: dict[str, Any]) -> dict[str, Any]:
 
 async def resolve_explicit(request: dict[str, Any]) -> dict[str, Any]:
     """Make a lock of URLs; metadata comes from the channels where they list the file."""
+    for entry in request["entries"]:
+        subdir = entry["url"].rsplit("/", 2)[1]
+        other = subdir.startswith(("linux-", "osx-", "win-")) and subdir != request["subdir"]
+        if other:
+            raise RequestError("input", f"{entry['url']} is not for {request['subdir']}")
     gateway = _gateway(request)
     found: dict[str, rattler.RepoDataRecord] = {}
     channels = sorted({entry["url"].rsplit("/", 2)[0] for entry in request["entries"]})

@@ -8,6 +8,7 @@ new one. A lock on the folder keeps two of our writers apart.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -52,19 +53,19 @@ def write_layout(
     entries = index_entries(image, tags)
     with explained(path):
         empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if empty:
-        _create(image, path, entries, advance)
-    elif not (path / "oci-layout").is_file():
+    if empty and _create(image, path, entries, advance):
+        return
+    if not (path / "oci-layout").is_file():
         raise InputError(
             f"{path} exists and is not an OCI layout",
             hint="choose another folder, or remove what is there",
         )
-    else:
-        with _locked(path):
-            _update(image, path, entries, advance)
+    with _locked(path):
+        _update(image, path, entries, advance)
 
 
-def _create(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> None:
+def _create(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> bool:
+    """Make a new layout; tell whether nobody else has made one meanwhile."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_name(path)
@@ -74,8 +75,13 @@ def _create(image: Image, path: Path, entries: list[Object], advance: Advance | 
             _write(temporary / "oci-layout", LAYOUT_FILE)
             _write(temporary / "index.json", index_json(entries))
             temporary.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            return False
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+    return True
 
 
 def _update(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> None:

@@ -81,7 +81,8 @@ def image_names(path: Path, digest: str) -> tuple[str, ...]:
     index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
     items = jsontext.objects(index, "manifests", "index.json")
     found = (_name_of(item) for item in items if item.get("digest") == digest)
-    return tuple(dict.fromkeys(name for name in found if name))
+    # skopeo writes a bare tag as the name; that names no image.
+    return tuple(dict.fromkeys(name for name in found if ":" in name or "/" in name))
 
 
 def _open(path: Path) -> Files:

@@ -225,7 +225,7 @@ class TarReader:
 def normal_path(name: str, what: str) -> str:
     """Return a member's name relative and without ``.``; refuse ``..`` and NUL."""
     if len(name) > _MAX_PATH:
-        raise ImageError(f"{what} has a member with a name of {len(name)} characters")
+        raise ImageError(f"{what} has a member whose name is too long ({len(name)} characters)")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in name:
         raise ImageError(f"{what} has a member outside of its root: {name[:200]!r}")

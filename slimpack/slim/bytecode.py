@@ -58,14 +58,16 @@ def add_bytecode(
     python: Sequence[Path],
     tag: str,
     scratch: Path,
+    scripts: str = "",
     reusable: Callable[[Entry], Path | None] = lambda entry: None,
     progress: Progress = SILENT,
 ) -> tuple[Tree, BytecodeReport]:
-    """Return the tree with one unchecked-hash ``.pyc`` for each ``.py`` outside ``bin``.
+    """Return the tree with one unchecked-hash ``.pyc`` for each ``.py``.
 
     python: interpreters to try in order; the first that runs and has cache tag
         `tag` (``cpython-311``) is used.
     scratch: an empty folder that outlives the tree.
+    scripts: folder of programs, which nobody imports (``opt/env/bin``).
     reusable: gives the file on disk of an entry that is exactly as its package
         ships it, with its mtime, else None; only of such a source can shipped
         timestamp bytecode be valid.
@@ -74,7 +76,7 @@ def add_bytecode(
     source is dropped: Python would never load it in the image. Raises
     InstallError when no interpreter fits or the compiling process fails.
     """
-    sources = [entry for entry in tree if _is_source(entry)]
+    sources = [entry for entry in tree if _is_source(entry, scripts)]
     if not sources:
         return tree, BytecodeReport()
     interpreter = find_interpreter(python, tag)
@@ -106,7 +108,7 @@ def cache_tag(interpreter: Path) -> str:
     """Return the interpreter's cache tag (``cpython-311``), "" when it does not run here."""
     try:
         done = subprocess.run(
-            [str(interpreter), "-S", "-s", "-c", _PROBE],
+            [str(interpreter), "-I", "-S", "-c", _PROBE],
             capture_output=True,
             env=_ENVIRONMENT,
             timeout=60,
@@ -135,9 +137,9 @@ def source_of(path: str) -> str:
     return f"{match['folder']}{match['stem']}.py" if match else ""
 
 
-def _is_source(entry: Entry) -> bool:
-    parts = entry.path.split("/")
-    return entry.kind is Kind.FILE and entry.path.endswith(".py") and parts[-2:-1] != ["bin"]
+def _is_source(entry: Entry, scripts: str) -> bool:
+    folder, _, name = entry.path.rpartition("/")
+    return entry.kind is Kind.FILE and name.endswith(".py") and not (scripts and folder == scripts)
 
 
 def _is_cached(entry: Entry) -> bool:
@@ -194,6 +196,9 @@ def _converse(
         stdin.seek(0)
         worker = subprocess.Popen(
             [str(interpreter), "-S", "-s", "-B", "-c", program],
+            # -I would also drop the hash seed; without it the current folder is on
+            # sys.path, so that must be one without modules.
+            cwd=str(request["out"]),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=stderr,

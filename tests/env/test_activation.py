@@ -107,6 +107,31 @@ def test_bad_declarations(prefix: Path, text: str) -> None:
         frozen(prefix)
 
 
+def test_what_the_user_declares_counts_also_for_names_that_the_evaluation_sets(
+    prefix: Path,
+) -> None:
+    script(prefix, "export A=1\n")
+    declared = (("HOME", "/data"), ("LANG", "de_DE.UTF-8"), ("TZ", "Asia/Tokyo"))
+    env = dict(freeze(prefix, "/opt/env", declared).env)
+    assert env == {"A": "1", "CONDA_PREFIX": "/opt/env", **dict(declared)}
+
+
+def test_scripts_do_not_reach_the_evaluation(prefix: Path) -> None:
+    script(prefix, "set -eu\nreport=/bin/false\nexport LD_LIBRARY_PATH=$CONDA_PREFIX/lib\n")
+    script(prefix, 'export SEEN="${NOT_SET:-none}"\nexport PYTHONHOME=/nowhere\n', "b.sh")
+    env, _ = frozen(prefix)
+    assert env["LD_LIBRARY_PATH"] == "/opt/env/lib"
+    assert env["SEEN"] == "none"
+    assert env["PYTHONHOME"] == "/nowhere"
+
+
+@pytest.mark.parametrize("text", ['{"a=b": "c"}', '{"A": "x\\u0000"}', '{"A": "\\ud800"}'])
+def test_what_cannot_be_a_variable(prefix: Path, text: str) -> None:
+    (prefix / "etc/conda/env_vars.d/p.json").write_text(text)
+    with pytest.raises(InputError, match="cannot be an environment variable"):
+        frozen(prefix)
+
+
 def test_spaces_and_unicode_in_the_prefix(tmp_path: Path) -> None:
     prefix = tmp_path / "ein prefix ü"
     (prefix / "etc/conda/activate.d").mkdir(parents=True)

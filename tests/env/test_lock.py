@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,31 @@ def test_explicit_digest_binds(ab: MiniChannel, own_engine: RattlerEngine, tmp_p
         path.write_text(f"@EXPLICIT\n{lock.packages[0].url}#{digest}\n")
         with pytest.raises(InstallError, match="the lock says"):
             own_engine.resolve_explicit(read_explicit(path), "linux-64", source=str(path))
+
+
+def test_explicit_list_for_another_platform(own_engine: RattlerEngine, tmp_path: Path) -> None:
+    path = tmp_path / "explicit.txt"
+    path.write_text("@EXPLICIT\nfile:///c/linux-64/a-1-0.conda\n")
+    with pytest.raises(InputError, match="is not for linux-aarch64"):
+        own_engine.resolve_explicit(read_explicit(path), "linux-aarch64", source=str(path))
+
+
+def test_locks_hold_no_credentials(
+    ab: MiniChannel, own_engine: RattlerEngine, tmp_path: Path
+) -> None:
+    lock = own_engine.solve(ab.spec("b"), "linux-64", GLIBC)
+    secret = replace(
+        lock,
+        text=lock.text.replace("file://", "https://bob:s3cret@host"),
+        packages=tuple(
+            replace(package, url="https://host/t/s3cret/c/noarch/b-2.0-0.conda")
+            for package in lock.packages
+        ),
+    )
+    for name in ("pixi.lock", "explicit.txt"):
+        write_lock(secret, tmp_path / name)
+        assert "s3cret" not in (tmp_path / name).read_text()
+        assert "https://host" in (tmp_path / name).read_text()
 
 
 def test_explicit_without_a_channel_index(

@@ -52,6 +52,7 @@ def test_reads_all_keys(tmp_path: Path) -> None:
         ("dependencies: [a]\nvariables: {A: yes}\n", "variables: A: expected a string"),
         ("dependencies: [a]\nvariables: {'A B': x}\n", "'A B' is not a variable name"),
         ("dependencies: [a]\nname: [x]\n", "name: expected a string"),
+        ("name: 2001-13-45\ndependencies: [a]\n", "not valid YAML"),
         ("a: &a [*a]\ndependencies: !!python/object:os.system x\n", "not valid YAML"),
     ],
 )
@@ -104,9 +105,15 @@ def test_any_yaml_is_read_or_refused(
         assert all(isinstance(item, str) for item in (*spec.specs, *spec.channels))
 
 
+def test_nodefaults_is_no_channel(tmp_path: Path) -> None:
+    path = write(tmp_path, "channels: [conda-forge, nodefaults]\ndependencies: [a]\n")
+    assert read_environment_yml(path).channels == ("conda-forge",)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
+        ('{"channels": ["c"], "dependencies": ["a"]}', InputKind.ENVIRONMENT),
         ("dependencies: [a]\n", InputKind.ENVIRONMENT),
         ("# comment\n@EXPLICIT\nfile:///x/a-1-0.conda\n", InputKind.EXPLICIT),
         ("version: 6\nenvironments:\n  default: {}\npackages: []\n", InputKind.LOCK),

@@ -185,3 +185,23 @@ def test_many_writers_of_one_folder(tmp_path: Path) -> None:
         list(pool.map(write, range(12)))
     for number in range(12):
         assert read_image(path, ref=f"tag:{number}").digest == images[number % 3].digest
+
+
+def test_two_who_make_the_same_new_layout_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one who comes second adds to what the first has made."""
+    image = sample_image(tmp_path / "blobs")
+    target = tmp_path / "layout"
+    rename = Path.rename
+
+    def late(self: Path, to: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
+        write_layout(image, target, ["first:1"])
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", late)
+    write_layout(image, target, ["second:1"])
+    for name in ("first:1", "second:1"):
+        assert read_image(target, ref=name).digest == image.digest
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blobs", "layout"]

@@ -138,6 +138,14 @@ def test_malformed_pax_records_are_refused(record: bytes) -> None:
         read(pax + archived(info("f")))
 
 
+def test_names_longer_than_any_path_are_refused() -> None:
+    record = b"path=" + b"x" * 5000 + b"\n"
+    record = b"%d %b" % (len(record) + 5, record)
+    pax = info("p", b"x", size=len(record)).tobuf(tarfile.USTAR_FORMAT)
+    with pytest.raises(ImageError, match="too long"):
+        read(pax + record.ljust(-(-len(record) // 512) * 512, b"\0") + archived(info("f")))
+
+
 def test_sparse_files_and_unknown_types_are_refused() -> None:
     record = b"22 GNU.sparse.major=1\n"
     pax = info("p", b"x", size=len(record)).tobuf(tarfile.USTAR_FORMAT) + record.ljust(512, b"\0")
@@ -147,9 +155,11 @@ def test_sparse_files_and_unknown_types_are_refused() -> None:
         read(archived(info("f", b"S")))
 
 
-def test_numbers_that_are_none_are_refused() -> None:
+# A size of -512 would never end: the reader would go back to the header.
+@pytest.mark.parametrize("number", [b"0000009zzzz", b"-0000001000", b"+0000000010", b"00000000_10"])
+def test_numbers_that_are_none_are_refused(number: bytes) -> None:
     header = bytearray(info("f").tobuf(tarfile.USTAR_FORMAT))
-    header[124:136] = b"0000009zzzz\0"
+    header[124:136] = number + b"\0"
     with pytest.raises(ImageError, match="bad number"):
         read(with_checksum(bytes(header)))
 

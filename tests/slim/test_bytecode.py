@@ -39,6 +39,7 @@ def make(
         python=[Path(sys.executable)],
         tag=TAG,
         scratch=scratch,
+        scripts="bin",
         reusable=lambda entry: (sources or {}).get(entry.path),
     )
 
@@ -185,6 +186,21 @@ def test_python_imports_it_without_looking_at_the_source(tmp_path: Path) -> None
         check=True,
     )
     assert done.stdout.startswith("42 ")
+
+
+def test_a_folder_of_modules_may_be_called_bin(tmp_path: Path) -> None:
+    tree, _ = make([bytes_entry("lib/bin/m.py", b"x = 1\n")], tmp_path / "s")
+    check(tree, "lib/bin/m.py")
+
+
+def test_modules_in_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "types", "typing", "operator", "struct"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('hijacked')\n")
+    monkeypatch.chdir(tmp_path)
+    tree, _ = make([bytes_entry("lib/m.py", b"x = 1\n")], tmp_path / "s")
+    check(tree, "lib/m.py")
 
 
 def test_needs_an_interpreter_of_that_version(tmp_path: Path) -> None:
