@@ -163,9 +163,9 @@ def _entry(path: str, source: Path, root: Path) -> Entry:
 def _inner_link(source: Path, root: Path) -> str:
     """Return the target of a link, relative, for it must lead to the same file in the image."""
     try:
-        real = source.resolve()
+        real = source.resolve(strict=True)
         inside = real.is_relative_to(root.resolve())
-    except (RuntimeError, OSError):  # a loop
+    except (RuntimeError, OSError):  # a loop, or nothing there
         inside = False
     if not inside:
         raise InputError(
