@@ -13,7 +13,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conda_pack import core as conda_pack
@@ -114,8 +114,8 @@ def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: P
 
     Records in conda-meta are still as they were installed; `with_records` mends
     them once the rest is final. Nothing is written to `prefix` or the package
-    cache. Raises RelocationError
-    when conda-pack warns or fails, or when a file is not as its package says.
+    cache. Raises RelocationError when conda-pack warns or fails, or when a file
+    is not as its package says.
     """
     collector = _Collector(dest_prefix, installed, scratch)
     packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)
@@ -152,20 +152,21 @@ def with_records(tree: Tree, relocated: Relocated, dest_prefix: str) -> Tree:
     relocated: what `relocate` gave; an entry of it that is still the same
     object is as its package ships it.
     """
-    folder = under(dest_prefix, "conda-meta/")
-    start = len(under(dest_prefix, ""))
+    inside = under(dest_prefix, "")
     rewritten: dict[str, tuple[str, int]] = {}
+    there = set()
     records = []
     for entry in tree:
-        if entry.path.startswith(folder) and entry.path.endswith(".json"):
+        if not entry.path.startswith(inside):
+            continue  # the application's
+        path = entry.path.removeprefix(inside)
+        there.add(path)
+        if path.startswith("conda-meta/") and path.endswith(".json"):
             records.append(entry)
         elif entry.kind is Kind.FILE and not (
             entry.path in relocated.sources and entry is relocated.tree[entry.path]
         ):
-            digest = hashlib.sha256(entry.read()).hexdigest()
-            rewritten[entry.path[start:]] = digest, entry.size
-    inside = under(dest_prefix, "")
-    there = {entry.path[start:] for entry in tree if entry.path.startswith(inside)}
+            rewritten[path] = hashlib.sha256(entry.read()).hexdigest(), entry.size
     return tree.merge(
         bytes_entry(
             record.path,
@@ -256,13 +257,7 @@ def _finish(tree: Tree, prefix: Path, dest_prefix: str, installed: Installed) ->
     def moved(entry: Entry) -> Entry:
         if entry.link and Path(entry.link).is_relative_to(prefix):
             inside = Path(entry.link).relative_to(prefix).as_posix()
-            return Entry(
-                path=entry.path,
-                kind=entry.kind,
-                mode=entry.mode,
-                owner=entry.owner,
-                link=f"{dest_prefix}/{inside}",
-            )
+            return replace(entry, link=f"{dest_prefix}/{inside}")
         return entry
 
     # conda takes a folder for an environment when it has this file; its log

@@ -231,6 +231,17 @@ def test_records_say_nothing_of_the_machine(
     assert not [entry.path for entry in tree if "CACHEDIR" in entry.path]
 
 
+def test_records_do_not_take_the_application_s_files_for_theirs(
+    prefixed: MiniChannel, install: Install, tmp_path: Path
+) -> None:
+    """A path that is as long before its tail as the prefix is."""
+    relocated = moved(install(prefixed, "prefixed"), tmp_path)
+    foreign = bytes_entry("app/1234lib/plain.txt", b"another")
+    tree = with_records(relocated.tree.merge([foreign]), relocated, DEST)
+    name = "opt/env/conda-meta/prefixed-1.0-0.json"
+    assert tree[name].read() == relocated.tree[name].read()
+
+
 @pytest.mark.parametrize(
     "secret", ["https://bob:s3cret@conda.example/x/", "https://conda.example/t/tk-s3cret/x/"]
 )

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any
 
 import click
@@ -134,17 +133,6 @@ class _Counter:
 
     def total(self, amount: int) -> None:
         self.all = amount
-
-    def __enter__(self) -> _Counter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to release."""
 
 
 class _JsonTask(_Counter):

@@ -155,7 +155,7 @@ def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label
             "PATH": f"{prefix}/bin:/usr/bin:/bin",
             "HOME": folder,
             "USER": label,
-            "TZ": {"one": "UTC"}.get(label, "UTC+9"),
+            "TZ": "UTC" if label == "one" else "UTC+9",
             "TMPDIR": folder,
             "LANG": "C.UTF-8",
             "CONDA_PREFIX": str(prefix),
@@ -192,10 +192,8 @@ def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label
                 env[name] = value
         return _Outcome(
             env={name: value for name, value in env.items() if not name.startswith("SLIMPACK_")},
-            failed=tuple(failed.read_text("utf-8", "replace").splitlines())
-            if failed.is_file()
-            else (),
-            names=_names(names.read_text("utf-8", "replace") if names.is_file() else ""),
+            failed=tuple(_lines(failed)),
+            names=_names("\n".join(_lines(names))),
         )
 
 

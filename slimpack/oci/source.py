@@ -6,6 +6,7 @@ normal, or refused; links are followed inside of the image only.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -58,11 +59,12 @@ def tar_files(path: Path) -> Files:
     return _Tar(path)
 
 
-class _Base:
+class _Base(ABC):
     what: str
 
+    @abstractmethod
     def find(self, name: str) -> StoredFile:
-        raise NotImplementedError
+        """Return the file of that name; raise ImageError when there is none."""
 
     def read(self, name: str, limit: int) -> bytes:
         found = self.find(name)
