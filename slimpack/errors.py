@@ -10,7 +10,9 @@
     │                              the staging prefix or a build placeholder
     ├── RuntimeBaseError        6  the base cannot be assembled or read
     ├── ImageError              7  an image is malformed or does not match its digests
-    └── DaemonError             8  the container engine refused or is not there
+    ├── DaemonError             8  the container engine refused or is not there
+    ├── ArchiveError            9  an archive is malformed, hostile or damaged
+    └── LockError              10  a lock does not match its specification
 
 The number is the exit code (docs/exit-codes.md). Every message says what was
 expected and what to do next: ``SlimpackError(message, hint=...)``.
@@ -85,3 +87,15 @@ class DaemonError(SlimpackError):
     """The container engine refused, or is not there."""
 
     exit_code = 8
+
+
+class ArchiveError(SlimpackError):
+    """A portable archive is malformed, hostile or damaged."""
+
+    exit_code = 9
+
+
+class LockError(SlimpackError):
+    """A lock does not match its specification any more."""
+
+    exit_code = 10

@@ -49,17 +49,35 @@ class LockedPackage:
 
 
 @dataclass(frozen=True)
+class PypiPackage:
+    """One package of a lock that pip installs.
+
+    name: normalised (PEP 503). url: of a wheel or an sdist, ``git+https://...@COMMIT``,
+    or ``file:``. sha256: lower-case hex, "" where there is no file to hash (VCS, folder).
+    requires: its run-time requirements (PEP 508).
+    """
+
+    name: str
+    version: str
+    url: str
+    sha256: str = ""
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Lock:
     """A solved environment for one platform.
 
     platform: conda subdir, such as ``linux-64``.
     packages: in order of name.
     text: the same as a rattler lock file.
+    pypi: what pip installs on top, in order of name; in `text` too.
     """
 
     platform: str
     packages: tuple[LockedPackage, ...]
     text: str
+    pypi: tuple[PypiPackage, ...] = ()
 
     def get(self, name: str) -> LockedPackage | None:
         """Return the package of that name, or None."""

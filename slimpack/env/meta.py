@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from slimpack.env.dists import Dist
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError
 
@@ -73,9 +74,13 @@ class InstalledPackage:
 
 @dataclass(frozen=True)
 class Installed:
-    """All records of a prefix, in order of name."""
+    """All records of a prefix, in order of name.
+
+    dists: Python distributions that no conda package brought (pip, uv).
+    """
 
     packages: tuple[InstalledPackage, ...]
+    dists: tuple[Dist, ...] = ()
 
     @cached_property
     def owners(self) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Portable archives: writing them reproducibly, reading those of others safely."""

@@ -1,0 +1,1 @@
+"""What a portable archive carries to work anywhere: activation, conda-unpack, the installer."""
