@@ -176,7 +176,7 @@ def find_lock(
     An environment.yml is solved; a lock or an ``@EXPLICIT`` list is taken as it
     is. The lock is written to ``env.lock`` when the configuration asks for it.
     """
-    path = config.env.spec
+    path = Path(config.env.inputs[0]) if config.env.inputs else None
     if path is None:
         raise InputError(
             "nothing to build",

@@ -102,6 +102,13 @@ class Table:
             self.fail(key, f"expected {minimum} to {maximum}, got {value}")
         return value
 
+    def boolean(self, key: str, default: bool) -> bool:
+        """Return true or false."""
+        value = self._get(key, default)
+        if not isinstance(value, bool):
+            self._mismatch(key, "true or false", value)
+        return value
+
     def choice(self, key: str, choices: tuple[Choice, ...], default: Choice) -> Choice:
         """Return one of some strings."""
         value = self.string(key, default)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimpack.config import Config, check_prefix, find_config, read_config
+from slimpack.config import Config, check_prefix
+from slimpack.config_file import find_config, read_config
 from slimpack.errors import InputError
 
 
@@ -60,7 +61,7 @@ def test_every_key(tmp_path: Path) -> None:
             """,
         )
     )
-    assert config.env.spec == tmp_path / "environment.yml"
+    assert config.env.inputs == (str(tmp_path / "environment.yml"),)
     assert config.env.lock == tmp_path / "pixi.lock"
     assert config.image.runtime == str(tmp_path / "own.toml")
     assert config.image.base == tmp_path / "base.tar"

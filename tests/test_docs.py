@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slimpack.config import read_config
+from slimpack.config_file import read_config
 from slimpack.toml import Table
 from tests.support.channel import ROOT, missing
 
@@ -94,7 +94,7 @@ def test_the_reference_names_every_key(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(asked) > 30
     for table, key in asked:
         assert re.search(
-            rf"(?m)^(\[+{re.escape(f'{table}.{key}')}\]+$|{key} =|\[{key}\]$)",
+            rf"(?m)^(\[+{re.escape(f'{table}.{key}')}\]+$|(# )?{key} =|\[{key}\]$)",
             blocks(text, "toml")[0],
         ), f"{table}.{key}"
 

@@ -1,0 +1,239 @@
+"""Reading ``slimpack.toml``, or ``[tool.slimpack]`` in pyproject.toml, into a `Config`.
+
+Paths are relative to the file that names them. Nothing here looks at the environment.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from slimpack.config import (
+    COMPRESSIONS,
+    ENGINES,
+    PRIORITIES,
+    AppConfig,
+    Config,
+    CopyRule,
+    DebianConfig,
+    EnvConfig,
+    ImageConfig,
+    PackConfig,
+    check_prefix,
+)
+from slimpack.errors import InputError
+from slimpack.toml import Table
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_NAME = "slimpack.toml"
+_SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B?\Z")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_PORT = re.compile(r"(?P<number>\d{1,5})(?:/(?:tcp|udp|sctp))?\Z")
+_USER = re.compile(r"[a-z_0-9][a-z_0-9-]*(?::[a-z_0-9][a-z_0-9-]*)?\Z")
+_VERSION = re.compile(r"\d+\.\d+\Z")
+
+
+def find_config(folder: Path) -> Config:
+    """Read slimpack.toml, else [tool.slimpack] of pyproject.toml, of `folder`; else defaults."""
+    own = folder / FILE_NAME
+    if own.is_file():
+        return read_config(own)
+    project = folder / "pyproject.toml"
+    if project.is_file():
+        tools = _load(project).get("tool")
+        if isinstance(tools, dict) and "slimpack" in tools:
+            return read_config(project)
+    return Config(folder=folder)
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file; InputError with file, key and a suggestion for what is wrong."""
+    data = _load(path)
+    where = str(path)
+    if path.name == "pyproject.toml":
+        tools = data.get("tool")
+        if not isinstance(tools, dict) or "slimpack" not in tools:
+            raise InputError(f"{path}: no table [tool.slimpack]")
+        data = tools["slimpack"]
+        where = f"{path}: [tool.slimpack]"
+    top = Table(data, where, "")
+    config = Config(
+        folder=path.parent,
+        env=_env(top.table("env"), path.parent),
+        image=_image(top.table("image"), path.parent),
+        app=_app(top.table("app"), path.parent),
+        pack=_pack(top.table("pack")),
+        debian=_debian(top.table("debian")),
+    )
+    top.finish()
+    return config
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _env(table: Table, folder: Path) -> EnvConfig:
+    defaults = EnvConfig()
+    spec, specs = table.path("spec", folder), table.strings("specs")
+    if spec and specs:
+        table.fail("specs", "cannot stand beside 'spec'", hint="keep one of the two")
+    config = EnvConfig(
+        inputs=(str(spec),) if spec else specs,
+        channels=table.strings("channels"),
+        channel_priority=table.choice("channel_priority", PRIORITIES, "strict"),
+        platform=table.string("platform"),
+        cuda=_version(table, "cuda", "12.8"),
+        glibc=_version(table, "glibc", "2.28"),
+        lock=table.path("lock", folder),
+        engine=table.choice("engine", ENGINES, defaults.engine),
+        environment=table.string("environment") or defaults.environment,
+        categories=table.strings("categories") or defaults.categories,
+        accept_changes=table.strings("accept_changes"),
+    )
+    table.finish()
+    return config
+
+
+def _version(table: Table, key: str, example: str) -> str:
+    value = table.string(key)
+    if value and not _VERSION.match(value):
+        table.fail(key, f"expected a version such as {example!r}, got {value!r}")
+    return value
+
+
+def _image(table: Table, folder: Path) -> ImageConfig:
+    defaults = ImageConfig()
+    config = ImageConfig(
+        runtime=_runtime(table, folder) or defaults.runtime,
+        base=table.path("base", folder),
+        prefix=_prefix(table, "prefix"),
+        name=table.string("name"),
+        tags=table.strings("tags"),
+        entrypoint=table.strings("entrypoint", hint="there is no shell in the image: write a list"),
+        cmd=table.strings("cmd", hint="there is no shell in the image: write a list"),
+        env=table.pairs("env"),
+        workdir=_absolute(table, "workdir"),
+        user=_user(table),
+        labels=table.pairs("labels"),
+        expose=_ports(table),
+        layers=table.integer("layers", defaults.layers, minimum=1, maximum=120),
+        max_layer_size=_size(table) or defaults.max_layer_size,
+        compression=table.choice("compression", COMPRESSIONS, defaults.compression),
+        compression_level=table.optional_integer("compression_level", minimum=1, maximum=22),
+        allow_build_paths=table.strings("allow_build_paths"),
+    )
+    if config.tags and not config.name:
+        table.fail("tags", "needs 'name' too: an image is called NAME:TAG")
+    table.finish()
+    return config
+
+
+def _app(table: Table, folder: Path) -> AppConfig:
+    rules = []
+    for rule in table.tables("copy"):
+        source = rule.path("from", folder)
+        target = _absolute(rule, "to")
+        if source is None or not target:
+            rule.fail("from" if source is None else "to", "is missing")
+        rules.append(CopyRule(source=source, target=target, ignore=rule.strings("ignore")))
+        rule.finish()
+    config = AppConfig(prepare=table.strings("prepare"), copy=tuple(rules))
+    if config.prepare and not config.copy:
+        table.fail("prepare", "has nothing to work on: add an [[app.copy]]")
+    table.finish()
+    return config
+
+
+def _pack(table: Table) -> PackConfig:
+    arcroot = table.string("arcroot").strip("/")
+    if any(part in ("", ".", "..") for part in arcroot.split("/")) and arcroot:
+        table.fail("arcroot", f"expected a relative folder such as 'env', got {arcroot!r}")
+    config = PackConfig(
+        dest_prefix=_prefix(table, "dest_prefix"),
+        arcroot=arcroot,
+        exclude=table.strings("exclude"),
+        include=table.strings("include"),
+        bytecode=table.boolean("bytecode", True),
+    )
+    table.finish()
+    return config
+
+
+def _debian(table: Table) -> DebianConfig:
+    config = DebianConfig(
+        mirror=table.string("mirror"), security_mirror=table.string("security_mirror")
+    )
+    table.finish()
+    return config
+
+
+def _runtime(table: Table, folder: Path) -> str:
+    value = table.string("runtime")
+    # A runtime of one's own is a file beside the configuration.
+    return str(folder / value) if value.endswith(".toml") else value
+
+
+def _prefix(table: Table, key: str) -> str:
+    value = table.string(key)
+    if value:
+        try:
+            check_prefix(value)
+        except ValueError as error:
+            table.fail(key, str(error))
+    return value
+
+
+def _absolute(table: Table, key: str) -> str:
+    value = table.string(key)
+    if value and (not value.startswith("/") or ".." in value.split("/")):
+        table.fail(key, f"expected an absolute path in the image, got {value!r}")
+    if not value:
+        return value
+    # A slash at the end means "into this folder".
+    normal = "/" + posixpath.normpath(value).strip("/")
+    return f"{normal}/" if value.endswith("/") and normal != "/" else normal
+
+
+def _user(table: Table) -> str:
+    value = table.string("user")
+    if value and not _USER.match(value):
+        table.fail("user", f"expected a name or a number, with or without :GROUP, got {value!r}")
+    return value
+
+
+def _ports(table: Table) -> tuple[str, ...]:
+    ports = []
+    for value in table.scalars("expose"):
+        match = _PORT.match(str(value))
+        if not match or not 0 < int(match["number"]) < 65536:
+            table.fail("expose", f"expected ports such as 8000 or '53/udp', got {value!r}")
+        ports.append(str(value) if "/" in str(value) else f"{value}/tcp")
+    return tuple(ports)
+
+
+def _size(table: Table) -> int:
+    value = table.string("max_layer_size")
+    if not value:
+        return 0
+    match = _SIZE.match(value)
+    if not match or float(match["number"]) <= 0:
+        table.fail("max_layer_size", f"expected a size such as '4GB', got {value!r}")
+    unit = _UNITS[match["unit"]]
+    if match["binary"]:
+        unit = 1 << 10 * list(_UNITS).index(match["unit"])
+    return int(float(match["number"]) * unit)
