@@ -60,9 +60,10 @@ def add_bytecode(
     scratch: Path,
     scripts: str = "",
     reusable: Callable[[Entry], Path | None] = lambda entry: None,
+    checked: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Tree, BytecodeReport]:
-    """Return the tree with one unchecked-hash ``.pyc`` for each ``.py``.
+    """Return the tree with one hash-based ``.pyc`` for each ``.py``.
 
     python: interpreters to try in order; the first that runs and has cache tag
         `tag` (``cpython-311``) is used.
@@ -71,6 +72,8 @@ def add_bytecode(
     reusable: gives the file on disk of an entry that is exactly as its package
         ships it, with its mtime, else None; only of such a source can shipped
         timestamp bytecode be valid.
+    checked: whether Python shall compare source and bytecode at each import: for
+        places where somebody may edit a source. It costs reading every source.
 
     Bytecode of other versions, of other optimisation levels and without a
     source is dropped: Python would never load it in the image. Raises
@@ -81,7 +84,7 @@ def add_bytecode(
         return tree, BytecodeReport()
     interpreter = find_interpreter(python, tag)
     jobs = [_job(entry, tree, tag) for entry in sources]
-    outcome = _run(jobs, interpreter, scratch, reusable, progress)
+    outcome = _run(jobs, interpreter, scratch, reusable, checked, progress)
     made = [
         file_entry(job.target, scratch / str(number), mode=0o644, owner=job.source.owner)
         for number, job in enumerate(jobs)
@@ -157,6 +160,7 @@ def _run(
     interpreter: Path,
     scratch: Path,
     reusable: Callable[[Entry], Path | None],
+    checked: bool,
     progress: Progress,
 ) -> dict[int, tuple[str, str]]:
     groups: dict[str, list[list[object]]] = {}
@@ -176,6 +180,7 @@ def _run(
     request = {
         "out": str(scratch),
         "jobs": len(os.sched_getaffinity(0)),
+        "checked": checked,
         # The worker takes groups from the end: the largest must start first.
         "groups": sorted(groups.values(), key=len),
     }

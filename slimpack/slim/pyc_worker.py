@@ -1,13 +1,14 @@
-"""Makes ``unchecked-hash`` bytecode; run by the environment's own interpreter.
+"""Makes hash-based bytecode (PEP 552); run by the environment's own interpreter.
 
 A program of its own: standard library only, and no syntax newer than Python
 3.8, because any interpreter of an environment may have to run it. It is
 started by `slimpack.slim.bytecode` with ``-c``, in an environment whose only
 variables are fixed, and reads a JSON request from standard input::
 
-    {"out": folder, "jobs": n, "groups": [[[id, source, path, shipped], ...], ...]}
+    {"out": folder, "jobs": n, "checked": false,
+     "groups": [[[id, source, path, shipped], ...], ...]}
 
-source: file with the source as it ships; path: where it will be in the image;
+checked: whether Python shall compare the source's hash at each import. source: file with the source as it ships; path: where it will be in the image;
 shipped: a ``.pyc`` that came with it, or null. The bytecode goes to
 ``out/<id>``; a line ``[id, how, message]`` goes to standard output, how being
 ``kept`` (shipped bytecode, new header), ``moved`` (also with the new path
@@ -33,20 +34,21 @@ from typing import Any, NoReturn
 
 _HEADER = 16  # magic, flags, then mtime and size or the source hash: PEP 552
 _REF = 0x80  # marshal's flag: later objects may refer to this one
-_UNCHECKED = 1  # flag bit 0: hash-based; bit 1, check_source, stays clear
+_HASHED = 1
+_CHECK_SOURCE = 2
 
 
-def header(source: bytes) -> bytes:
-    """Return the 16 bytes before the code of an unchecked-hash .pyc."""
+def header(source: bytes, checked: bool) -> bytes:
+    """Return the 16 bytes before the code of a hash-based .pyc."""
     return (
         importlib.util.MAGIC_NUMBER
-        + struct.pack("<I", _UNCHECKED)
+        + struct.pack("<I", _HASHED | _CHECK_SOURCE if checked else _HASHED)
         + importlib.util.source_hash(source)
     )
 
 
-def is_valid(data: bytes, source_stat: os.stat_result) -> bool:
-    """Tell whether Python would have used this .pyc with this source file."""
+def is_valid(data: bytes, source: bytes, source_stat: os.stat_result) -> bool:
+    """Tell whether this .pyc belongs to this source file: by its hash, else mtime and size."""
     if len(data) < _HEADER or data[:4] != importlib.util.MAGIC_NUMBER:
         return False
     (flags,) = struct.unpack("<I", data[4:8])
@@ -55,7 +57,7 @@ def is_valid(data: bytes, source_stat: os.stat_result) -> bool:
             "<II", int(source_stat.st_mtime) & 0xFFFFFFFF, source_stat.st_size & 0xFFFFFFFF
         )
         return data[8:16] == expected
-    return False
+    return bool(flags & _HASHED) and data[8:16] == importlib.util.source_hash(source)
 
 
 def encodings(name: str) -> list[tuple[int, bytes]]:
@@ -100,11 +102,11 @@ def file_names(code: types.CodeType) -> set[str]:
     return names
 
 
-def reuse(source_path: str, path: str, shipped: str) -> tuple[str, bytes] | None:
+def reuse(source_path: str, source: bytes, path: str, shipped: str) -> tuple[str, bytes] | None:
     """Return (how, body) from a shipped .pyc, or None when it cannot be used."""
     with open(shipped, "rb") as stream:
         data = stream.read()
-    if not is_valid(data, os.stat(source_path)):
+    if not is_valid(data, source, os.stat(source_path)):
         return None
     body = data[_HEADER:]
     try:
@@ -120,24 +122,24 @@ def reuse(source_path: str, path: str, shipped: str) -> tuple[str, bytes] | None
     return "moved", body
 
 
-def make(source_path: str, path: str, shipped: str | None) -> tuple[str, bytes]:
+def make(source_path: str, path: str, shipped: str | None, checked: bool) -> tuple[str, bytes]:
     """Return (how, bytes of the .pyc) for one source file."""
     with open(source_path, "rb") as stream:
         source = stream.read()
-    reused = reuse(source_path, path, shipped) if shipped else None
+    reused = reuse(source_path, source, path, shipped) if shipped else None
     if reused is None:
         code = compile(source, path, "exec", dont_inherit=True, optimize=0)
         reused = "compiled", marshal.dumps(code)
     how, body = reused
-    return how, header(source) + body
+    return how, header(source, checked) + body
 
 
-def work(group: list[Any], out: str) -> list[str]:
+def work(group: list[Any], out: str, checked: bool) -> list[str]:
     """Do one group and return its report lines."""
     lines = []
     for number, source_path, path, shipped in group:
         try:
-            how, data = make(source_path, path, shipped)
+            how, data = make(source_path, path, shipped, checked)
             with open(os.path.join(out, str(number)), "wb") as stream:
                 stream.write(data)
             lines.append(json.dumps([number, how, ""]))
@@ -147,12 +149,12 @@ def work(group: list[Any], out: str) -> list[str]:
     return lines
 
 
-def child(group: list[Any], out: str) -> NoReturn:
+def child(group: list[Any], out: str, checked: bool) -> NoReturn:
     """Do one group in a forked process; its report goes out in one write."""
     status = 1
     gc.disable()  # short-lived, and makes many small objects
     try:
-        report = "".join(line + "\n" for line in work(group, out)).encode()
+        report = "".join(line + "\n" for line in work(group, out, checked)).encode()
         with open(os.path.join(out, "report-%d" % group[0][0]), "wb") as stream:
             stream.write(report)
         status = 0
@@ -175,7 +177,7 @@ def main() -> None:
             group = waiting.pop()
             pid = os.fork()
             if pid == 0:
-                child(group, request["out"])
+                child(group, request["out"], request["checked"])
             running[pid] = group[0][0]
         pid, status = os.wait()
         number = running.pop(pid)

@@ -31,7 +31,11 @@ SOURCE = 'import os\nNAME = "x"\ndef f(a):\n    def g(): return a\n    return g\
 
 
 def make(
-    entries: list[Entry], scratch: Path, sources: dict[str, Path] | None = None
+    entries: list[Entry],
+    scratch: Path,
+    sources: dict[str, Path] | None = None,
+    *,
+    checked: bool = False,
 ) -> tuple[Tree, BytecodeReport]:
     scratch.mkdir()
     return add_bytecode(
@@ -41,6 +45,7 @@ def make(
         scratch=scratch,
         scripts="bin",
         reusable=lambda entry: (sources or {}).get(entry.path),
+        checked=checked,
     )
 
 
@@ -186,6 +191,38 @@ def test_python_imports_it_without_looking_at_the_source(tmp_path: Path) -> None
         check=True,
     )
     assert done.stdout.startswith("42 ")
+
+
+def test_checked_bytecode_notices_an_edited_source(tmp_path: Path) -> None:
+    tree, _ = make([bytes_entry("m.py", b"x = 42\n")], tmp_path / "s", checked=True)
+    (cached,) = (entry for entry in tree if entry.path.endswith(".pyc"))
+    assert struct.unpack("<I", cached.read()[4:8]) == (3,)
+    (tmp_path / "m.py").write_text("x = 43\n")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / cached.path).write_bytes(cached.read())
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", "import m; print(m.x)"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"43\n"
+
+
+def test_bytecode_of_an_archive_of_ours_is_used_again(tmp_path: Path) -> None:
+    tree, _ = make([bytes_entry("lib/m.py", SOURCE.encode())], tmp_path / "one", checked=True)
+    paths = {}
+    for entry in tree:
+        paths[entry.path] = tmp_path / entry.path.replace("/", "-")
+        paths[entry.path].write_bytes(entry.read())
+    entries = [file_entry(name, path) for name, path in paths.items()]
+    again, report = make(entries, tmp_path / "two", paths)
+    check(again, "lib/m.py")
+    assert report == BytecodeReport(kept=1)
+    paths["lib/m.py"].write_text(SOURCE.replace("x", "y"))
+    entries[0] = file_entry("lib/m.py", paths["lib/m.py"])
+    _, report = make(entries, tmp_path / "three", paths)
+    assert (report.compiled, report.dropped) == (1, 1)
 
 
 def test_a_folder_of_modules_may_be_called_bin(tmp_path: Path) -> None:
