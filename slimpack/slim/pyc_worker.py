@@ -8,11 +8,12 @@ variables are fixed, and reads a JSON request from standard input::
     {"out": folder, "jobs": n, "checked": false,
      "groups": [[[id, source, path, shipped], ...], ...]}
 
-checked: whether Python shall compare the source's hash at each import. source: file with the source as it ships; path: where it will be in the image;
-shipped: a ``.pyc`` that came with it, or null. The bytecode goes to
-``out/<id>``; a line ``[id, how, message]`` goes to standard output, how being
-``kept`` (shipped bytecode, new header), ``moved`` (also with the new path
-inside), ``compiled`` or ``failed``.
+checked: whether Python shall compare the source's hash at each import; source:
+file with the source as it ships; path: where it will be in the image; shipped: a
+``.pyc`` that came with it, or null. The bytecode goes to ``out/<id>``; a line
+``[id, how, message]`` goes to standard output, how being ``kept`` (shipped
+bytecode, new header), ``moved`` (also with the new path inside), ``compiled`` or
+``failed``.
 
 Each group (a package) is worked on by a fork of the freshly started process:
 marshal's output depends on which strings the process has interned, so the

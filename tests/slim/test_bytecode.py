@@ -220,7 +220,7 @@ def test_bytecode_of_an_archive_of_ours_is_used_again(tmp_path: Path) -> None:
     check(again, "lib/m.py")
     assert report == BytecodeReport(kept=1)
     paths["lib/m.py"].write_text(SOURCE.replace("x", "y"))
-    entries[0] = file_entry("lib/m.py", paths["lib/m.py"])
+    entries = [file_entry(name, path) for name, path in paths.items()]
     _, report = make(entries, tmp_path / "three", paths)
     assert (report.compiled, report.dropped) == (1, 1)
 
