@@ -66,9 +66,10 @@ def check_environment(config: OciConfig, forbidden: tuple[bytes, ...]) -> None:
 
 def layer_names(plans: Sequence[LayerPlan], installed: Installed) -> list[str]:
     """Return the layers' names for humans: a lone package with its version and build."""
-    dists = {package.name: package.dist for package in installed.packages}
+    titles = {package.name: package.dist for package in installed.packages}
+    titles.update((dist.owner, f"{dist.name}-{dist.version}") for dist in installed.dists)
     return [
-        dists.get(plan.owners[0], plan.name) if plan.name == plan.owners[0] else plan.name
+        titles.get(plan.owners[0], plan.name) if plan.name == plan.owners[0] else plan.name
         for plan in plans
     ]
 

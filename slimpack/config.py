@@ -109,6 +109,7 @@ class PackConfig:
     arcroot: folder inside the archive, "" for none.
     exclude, include: globs of paths below the prefix; what `include` names stays.
     bytecode: whether every source file gets bytecode.
+    allow_build_paths: globs of paths (``/share/x``) in which build paths are harmless.
     """
 
     dest_prefix: str = ""
@@ -116,6 +117,7 @@ class PackConfig:
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     bytecode: bool = True
+    allow_build_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

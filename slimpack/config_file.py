@@ -169,6 +169,7 @@ def _pack(table: Table) -> PackConfig:
         exclude=table.strings("exclude"),
         include=table.strings("include"),
         bytecode=table.boolean("bytecode", True),
+        allow_build_paths=table.strings("allow_build_paths"),
     )
     table.finish()
     return config

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import posixpath
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import HeaderParser
 
@@ -14,6 +17,8 @@ from slimpack.oci.rootfs import Placed, merged_view, read_files
 from slimpack.slim.bytecode import source_of
 
 _CONDA = re.compile(r"(?P<prefix>.*?)/?conda-meta/[^/]+\.json\Z")
+_DIST = re.compile(r"(?P<site>.*/)?[^/]+\.dist-info/METADATA\Z")
+_DIST_FILES = (".dist-info/METADATA", ".dist-info/RECORD")
 _DEBIAN = re.compile(r"var/lib/dpkg/status\.d/(?P<name>[^/]+)\Z")
 
 
@@ -37,7 +42,7 @@ class LayerInfo:
 class PackageInfo:
     """A package that the image's own records name.
 
-    kind: "conda" or "debian". size: bytes of its files in the image, layer: the
+    kind: "conda", "pypi" or "debian". size: bytes of its files in the image, layer: the
     number of the layer that holds most of them (-1 for none).
     """
 
@@ -73,7 +78,8 @@ def inspect_image(image: Image) -> Inspection:
     records = read_files(image, _is_record, view=view)
     layers = tuple(_layer(number, layer, view) for number, layer in enumerate(image.layers))
     contents = _contents(view)
-    packages = [_package(path, records, contents) for path in sorted(records)]
+    conda = _conda_files(records)
+    packages = [_package(path, records, contents) for path in sorted(records) if path not in conda]
     config: dict[str, object] = json.loads(image.config_json).get("config") or {}
     return Inspection(
         digest=image.digest,
@@ -88,7 +94,21 @@ def inspect_image(image: Image) -> Inspection:
 
 
 def _is_record(path: str) -> bool:
-    return bool(_CONDA.match(path) or _DEBIAN.match(path))
+    return bool(_CONDA.match(path) or _DEBIAN.match(path) or path.endswith(_DIST_FILES))
+
+
+def _conda_files(records: Mapping[str, bytes]) -> set[str]:
+    """Return the paths that conda packages own: the dist-info of theirs is no package again."""
+    owned: set[str] = set()
+    for path, data in records.items():
+        if match := _CONDA.match(path):
+            with suppress(ValueError, KeyError, TypeError):
+                owned.update(posixpath.join(match["prefix"], file) for file in _files(data))
+    return owned
+
+
+def _files(record: bytes) -> list[str]:
+    return [str(file) for file in json.loads(record)["files"]]
 
 
 def _layer(number: int, layer: Layer, view: Mapping[str, Placed]) -> LayerInfo:
@@ -118,11 +138,11 @@ def _package(
     """Describe the package of a record; None for a file that only looks like one."""
     conda = _CONDA.match(path)
     if conda is None:
-        return _debian(path, records, contents)
+        read = _pypi if path.endswith(_DIST_FILES) else _debian
+        return read(path, records, contents)
     try:
         record = json.loads(records[path])
-        prefix = f"{conda['prefix']}/" if conda["prefix"] else ""
-        files = {path, *(f"{prefix}{file}" for file in record["files"])}
+        files = {path, *(posixpath.join(conda["prefix"], file) for file in _files(records[path]))}
         size, layer = _place(files, contents)
         return PackageInfo(
             kind="conda",
@@ -135,6 +155,32 @@ def _package(
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _pypi(
+    path: str, records: Mapping[str, bytes], contents: Mapping[str, list[tuple[int, int]]]
+) -> PackageInfo | None:
+    """Describe what pip installed: core metadata, and the files that its RECORD lists."""
+    match = _DIST.match(path)
+    fields = HeaderParser().parsestr(records[path].decode("utf-8", "replace"))
+    if match is None or "Name" not in fields or "Version" not in fields:
+        return None
+    record = records.get(f"{path.removesuffix('METADATA')}RECORD", b"").decode("utf-8", "replace")
+    site = match["site"] or ""
+    with suppress(csv.Error):
+        rows = list(csv.reader(record.splitlines()))
+        files = {posixpath.normpath(f"{site}{row[0]}") for row in rows if row}
+        size, layer = _place(files, contents)
+        return PackageInfo(
+            kind="pypi",
+            name=str(fields["Name"]),
+            version=str(fields["Version"]),
+            build="",
+            license=str(fields.get("License-Expression") or fields.get("License") or "")[:200],
+            size=size,
+            layer=layer,
+        )
+    return None
 
 
 def _debian(

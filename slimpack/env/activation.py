@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,14 +71,19 @@ class _Outcome:
 
 
 def freeze(
-    prefix: Path, dest_prefix: str, variables: tuple[tuple[str, str], ...] = ()
+    prefix: Path,
+    dest_prefix: str,
+    variables: tuple[tuple[str, str], ...] = (),
+    *,
+    origin: str = "",
 ) -> Activation:
     """Evaluate the activation of `prefix` for an image where it lies at `dest_prefix`.
 
     variables: those of an environment.yml, which conda would keep in
-    conda-meta/state. Raises InputError for state files that are not JSON objects of strings.
+    conda-meta/state. origin: the path that its files name, "" when that is `prefix`.
+    Raises InputError for state files that are not JSON objects of strings.
     """
-    declared = {**_declared(prefix), **dict(variables)}
+    declared = declared_variables(prefix, variables)
     scripts = sorted((prefix / "etc" / "conda" / "activate.d").glob("*.sh"))
     notes = [_unrun(path) for path in sorted((prefix / "bin").glob(".*-post-link.sh"))]
     env = dict(declared)
@@ -93,21 +99,32 @@ def freeze(
         notes += [f"{_short(script, prefix)} failed" for script in first.failed]
         notes += [f"shell {name} does not exist in an image" for name in first.names]
         notes += [note for script in scripts for note in _reads(script, prefix, declared)]
+    old = tuple(dict.fromkeys((str(prefix), origin or str(prefix))))
     frozen = {
-        name: value.replace(str(prefix), dest_prefix)
-        for name, value in env.items()
-        if value != _UNSET
+        name: moved(value, old, dest_prefix) for name, value in env.items() if value != _UNSET
     }
     frozen["CONDA_PREFIX"] = dest_prefix
     return Activation(
         env=tuple(sorted(frozen.items())),
-        path=tuple(entry.replace(str(prefix), dest_prefix) for entry in path),
+        path=tuple(moved(entry, old, dest_prefix) for entry in path),
         notes=tuple(notes),
     )
 
 
-def _declared(prefix: Path) -> dict[str, str]:
-    """Return the variables of env_vars.d (packages), then of state (the user), which win."""
+def moved(value: str, old: Sequence[str], new: str) -> str:
+    """Return `value` with every path of `old` in it, or below it, at `new`."""
+    for path in old:
+        # The end of a name, so that /opt/env does not match in /opt/env2.
+        value = re.sub(rf"{re.escape(path)}(?![\w.+-])", lambda match: new, value)
+    return value
+
+
+def declared_variables(prefix: Path, variables: Sequence[tuple[str, str]] = ()) -> dict[str, str]:
+    """Return the variables that activation sets without running a script.
+
+    Those of env_vars.d (packages), of state (the user), then `variables`; the last
+    wins. Raises InputError for files that are not JSON objects of strings.
+    """
     env: dict[str, str] = {}
     for path in sorted((prefix / "etc" / "conda" / "env_vars.d").glob("*.json")):
         env.update(_variables(path, _json(path)))
@@ -115,6 +132,7 @@ def _declared(prefix: Path) -> dict[str, str]:
     if state.is_file():
         data = _json(state)
         env.update(_variables(state, data.get("env_vars", {}) if isinstance(data, dict) else data))
+    env.update(variables)
     return env
 
 

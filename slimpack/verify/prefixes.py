@@ -8,6 +8,7 @@ inside the one pass that writes the layers.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 
@@ -32,16 +33,28 @@ def forbidden_paths(paths: Iterable[str], placeholders: Iterable[str]) -> tuple[
     )
 
 
-def scanned(tree: Tree, forbidden: tuple[bytes, ...], *, allow: tuple[str, ...] = ()) -> Tree:
+def scanned(
+    tree: Tree,
+    forbidden: tuple[bytes, ...],
+    *,
+    allow: tuple[str, ...] = (),
+    origin: str = "",
+    vouched: Callable[[Entry], bool] = lambda entry: False,
+) -> Tree:
     """Return the tree with contents that raise RelocationError when they name such a path.
 
     allow: globs of image paths (``/opt/env/share/x/*``) that the user has
     declared harmless. Link targets are checked here and now.
+    origin: where an existing environment came from, "" when that may be told. It can
+    be a common word of documents (``/opt/conda``), so it counts as a whole path only,
+    and not in files that are byte for byte as packaged (`vouched`).
     """
-    longest = max(len(text) for text in forbidden)
+    keep = max(map(len, (*forbidden, os.fsencode(origin)))) + 1
+    whole = re.compile(re.escape(os.fsencode(origin)) + rb"(?![\w.+-])") if origin else None
 
     def watch(entry: Entry) -> tuple[Callable[[bytes], None], Callable[[], None]]:
         tail = b""
+        path = None if vouched(entry) else whole
 
         def see(data: bytes) -> None:
             nonlocal tail
@@ -49,16 +62,25 @@ def scanned(tree: Tree, forbidden: tuple[bytes, ...], *, allow: tuple[str, ...] 
             for text in forbidden:
                 if text in window:
                     raise _leak(entry, text)
-            tail = window[-longest + 1 :]
+            if path and any(match.end() < len(window) for match in path.finditer(window)):
+                raise _leak(entry, os.fsencode(origin))
+            tail = window[-keep:]
 
-        return see, lambda: None
+        def end() -> None:
+            if path and path.search(tail):
+                raise _leak(entry, os.fsencode(origin))
+
+        return see, end
 
     def change(entry: Entry) -> Entry:
         if any(fnmatch(f"/{entry.path}", pattern) for pattern in allow):
             return entry
+        link = os.fsencode(entry.link)
         for text in forbidden:
-            if text in os.fsencode(entry.link):
+            if text in link:
                 raise _leak(entry, text)
+        if whole and whole.search(link):
+            raise _leak(entry, os.fsencode(origin))
         return watched(entry, watch) if entry.kind is Kind.FILE else entry
 
     return tree.map(change)
@@ -67,7 +89,8 @@ def scanned(tree: Tree, forbidden: tuple[bytes, ...], *, allow: tuple[str, ...] 
 def _leak(entry: Entry, text: bytes) -> RelocationError:
     owner = f"package {entry.owner}" if entry.owner else "no package"
     return RelocationError(
-        f"/{entry.path} ({owner}) still contains the build path {text.decode()!r}",
-        hint="the file was not relocated; if it is harmless, list it in slimpack.toml: "
-        f'[image] allow_build_paths = ["/{entry.path}"]',
+        f"/{entry.path} ({owner}) still contains the build path "
+        f"{text.decode('utf-8', 'replace')!r}",
+        hint="the file was not relocated; if it is harmless, list it in slimpack.toml, under "
+        f'[image] or [pack]: allow_build_paths = ["/{entry.path}"]',
     )
