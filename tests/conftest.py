@@ -1,7 +1,7 @@
 """Fixtures of all tests: the local channel, an engine with a cache of its own, the CLI.
 
 A test that needs something this machine lacks is skipped with the reason,
-unless SLIMPACK_REQUIRE_CHANNEL, _ENGINE or _NETWORK says that it must be there
+unless SLIMPACK_REQUIRE_CHANNEL, _ENGINE, _NETWORK, _SHELLS or _TOOLS says that it must be there
 (CI does): then it fails.
 """
 

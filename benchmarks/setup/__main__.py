@@ -27,7 +27,7 @@ def ensure_channel() -> None:
 # What tests need, each by itself: what one machine lacks, another test does without.
 PARTS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("Docker engine", ensure_engine),
-    ("other container tools", ensure_peers),
+    ("container tools, shells and archivers", ensure_peers),
     ("Docker Compose", ensure_compose),
     ("local channel", ensure_channel),
 )

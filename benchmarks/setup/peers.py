@@ -22,6 +22,14 @@ PEERS = {
     "podman": "podman",
     "buildah": "buildah",
     "docker-registry": "docker-registry",
+    # Shells that activate environments, and programs that unpack archives.
+    "zsh": "zsh",
+    "fish": "fish",
+    "mksh": "mksh",
+    "busybox": "busybox",
+    "mksquashfs": "squashfs-tools",
+    "unzip": "unzip",
+    "zstd": "zstd",
 }
 # Debian 12 has Compose 1, which pytest-docker cannot use. The package of
 # Debian 13 is a static program in a .deb that needs nothing else.
