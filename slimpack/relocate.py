@@ -1,18 +1,20 @@
-"""From an installed prefix to a `Tree` at the image's prefix.
+"""From an installed prefix to a `Tree`: for one place, or portable for any.
 
 conda-pack is the relocation engine: its `Packer` hands every file to an
-"archive", and the archive here collects entries instead of writing bytes. Its
-known faults are closed: a package cache that is gone raises instead of
-warning, and every file that goes in is compared with the SHA-256 that its
-package declares, so that a damaged cache cannot reach the image.
+"archive", and the archive here collects entries instead of writing bytes. Files
+come from the package cache that the prefix was installed from, or from
+`slimpack.prefix.files`, which restores them from the prefix itself. conda-pack's
+known faults are closed: a package cache that is gone raises instead of warning,
+and every file that goes in is compared with the SHA-256 that its package
+declares, so that a damaged cache cannot reach the result.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +22,10 @@ from conda_pack import core as conda_pack
 
 from slimpack.env.meta import Installed, is_clobbered, portable_record
 from slimpack.errors import RelocationError
+from slimpack.prefix import links
+from slimpack.prefix.found import PrefixFile, Spill, as_found
+from slimpack.prefix.scripts import direct_shebang as direct_shebang
+from slimpack.prefix.scripts import split_options
 from slimpack.reading import verified
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
 
@@ -27,130 +33,189 @@ from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
 _SPILL_BYTES = 64 * 1024
 # What the installer leaves for itself in a prefix.
 _INSTALLER_FILES = frozenset({"CACHEDIR.TAG", "conda-meta/history"})
-_MAX_SCRIPT_BYTES = 1024 * 1024
 
-# Scripts whose interpreter path was too long for the kernel, as conda, rattler
-# and distlib write them: sh runs the first line, Python sees a string.
-_LONG_SHEBANG = re.compile(
-    rb"#!/bin/sh\n'''exec' \"?(?P<exe>/[^\"\n]+?)\"? \"\$0\" \"\$@\"(?: #'''|\n' ''')\n"
-)
-# The kernel passes one argument at most; -S exists to get round that, and more
-# than one cannot be had without env.
-_ENV_SHEBANG = re.compile(
-    rb"#![ \t]*/usr/bin/env[ \t]+(?:-S[ \t]+)?(?P<name>[^\s/=-][^\s/=]*)"
-    rb"(?P<rest>(?:[ \t]+\S+)?)[ \t\r]*(?:\n|\Z)"
-)
+
+@dataclass(frozen=True)
+class PrefixedFile:
+    """A file of a portable tree in which `placeholder` must become the new prefix.
+
+    path: below the root of the environment. mode: "text" or "binary", as
+    conda-pack's ``conda-unpack`` takes them.
+    """
+
+    path: str
+    placeholder: str
+    mode: str
 
 
 @dataclass(frozen=True)
 class Relocated:
     """A relocated prefix.
 
-    sources: image path -> file on disk, for the files that are exactly as
-        their package ships them; the others were rewritten.
+    sources: path in the tree -> file on disk, for the files that are exactly as
+        they were installed and stay so; the others were rewritten or will be.
+    verified: paths in the tree of files that are byte for byte as packaged.
+    prefixes: what is left to do at the other end; empty unless the tree is portable.
+    unmoved: paths below the prefix that name it in a form that cannot be rewritten.
     """
 
     tree: Tree
     sources: dict[str, Path]
+    verified: frozenset[str] = frozenset()
+    prefixes: tuple[PrefixedFile, ...] = ()
+    unmoved: tuple[str, ...] = ()
+    portable: bool = False
 
 
 class _Collector:
     """What conda-pack takes for an archive: keeps entries, writes nothing but spilled bytes."""
 
-    def __init__(self, dest_prefix: str, installed: Installed, scratch: Path) -> None:
+    def __init__(self, dest_prefix: str, files: Iterable[PrefixFile], scratch: Path) -> None:
         self.entries: list[Entry] = []
         self.sources: dict[str, Path] = {}
+        self.verified: set[str] = set()
         self._dest = dest_prefix
-        self._installed = installed
+        self._files = {file.target: file for file in files}
         self._scratch = scratch
         self._spilled = 0
 
     def add(self, source: str, target: str) -> None:
         """Take a file, link or empty directory as it is."""
-        if target in _INSTALLER_FILES:
-            return
-        entry = file_entry(under(self._dest, target), Path(source), owner=self._owner(target))
-        digest = self._installed.digests.get(target)
+        file = self._files[target]
+        entry = file_entry(under(self._dest, target), Path(source), owner=file.owner)
         if entry.opener and not target.startswith("conda-meta/"):
             self.sources[entry.path] = Path(source)
-        self.entries.append(verified(entry, digest) if digest and entry.opener else entry)
+        if entry.opener and file.sha256:
+            self.verified.add(entry.path)
+            entry = verified(entry, file.sha256)
+        self.entries.append(entry)
 
     def add_bytes(self, source: str, data: bytes, target: str) -> None:
         """Take a file whose prefix conda-pack has rewritten."""
-        if target in _INSTALLER_FILES:
-            return
+        file = self._files[target]
         path = Path(source)
-        digest = self._installed.digests.get(target)
-        if digest and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        if file.sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != file.sha256:
             raise RelocationError(
-                f"{target} of package {self._owner(target)} does not have the SHA-256 that its "
+                f"{target} of package {file.owner} does not have the SHA-256 that its "
                 "package declares",
                 hint=f"remove the damaged cache entry that holds {path.name} and build again",
             )
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-        self.entries.append(
-            self.kept(under(self._dest, target), data, mode=mode, owner=self._owner(target))
-        )
+        self.entries.append(self.kept(under(self._dest, target), data, mode=mode, owner=file.owner))
 
     def kept(self, path: str, data: bytes, *, mode: int, owner: str) -> Entry:
         """Return an entry for rewritten bytes, large ones on disk."""
         if len(data) <= _SPILL_BYTES:
             return bytes_entry(path, data, mode=mode, owner=owner)
         self._spilled += 1
-        spilled = self._scratch / str(self._spilled)
+        spilled = self._scratch / f"rewritten-{self._spilled}"
         spilled.write_bytes(data)
         return file_entry(path, spilled, mode=mode, owner=owner)
 
-    def _owner(self, target: str) -> str:
-        return self._installed.owners.get(target, "")
 
-
-def relocate(prefix: Path, dest_prefix: str, *, installed: Installed, scratch: Path) -> Relocated:
+def relocate(
+    prefix: Path,
+    dest_prefix: str | None,
+    *,
+    installed: Installed,
+    scratch: Path,
+    files: Sequence[PrefixFile] | None = None,
+    origin: str = "",
+) -> Relocated:
     """Return the files of `prefix` as they must be at `dest_prefix`.
 
-    prefix: an installed conda environment whose package cache is still there.
-    dest_prefix: absolute path in the image (`slimpack.config.check_prefix`).
-    scratch: an empty folder that outlives the tree; large rewritten files go there.
+    prefix: an installed conda environment.
+    dest_prefix: absolute path in the image (`slimpack.config.check_prefix`). None
+        gives the portable form: paths in the tree are relative to the environment,
+        and `Relocated.prefixes` lists the files in which placeholders are left.
+    scratch: a folder that outlives the tree; large rewritten files go there.
+    files: what `slimpack.prefix.files.prefix_files` made of an existing environment.
+        None takes them from the package cache that `prefix` was installed from.
+    origin: the path that the files name, "" when that is `prefix`.
 
     Records in conda-meta are still as they were installed; `with_records` mends
     them once the rest is final. Nothing is written to `prefix` or the package
     cache. Raises RelocationError when conda-pack warns or fails, or when a file
     is not as its package says.
     """
-    collector = _Collector(dest_prefix, installed, scratch)
-    packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)
-    for file in _in_place(_load(prefix), installed):
-        try:
-            if file.target.startswith("conda-meta/"):
-                collector.add(file.source, file.target)  # see with_records
-            else:
-                packer.add(file)
-        except FileNotFoundError as error:
-            raise RelocationError(
-                f"{file.target} of package {installed.owners.get(file.target, '?')} is missing "
-                "from the package cache",
-                hint=f"remove the damaged cache entry that held {error.filename} and build again",
-            ) from error
-        except ValueError as error:
-            raise RelocationError(f"{file.target}: cannot be relocated: {error}") from error
-    scripts = under(dest_prefix, "bin/")
-    entries = [
-        direct_shebang(entry, dest_prefix, prefix) if entry.path.startswith(scripts) else entry
-        for entry in collector.entries
+    dest = dest_prefix or ""
+    taken = [
+        file
+        for file in (_from_cache(prefix, installed, scratch) if files is None else files)
+        if file.target not in _INSTALLER_FILES
     ]
-    sources = {
-        entry.path: collector.sources[entry.path]
+    collector = _Collector(dest, taken, scratch)
+    packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)
+    for file in taken:
+        _add(packer, collector, file, dest_prefix)
+    left = tuple(PrefixedFile(*record) for record in packer.prefixes)
+    homes = tuple(dict.fromkeys([origin or str(prefix), str(prefix), os.path.realpath(prefix)]))
+    change = _runnable(dest_prefix, prefix)
+    entries = [_moved(change(entry), homes, dest_prefix) for entry in collector.entries]
+    same = {
+        entry.path
         for before, entry in zip(collector.entries, entries, strict=True)
-        if entry is before and entry.path in collector.sources
+        if entry is before
     }
-    return Relocated(_finish(Tree(entries), prefix, dest_prefix, installed), sources)
+    unfinished = {under(dest, file.path) for file in left}
+    sources = {
+        path: source
+        for path, source in collector.sources.items()
+        if path in same and path not in unfinished
+    }
+    return Relocated(
+        tree=Tree(entries).merge([_history(dest, installed)]),
+        sources=sources,
+        verified=frozenset(collector.verified & same),
+        prefixes=left,
+        unmoved=tuple(file.target for file in taken if file.mode == "unknown"),
+        portable=dest_prefix is None,
+    )
+
+
+def _add(
+    packer: conda_pack.Packer, collector: _Collector, file: PrefixFile, dest_prefix: str | None
+) -> None:
+    try:
+        if file.target.startswith("conda-meta/") or file.mode in ("", "unknown"):
+            # Records: see with_records.
+            collector.add(str(file.source), file.target)
+        else:
+            packer.add(
+                conda_pack.File(
+                    str(file.source),
+                    file.target,
+                    file_mode=file.mode,
+                    prefix_placeholder=file.placeholder,
+                )
+            )
+    except FileNotFoundError as error:
+        raise RelocationError(
+            f"{file.target} of package {file.owner or '?'}: {error.filename} is gone",
+            hint="it was deleted meanwhile, or its package cache entry is damaged: remove that, "
+            "and run again",
+        ) from error
+    except ValueError as error:
+        raise _no_room(file, dest_prefix, error) from error
+
+
+def _no_room(file: PrefixFile, dest_prefix: str | None, error: ValueError) -> RelocationError:
+    room, wanted = len(file.placeholder.encode()), len((dest_prefix or "").encode())
+    if file.mode == "binary" and wanted > room:
+        return RelocationError(
+            f"{file.target} ({file.owner or 'no package'}) has room for a prefix of {room} bytes; "
+            f"{dest_prefix} has {wanted}",
+            hint="choose a shorter prefix",
+        )
+    return RelocationError(f"{file.target}: cannot be relocated: {error}")
 
 
 def with_records(tree: Tree, relocated: Relocated, dest_prefix: str) -> Tree:
-    """Let the records in conda-meta tell of the files as they are in `tree`, the image's.
+    """Let the records in conda-meta tell of the files as they are in `tree`, the result's.
 
     relocated: what `relocate` gave; an entry of it that is still the same
-    object is as its package ships it.
+    object is as its package ships it. dest_prefix: "" when it is portable; the
+    records then still say where placeholders are.
     """
     inside = under(dest_prefix, "")
     rewritten: dict[str, tuple[str, int]] = {}
@@ -170,12 +235,34 @@ def with_records(tree: Tree, relocated: Relocated, dest_prefix: str) -> Tree:
     return tree.merge(
         bytes_entry(
             record.path,
-            portable_record(record.read(), rewritten, there),
+            portable_record(record.read(), rewritten, there, keep_placeholders=relocated.portable),
             mode=record.mode,
             owner=record.owner,
         )
         for record in records
     )
+
+
+def _from_cache(prefix: Path, installed: Installed, scratch: Path) -> list[PrefixFile]:
+    """Return the files of a prefix as conda-pack finds them in the package cache."""
+    spill = Spill(scratch)
+
+    def taken(file: conda_pack.File) -> PrefixFile:
+        source, target = Path(file.source), str(file.target)
+        owner = installed.owners.get(target, "")
+        if file.file_mode == "unknown":
+            # Made by an installer, in the prefix and for the prefix.
+            return as_found(source, target, homes=[str(prefix)], spill=spill, owner=owner)
+        return PrefixFile(
+            source,
+            target,
+            file.prefix_placeholder or "",
+            file.file_mode or "",
+            installed.digests.get(target, ""),
+            owner,
+        )
+
+    return [taken(file) for file in _in_place(_load(prefix), installed)]
 
 
 def _load(prefix: Path) -> list[conda_pack.File]:
@@ -215,54 +302,34 @@ def _in_place(files: list[conda_pack.File], installed: Installed) -> list[conda_
     return [chosen(target, claimed) for target, claimed in claims.items()]
 
 
-def direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:
-    """Give a script a first line that works without /bin/sh and /usr/bin/env.
+def _runnable(dest_prefix: str | None, prefix: Path) -> Callable[[Entry], Entry]:
+    """Return what mends the first lines of programs; other entries come back as they are."""
+    scripts = under(dest_prefix or "", "bin/")
 
-    prefix: the installed environment, to see which programs it has.
-    """
-    if entry.opener is None or entry.size > _MAX_SCRIPT_BYTES:
-        return entry
-    with entry.open() as stream:
-        start = stream.read(2)
-        if start != b"#!":
+    def change(entry: Entry) -> Entry:
+        if not entry.path.startswith(scripts):
             return entry
-        data = start + stream.read()
-    changed = _LONG_SHEBANG.sub(lambda match: b"#!" + match["exe"] + b"\n", data, count=1)
-    changed = _rewrite(changed, _ENV_SHEBANG, _in_bin(dest_prefix, prefix))
-    if changed == data:
+        if dest_prefix is None:
+            return split_options(entry)
+        return direct_shebang(entry, dest_prefix, prefix)
+
+    return change
+
+
+def _moved(entry: Entry, homes: Sequence[str], dest_prefix: str | None) -> Entry:
+    """Point a link that names the old prefix at the new one."""
+    if not entry.link:
         return entry
-    return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
+    path = entry.path.removeprefix(under(dest_prefix or "", ""))
+    link = links.moved(path, entry.link, homes, dest_prefix)
+    return entry if link == entry.link else replace(entry, link=link)
 
 
-def _rewrite(
-    data: bytes, pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]
-) -> bytes:
-    match = pattern.match(data)
-    return replace(match) + data[match.end() :] if match else data
+def _history(dest_prefix: str, installed: Installed) -> Entry:
+    """Return the sign by which conda takes a folder for an environment.
 
-
-def _in_bin(dest_prefix: str, prefix: Path) -> Callable[[re.Match[bytes]], bytes]:
-    def replace(match: re.Match[bytes]) -> bytes:
-        name = match["name"].decode("utf-8", "replace")
-        if not (prefix / "bin" / name).exists():
-            return match[0]
-        return f"#!{dest_prefix}/bin/{name}".encode() + match["rest"] + b"\n"
-
-    return replace
-
-
-def _finish(tree: Tree, prefix: Path, dest_prefix: str, installed: Installed) -> Tree:
-    """Point absolute links at the new prefix and leave conda a sign of an environment."""
-
-    def moved(entry: Entry) -> Entry:
-        if entry.link and Path(entry.link).is_relative_to(prefix):
-            inside = Path(entry.link).relative_to(prefix).as_posix()
-            return replace(entry, link=f"{dest_prefix}/{inside}")
-        return entry
-
-    # conda takes a folder for an environment when it has this file; its log
-    # of dates and command lines would differ in every build. Empty, it never
-    # changes, so it may travel with any package instead of in a layer of its own.
+    Its log of dates and command lines would differ in every build. Empty, it never
+    changes, so it may travel with any package instead of in a layer of its own.
+    """
     owner = installed.packages[0].name if installed.packages else ""
-    history = bytes_entry(under(dest_prefix, "conda-meta/history"), b"", owner=owner)
-    return tree.map(moved).merge([history])
+    return bytes_entry(under(dest_prefix, "conda-meta/history"), b"", owner=owner)

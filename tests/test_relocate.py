@@ -171,6 +171,30 @@ def test_damaged_package_cache_is_an_error(
     assert "cache" in message
 
 
+def test_portable_trees_do_not_depend_on_where_they_were_staged(
+    prefixed: MiniChannel, install: Install, tmp_path: Path
+) -> None:
+    found = []
+    for name in ("one", "another place"):
+        prefix = install(prefixed, "prefixed", prefix=tmp_path / name)
+        (prefix / "share/pip.cfg").write_text(f"home = {prefix}/x\n")
+        script = f"#!/bin/sh\n'''exec' \"{prefix}/bin/python\" \"$0\" \"$@\"\n' '''\nx\n"
+        (prefix / "bin/script").write_text(script)
+        scratch = tmp_path / f"scratch {name}"
+        scratch.mkdir()
+        installed = read_installed(prefix)
+        relocated = relocate(prefix, None, installed=installed, scratch=scratch)
+        files = read_all(with_records(relocated.tree, relocated, ""))
+        assert files["bin/script"] == b"#!/usr/bin/env python\nx\n"
+        assert ("share/pip.cfg", "text") in {(one.path, one.mode) for one in relocated.prefixes}
+        found.append((files, relocated.prefixes))
+    assert found[0] == found[1]
+    record = json.loads(found[0][0]["conda-meta/prefixed-1.0-0.json"])
+    [item] = [one for one in record["paths_data"]["paths"] if one["_path"] == "lib/data.bin"]
+    assert item["prefix_placeholder"] == PLACEHOLDER
+    assert "sha256_in_prefix" not in item
+
+
 def scan(tree: Tree, prefix: Path, *, allow: tuple[str, ...] = ()) -> None:
     read_all(scanned(tree, forbidden_paths([str(prefix)], [PLACEHOLDER]), allow=allow))
 

@@ -1,0 +1,71 @@
+"""Programs that are scripts: first lines that work where the environment will be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from slimpack.prefix.shebang import shortened
+from slimpack.tree import Entry, bytes_entry
+
+_MAX_SCRIPT_BYTES = 1024 * 1024
+
+# The kernel passes one argument at most; -S exists to get round that, and more
+# than one cannot be had without env.
+_ENV_SHEBANG = re.compile(
+    rb"#![ \t]*/usr/bin/env[ \t]+(?:-S[ \t]+)?(?P<name>[^\s/=-][^\s/=]*)"
+    rb"(?P<rest>(?:[ \t]+\S+)?)[ \t\r]*(?:\n|\Z)"
+)
+# As conda-pack writes it: env then takes "python -s" for the name of a program.
+_ENV_OPTIONS = re.compile(rb"#!/usr/bin/env (?=[^\s/=-][^\s/=]*[ \t]+\S)")
+
+
+def split_options(entry: Entry) -> Entry:
+    """Let env split its line where conda-pack gave it a program and options."""
+    data = _script(entry)
+    match = _ENV_OPTIONS.match(data)
+    if not match:
+        return entry
+    changed = match[0] + b"-S " + data[match.end() :]
+    return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
+
+
+def direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:
+    """Give a script a first line that works without /bin/sh and /usr/bin/env.
+
+    prefix: the installed environment, to see which programs it has.
+    """
+    data = _script(entry)
+    if not data:
+        return entry
+    changed = _rewrite(shortened(data), _ENV_SHEBANG, _in_bin(dest_prefix, prefix))
+    if changed == data:
+        return entry
+    return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
+
+
+def _script(entry: Entry) -> bytes:
+    """Return the content of a script, b"" when it is none."""
+    if entry.opener is None or entry.size > _MAX_SCRIPT_BYTES:
+        return b""
+    with entry.open() as stream:
+        start = stream.read(2)
+        return start + stream.read() if start == b"#!" else b""
+
+
+def _rewrite(
+    data: bytes, pattern: re.Pattern[bytes], replace: Callable[[re.Match[bytes]], bytes]
+) -> bytes:
+    match = pattern.match(data)
+    return replace(match) + data[match.end() :] if match else data
+
+
+def _in_bin(dest_prefix: str, prefix: Path) -> Callable[[re.Match[bytes]], bytes]:
+    def replace(match: re.Match[bytes]) -> bytes:
+        name = match["name"].decode("utf-8", "replace")
+        if not (prefix / "bin" / name).exists():
+            return match[0]
+        return f"#!{dest_prefix}/bin/{name}".encode() + match["rest"] + b"\n"
+
+    return replace
