@@ -6,13 +6,10 @@ data. Nothing flows back.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from slimpack import app, daemon
+from slimpack import app, content, daemon
 from slimpack.base import assemble
 from slimpack.cache import Cache
 from slimpack.compose import (
@@ -24,11 +21,7 @@ from slimpack.compose import (
 )
 from slimpack.config import Config
 from slimpack.env.activation import Activation, freeze
-from slimpack.env.inputs import InputKind, detect
-from slimpack.env.lock import Lock, read_explicit, write_lock
-from slimpack.env.meta import Installed, read_installed
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import read_environment_yml
+from slimpack.environment import locate, platform_of, provide
 from slimpack.errors import InputError
 from slimpack.oci.archive import write_archive
 from slimpack.oci.blobs import BlobStore
@@ -39,18 +32,11 @@ from slimpack.oci.layout import write_layout
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import base_directories
 from slimpack.oci.tar import tar_size, with_parents
-from slimpack.platforms import SUBDIRS, resolve, virtual_packages
 from slimpack.progress import SILENT, Progress
-from slimpack.relocate import Relocated, direct_shebang, relocate, with_records
+from slimpack.relocate import direct_shebang, with_records
 from slimpack.result import BuildResult, LayerRow
-from slimpack.slim.bytecode import (
-    BytecodeReport,
-    add_bytecode,
-    cache_tag,
-    candidates,
-    interpreter_tag,
-)
-from slimpack.tree import Entry, Kind, Tree, under
+from slimpack.stages import Stages
+from slimpack.tree import Kind, Tree
 from slimpack.verify.prefixes import forbidden_paths, scanned
 
 # Zip files and some tools know no date before 1980.
@@ -71,19 +57,6 @@ class Outputs:
     load: bool = False
 
 
-@dataclass
-class _Stages:
-    """A stop watch for the parts of a build."""
-
-    seconds: list[tuple[str, float]] = field(default_factory=list)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        self.seconds.append((name, time.monotonic() - start))
-
-
 def build(
     config: Config,
     outputs: Outputs,
@@ -98,12 +71,14 @@ def build(
     Raises the children of SlimpackError; whatever happens, nothing is left
     half-written and no scratch file stays.
     """
-    stage = _Stages()
-    platform = resolve(config.env.platform)
+    stage = Stages()
     names = references(config.image)
     compression = _compression(config)
     with cache.scratch() as scratch:
         blobs = BlobStore(scratch / "blobs", durable=False)
+        with stage("input"):
+            located = locate(config, scratch, progress)
+            platform = platform_of(located, config)
         with stage("base"):
             base = assemble(
                 config,
@@ -115,23 +90,33 @@ def build(
                 progress=progress,
             )
         prefix = config.image.prefix or base.prefix
-        engine = RattlerEngine(cache.packages, cache.repodata)
-        with stage("solve"):
-            lock, variables = find_lock(config, engine, platform, base.glibc, progress)
-        staging = scratch / "p"
-        with stage("install"):
-            engine.install(lock, staging, progress=progress)
-            installed = read_installed(staging)
+        environment = provide(
+            located,
+            config,
+            platform,
+            config.env.glibc or base.glibc,
+            cache=cache,
+            scratch=scratch,
+            progress=progress,
+            stage=stage,
+        )
+        staging, installed = environment.prefix, environment.installed
         with stage("relocate"):
-            relocated = _relocate(staging, prefix, installed, scratch)
-            activation = freeze(staging, prefix, variables)
+            relocated = content.relocated(environment, prefix, scratch)
+            activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
             tree = _joined(relocated.tree, application)
             check_places(tree, base, prefix)
         with stage("bytecode"):
-            tree, bytecode = _bytecode(
-                tree, prefix, relocated, installed, staging, scratch, progress
+            tree, bytecode = content.with_bytecode(
+                tree,
+                environment,
+                relocated,
+                dest_prefix=prefix,
+                scratch=scratch,
+                checked=False,
+                progress=progress,
             )
             tree = with_records(tree, relocated, prefix)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
@@ -139,7 +124,13 @@ def build(
         check_environment(run, forbidden)
         with stage("layers"):
             plans = plan_layers(
-                scanned(tree, forbidden, allow=config.image.allow_build_paths),
+                scanned(
+                    tree,
+                    forbidden,
+                    allow=config.image.allow_build_paths,
+                    origin="" if environment.origin == prefix else environment.origin,
+                    vouched=content.vouched(relocated),
+                ),
                 budget=config.image.layers,
                 max_layer_bytes=config.image.max_layer_size,
                 last_owners=(app.OWNER,),
@@ -157,57 +148,23 @@ def build(
         image_id=image.config_digest,
         platform=platform,
         references=names,
-        packages=len(lock.packages),
+        source=environment.source,
+        engine=environment.engine,
+        packages=len(installed.packages),
+        pypi=len(installed.dists),
         files=sum(row.files for row in rows),
         layers=rows,
         size=image.size,
         bytecode=bytecode,
-        notes=(*base.notes, *activation.notes, *_replacements(installed), *_failures(bytecode)),
+        notes=(
+            *base.notes,
+            *environment.notes,
+            *activation.notes,
+            *content.notes(installed, bytecode),
+        ),
         stages=tuple(stage.seconds),
         outputs=outputs.paths,
     )
-
-
-def find_lock(
-    config: Config, engine: RattlerEngine, platform: str, glibc: str, progress: Progress
-) -> tuple[Lock, tuple[tuple[str, str], ...]]:
-    """Return which packages, exactly, and the variables that the specification sets.
-
-    An environment.yml is solved; a lock or an ``@EXPLICIT`` list is taken as it
-    is. The lock is written to ``env.lock`` when the configuration asks for it.
-    """
-    path = Path(config.env.inputs[0]) if config.env.inputs else None
-    if path is None:
-        raise InputError(
-            "nothing to build",
-            hint="pass an environment.yml, or set 'spec' under [env] in slimpack.toml",
-        )
-    subdir = SUBDIRS[platform]
-    kind = detect(path)
-    variables: tuple[tuple[str, str], ...] = ()
-    with progress.task(f"solve {kind.value}", unit="step"):
-        if kind is InputKind.LOCK:
-            lock = engine.read_lock(path, subdir)
-        elif kind is InputKind.EXPLICIT:
-            lock = engine.resolve_explicit(read_explicit(path), subdir, source=str(path))
-        else:
-            spec = read_environment_yml(path)
-            variables = spec.variables
-            lock = engine.solve(
-                spec.with_channels(config.env.channels),
-                subdir,
-                virtual_packages(platform, glibc=glibc, cuda=config.env.cuda),
-                strict_priority=config.env.channel_priority == "strict",
-            )
-    if config.env.lock is not None:
-        write_lock(lock, config.env.lock)
-    return lock, variables
-
-
-def _relocate(staging: Path, prefix: str, installed: Installed, scratch: Path) -> Relocated:
-    spill = scratch / "rewritten"
-    spill.mkdir()
-    return relocate(staging, prefix, installed=installed, scratch=spill)
 
 
 def _application(
@@ -233,37 +190,6 @@ def _joined(env: Tree, application: Tree) -> Tree:
         return env.merge(application)
     except ValueError as error:
         raise InputError(f"[[app.copy]]: {error}", hint="copy it to another folder") from error
-
-
-def _bytecode(
-    tree: Tree,
-    prefix: str,
-    relocated: Relocated,
-    installed: Installed,
-    staging: Path,
-    scratch: Path,
-    progress: Progress,
-) -> tuple[Tree, BytecodeReport]:
-    python = installed.get("python")
-    if python is None:
-        return tree, BytecodeReport()
-    # Its own interpreter knows best (pypy39, cpython-313t), where it runs.
-    tag = cache_tag(staging / "bin" / "python") or interpreter_tag(python.version)
-    folder = scratch / "bytecode"
-    folder.mkdir()
-
-    def shipped(entry: Entry) -> Path | None:
-        return relocated.sources.get(entry.path)
-
-    return add_bytecode(
-        tree,
-        python=candidates(staging, python.version),
-        tag=tag,
-        scratch=folder,
-        scripts=under(prefix, "bin"),
-        reusable=shipped,
-        progress=progress,
-    )
 
 
 def _layers(
@@ -315,13 +241,3 @@ def _row(plan: LayerPlan, layer: Layer) -> LayerRow:
         compressed=layer.size,
         digest=layer.digest,
     )
-
-
-def _replacements(installed: Installed) -> Iterator[str]:
-    for path, winner, loser in installed.replacements:
-        yield f"{path} is that of package {winner}; package {loser} has another"
-
-
-def _failures(bytecode: BytecodeReport) -> Iterator[str]:
-    for path, message in bytecode.failed:
-        yield f"{path} cannot be compiled and ships without bytecode ({message})"

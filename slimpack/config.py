@@ -15,7 +15,6 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._+-]+)+\Z")
 Compression = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
 PRIORITIES = ("strict", "disabled")
-ENGINES = ("auto", "micromamba", "rattler")
 
 
 @dataclass(frozen=True)

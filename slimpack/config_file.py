@@ -13,7 +13,6 @@ from typing import Any
 
 from slimpack.config import (
     COMPRESSIONS,
-    ENGINES,
     PRIORITIES,
     AppConfig,
     Config,
@@ -24,6 +23,7 @@ from slimpack.config import (
     PackConfig,
     check_prefix,
 )
+from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
 from slimpack.toml import Table
 

@@ -20,13 +20,20 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What was built. `stages` are (name, seconds) in order."""
+    """What was built. `stages` are (name, seconds) in order.
+
+    source: the input. engine: what solved and installed, "" when nothing was.
+    packages, pypi: numbers of conda packages and of those that pip installed.
+    """
 
     digest: str
     image_id: str
     platform: str
     references: tuple[str, ...]
+    source: str
+    engine: str
     packages: int
+    pypi: int
     files: int
     layers: tuple[LayerRow, ...]
     size: int

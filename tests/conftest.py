@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.channel import PLACEHOLDER, Executable, Symlink
 from slimpack.env.rattler import RattlerEngine
+from slimpack.env.spec import EnvSpec
 from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing
 
 
@@ -109,3 +110,17 @@ def prefixed(mini: MiniChannel) -> MiniChannel:
         },
     )
     return mini
+
+
+@pytest.fixture(scope="session")
+def python_prefix(
+    channel: str, engine: RattlerEngine, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """An installed environment of the local channel: Python, an entry point, activation.
+
+    Nobody may write to it: tests that change an environment copy it first.
+    """
+    spec = EnvSpec("t", (channel,), ("python 3.11.*", "click", "uvicorn", "activation-probe"))
+    prefix = tmp_path_factory.mktemp("home") / "env"
+    engine.install(engine.solve(spec, "linux-64", GLIBC), prefix)
+    return prefix

@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "platforms": {"errors"},
     "cache": {"errors"},
     "config": set(),
-    "config_file": {"config", "errors", "toml"},
+    "config_file": {"config", "env", "errors", "toml"},
     "reading": {"errors", "tree"},
     "oci": {"errors", "files", "progress", "tree"},
     "daemon": {"errors", "progress", "oci"},
@@ -36,9 +36,17 @@ ALLOWED: dict[str, set[str]] = {
     "result": {"slim"},
     "inspection": {"oci", "slim"},
     "base": {"cache", "config", "debian", "oci", "progress", "result", "runtimes", "tree"},
+    "stages": set(),
+    "installing": {"config", "env", "platforms", "progress"},
+    "environment": {
+        *("archive", "cache", "config", "env", "errors", "installing", "platforms", "portable"),
+        *("prefix", "progress"),
+    },
+    "content": {"env", "environment", "progress", "relocate", "slim", "tree"},
+    "unpack": {"archive", "errors", "portable", "progress"},
     "compose": {"base", "config", "env", "errors", "oci", "tree"},
 }
-EVERYTHING = {"build", "cli", "__init__", "__main__"}
+EVERYTHING = {"build", "pack", "cli", "__init__", "__main__"}
 # Only the relocation engine and the solver's process may know of conda's libraries.
 LIBRARIES = {"conda_pack": {"relocate"}, "rattler": {"env"}, "docker": {"daemon"}}
 

@@ -14,20 +14,26 @@ from slimpack import __version__
 from slimpack.cli.build import build_command
 from slimpack.cli.inspect import inspect_command
 from slimpack.cli.load import load_command
+from slimpack.cli.lock import lock_command
+from slimpack.cli.pack import pack_command
 from slimpack.cli.runtime import runtime_group
+from slimpack.cli.unpack import unpack_command
 from slimpack.errors import SlimpackError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="slimpack")
 def cli() -> None:
-    """Turn a conda environment into a small, fast-starting, reproducible image."""
+    """Turn a conda environment into a small, reproducible image or a portable archive."""
 
 
 cli.add_command(build_command)
 cli.add_command(inspect_command)
 cli.add_command(load_command)
+cli.add_command(lock_command)
+cli.add_command(pack_command)
 cli.add_command(runtime_group)
+cli.add_command(unpack_command)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from slimpack.build import Outputs, build
 from slimpack.cache import default_cache
 from slimpack.cli.options import environment_options, epoch, prefix_value
 from slimpack.cli.progress import choose, progress_option
-from slimpack.cli.table import megabytes, table
+from slimpack.cli.table import megabytes, package_count, table
 from slimpack.config import COMPRESSIONS, Config
 from slimpack.result import BuildResult
 
@@ -109,7 +109,8 @@ def _summary(result: BuildResult) -> str:
         "",
         table(("stage", "seconds"), stages, right=(1,)),
         "",
-        f"packages  {result.packages}",
+        f"input     {result.source}",
+        f"packages  {package_count(result.packages, result.pypi)}",
         f"bytecode  {code.kept + code.moved} files kept, {code.compiled} compiled",
         f"platform  {result.platform}",
         f"digest    {result.digest}",

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from slimpack.build import DEFAULT_EPOCH
-from slimpack.config import ENGINES, Config, check_prefix
+from slimpack.config import Config, check_prefix
 from slimpack.config_file import find_config, read_config
+from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
 
 Function = Callable[..., Any]

@@ -33,3 +33,8 @@ def printable(text: str, width: int = 60) -> str:
 def megabytes(size: int) -> str:
     """Return a size in MB (10^6 bytes) with one decimal."""
     return f"{size / 1e6:.1f}"
+
+
+def package_count(conda: int, pypi: int) -> str:
+    """Return how many packages there are, such as ``41 and 3 of pip``."""
+    return f"{conda} and {pypi} of pip" if pypi else str(conda)

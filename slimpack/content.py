@@ -1,0 +1,93 @@
+"""From an environment on this machine to the files of a result: what images and archives share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from slimpack.env.meta import Installed
+from slimpack.environment import Environment
+from slimpack.progress import Progress
+from slimpack.relocate import Relocated, relocate
+from slimpack.slim.bytecode import (
+    BytecodeReport,
+    add_bytecode,
+    cache_tag,
+    candidates,
+    interpreter_tag,
+    source_of,
+)
+from slimpack.tree import Entry, Tree, under
+
+
+def relocated(environment: Environment, dest_prefix: str | None, scratch: Path) -> Relocated:
+    """Return the environment's files for `dest_prefix`, None for any place (see `relocate`)."""
+    spill = scratch / "rewritten"
+    spill.mkdir()
+    return relocate(
+        environment.prefix,
+        dest_prefix,
+        installed=environment.installed,
+        scratch=spill,
+        files=environment.files,
+        origin=environment.origin,
+    )
+
+
+def with_bytecode(
+    tree: Tree,
+    environment: Environment,
+    moved: Relocated,
+    *,
+    dest_prefix: str,
+    scratch: Path,
+    checked: bool,
+    progress: Progress,
+) -> tuple[Tree, BytecodeReport]:
+    """Return the tree with bytecode for every source; as it is where there is no Python.
+
+    dest_prefix: where the environment lies in the tree, "" for its root.
+    checked: see `add_bytecode`.
+    """
+    python = environment.installed.get("python")
+    if python is None:
+        return tree, BytecodeReport()
+    # Its own interpreter knows best (pypy39, cpython-313t), where it runs.
+    tag = cache_tag(environment.prefix / "bin" / "python") or interpreter_tag(python.version)
+    folder = scratch / "bytecode"
+    folder.mkdir()
+
+    def shipped(entry: Entry) -> Path | None:
+        return moved.sources.get(entry.path)
+
+    return add_bytecode(
+        tree,
+        python=candidates(environment.prefix, python.version),
+        tag=tag,
+        scratch=folder,
+        scripts=under(dest_prefix, "bin"),
+        reusable=shipped,
+        checked=checked,
+        progress=progress,
+    )
+
+
+def without_bytecode(tree: Tree) -> Tree:
+    """Return the tree without the bytecode of its sources."""
+    return tree.filter(lambda entry: not source_of(entry.path))
+
+
+def vouched(moved: Relocated, stripped: str = "") -> Callable[[Entry], bool]:
+    """Return what tells whether an entry is byte for byte as its conda package has it.
+
+    stripped: prefix that the paths of `moved` have and the entries' have no more.
+    """
+    return lambda entry: under(stripped, entry.path) in moved.verified
+
+
+def notes(installed: Installed, bytecode: BytecodeReport) -> Iterator[str]:
+    """Tell what a reader of the result should know of its files."""
+    for path, winner, loser in installed.replacements:
+        yield f"{path} is that of package {winner}; package {loser} has another"
+    for path, message in bytecode.failed:
+        yield f"{path} cannot be compiled and ships without bytecode ({message})"

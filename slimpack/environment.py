@@ -1,0 +1,218 @@
+"""From any input to an environment on this machine, ready to be relocated.
+
+Three ways lead here: a specification is solved and installed in the scratch
+folder, a lock only installed; an archive is unpacked there; an existing prefix
+is used where it lies, and nothing is ever written to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slimpack.archive.extract import extract, find_environment
+from slimpack.cache import Cache
+from slimpack.config import Config
+from slimpack.env.editable import build_editables
+from slimpack.env.engine import choose_engine
+from slimpack.env.inputs import Input, InputKind, identify
+from slimpack.env.lock import Lock, write_lock
+from slimpack.env.locking import Target
+from slimpack.env.meta import Installed, read_installed
+from slimpack.env.rattler import RattlerEngine
+from slimpack.errors import ArchiveError, InputError
+from slimpack.installing import carry_out, installed_at, plan_of, target_of
+from slimpack.platforms import SUBDIRS, resolve
+from slimpack.portable.unpacking import read_records, rewrite
+from slimpack.prefix.examine import examine
+from slimpack.prefix.files import prefix_files
+from slimpack.prefix.found import PrefixFile
+from slimpack.progress import Progress
+
+Stage = Callable[[str], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An installed environment and what is known of it.
+
+    source: the input, for people. engine: what installed it, "" for nothing of ours.
+    origin: the path that its files name.
+    variables: that the specification sets, beyond those that `prefix` records.
+    files: where its files come from, None for the package cache.
+    lock: which packages, None when it was installed by somebody else.
+    """
+
+    source: str
+    engine: str
+    prefix: Path
+    origin: str
+    installed: Installed
+    variables: tuple[tuple[str, str], ...] = ()
+    files: tuple[PrefixFile, ...] | None = None
+    lock: Lock | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Located:
+    """An input, looked at. prefix, installed: of an environment that is there already."""
+
+    source: Input
+    prefix: Path | None = None
+    installed: Installed | None = None
+
+
+def locate(config: Config, scratch: Path, progress: Progress) -> Located:
+    """Find out what the input is; archives are unpacked below `scratch`.
+
+    Raises InputError for what is no input, ArchiveError for a hostile archive.
+    """
+    if not config.env.inputs:
+        raise InputError(
+            "nothing to work on",
+            hint="pass an environment.yml, a lock, an environment's folder, an archive or match "
+            "specs, or set 'spec' under [env] in slimpack.toml",
+        )
+    source = identify(config.env.inputs)
+    if source.path is None or source.kind not in (InputKind.PREFIX, InputKind.ARCHIVE):
+        return Located(source)
+    if source.kind is InputKind.PREFIX:
+        # Not resolved: its files name it by the path that somebody used.
+        prefix = Path(os.path.abspath(source.path))  # noqa: PTH100
+    else:
+        prefix = _unpacked(source.path, scratch, progress)
+    return Located(source, prefix, read_installed(prefix))
+
+
+def platform_of(located: Located, config: Config) -> str:
+    """Return the OCI platform: as configured, else the environment's own, else this machine's.
+
+    Raises InputError for an environment that was installed for another.
+    """
+    wanted = config.env.platform
+    if located.installed is None:
+        return resolve(wanted)
+    own = sorted({package.subdir for package in located.installed.packages} - {"noarch", ""})
+    if len(own) > 1 or (own and own[0] not in SUBDIRS.values()):
+        raise InputError(
+            f"{located.source.describe}: an environment for {' and '.join(own)}",
+            hint=f"slimpack packs those for {' or '.join(sorted(SUBDIRS.values()))}",
+        )
+    platform = resolve(wanted or (own[0] if own else ""))
+    if own and SUBDIRS[platform] != own[0]:
+        raise InputError(
+            f"{located.source.describe}: an environment for {own[0]}, not for {platform}",
+            hint="leave out --platform, or install the environment for that platform",
+        )
+    return platform
+
+
+def provide(
+    located: Located,
+    config: Config,
+    platform: str,
+    glibc: str,
+    *,
+    cache: Cache,
+    scratch: Path,
+    progress: Progress,
+    stage: Stage,
+) -> Environment:
+    """Return the environment, installed below `scratch` unless it is there already.
+
+    platform: an OCI platform. glibc: version that the solver is offered.
+    Raises SolveError, InstallError, InputError (see the rooms `env` and `prefix`).
+    """
+    if located.prefix is None or located.installed is None:
+        target = target_of(platform, glibc, config.env.cuda)
+        return _made(located.source, config, target, cache, scratch, progress, stage)
+    if config.env.lock is not None:
+        raise InputError(
+            f"--lock: {located.source.describe} is installed already, and nothing is solved",
+            hint="export a lock with the tool that installed it",
+        )
+    with stage("examine"):
+        return _existing(located, located.prefix, located.installed, config, scratch, progress)
+
+
+def _made(
+    source: Input,
+    config: Config,
+    target: Target,
+    cache: Cache,
+    scratch: Path,
+    progress: Progress,
+    stage: Stage,
+) -> Environment:
+    engine = choose_engine(config.env.engine, cache.packages, cache.repodata)
+    reader = RattlerEngine(cache.packages, cache.repodata)
+    with stage("solve"), progress.task(f"solve {source.kind.value}", unit="step"):
+        plan = plan_of(source, config.env, target, engine, reader)
+    with stage("install"):
+        plan, installed = carry_out(plan, target, engine, scratch, progress)
+    if config.env.lock is not None:
+        write_lock(plan.lock, config.env.lock)
+    return Environment(
+        source=source.describe,
+        engine=engine.name,
+        prefix=installed_at(scratch),
+        origin=str(installed_at(scratch)),
+        installed=installed,
+        variables=plan.variables,
+        lock=plan.lock,
+        notes=plan.notes,
+    )
+
+
+def _unpacked(archive: Path, scratch: Path, progress: Progress) -> Path:
+    """Unpack an archive as its user would: the files then name the folder they are in."""
+    folder = scratch / "u"
+    extract(archive, folder, progress=progress)
+    root = find_environment(folder)
+    unpacking = read_records(root)
+    report = rewrite(root, unpacking, str(root)) if unpacking else None
+    if report and report.failed:
+        raise ArchiveError(
+            f"{archive}: {len(report.failed)} files cannot be rewritten",
+            details="\n".join(f"{path}: {reason}" for path, reason in report.failed[:20]),
+            hint="the archive is damaged, or the cache folder's path is too long: set "
+            "SLIMPACK_CACHE_DIR to a shorter one",
+        )
+    return root
+
+
+def _existing(
+    located: Located,
+    prefix: Path,
+    installed: Installed,
+    config: Config,
+    scratch: Path,
+    progress: Progress,
+) -> Environment:
+    examination = examine(prefix, installed, accept=config.env.accept_changes, progress=progress)
+    work = scratch / "editable"
+    work.mkdir()
+    overlays = build_editables(installed, prefix, scratch=work, progress=progress)
+    restored = scratch / "restored"
+    restored.mkdir()
+    files = prefix_files(prefix, installed, examination, overlays, restored)
+    rebuilt = {overlay.dist.name: overlay.dist for overlay in overlays}
+    return Environment(
+        source=located.source.describe,
+        engine="",
+        prefix=prefix,
+        origin=examination.origin,
+        installed=replace(
+            installed,
+            packages=tuple(
+                package for package in installed.packages if package.name not in examination.dropped
+            ),
+            dists=tuple(rebuilt.get(dist.name, dist) for dist in installed.dists),
+        ),
+        files=tuple(files),
+        notes=(*examination.notes, *(overlay.note for overlay in overlays)),
+    )

@@ -1,0 +1,108 @@
+"""From a specification or a lock to an installed prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from slimpack.config import EnvConfig
+from slimpack.env.engine import Engine
+from slimpack.env.inputs import Input, InputKind
+from slimpack.env.lock import Lock
+from slimpack.env.locking import Target, is_specification, read_locked, read_spec, resolve_pip
+from slimpack.env.meta import Installed, read_installed
+from slimpack.env.pypi import install
+from slimpack.env.rattler import RattlerEngine
+from slimpack.env.spec import EnvSpec
+from slimpack.platforms import SUBDIRS, virtual_packages
+from slimpack.progress import Progress
+
+DEFAULT_CHANNELS = ("conda-forge",)
+"""For match specs on the command line, which name none."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be installed.
+
+    spec: what was solved, None for a lock: then `lock` is complete, while the
+    ``pip:`` section of a specification is resolved when the conda packages are there.
+    """
+
+    lock: Lock
+    spec: EnvSpec | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """What activation sets, by the specification."""
+        return self.spec.variables if self.spec else ()
+
+
+def target_of(platform: str, glibc: str, cuda: str) -> Target:
+    """Return what is solved for. platform: OCI's. glibc, cuda: versions, "" for none."""
+    packages = virtual_packages(platform, glibc=glibc, cuda=cuda)
+    return Target(SUBDIRS[platform], glibc, tuple(packages))
+
+
+def installed_at(scratch: Path) -> Path:
+    """Return the prefix below a scratch folder; short, because it is written into scripts."""
+    return scratch / "p"
+
+
+def plan_of(
+    source: Input, config: EnvConfig, target: Target, engine: Engine, reader: RattlerEngine
+) -> Plan:
+    """Solve a specification with `engine`, or read a lock with `reader`.
+
+    Raises InputError, SolveError, and InstallError when a channel cannot be read.
+    """
+    if not is_specification(source):
+        locked = read_locked(
+            source,
+            reader,
+            target.subdir,
+            environment=config.environment,
+            categories=config.categories,
+        )
+        return Plan(locked.lock, notes=locked.notes)
+    channels = config.channels
+    if source.kind is InputKind.SPECS:
+        channels = channels or DEFAULT_CHANNELS
+    spec = read_spec(source, target.subdir, channels)
+    strict = config.channel_priority == "strict"
+    lock = engine.solve(spec, target.subdir, target.virtual_packages, strict_priority=strict)
+    return Plan(lock, spec)
+
+
+def carry_out(
+    plan: Plan, target: Target, engine: Engine, scratch: Path, progress: Progress
+) -> tuple[Plan, Installed]:
+    """Install a plan at `installed_at(scratch)`; return it with what pip resolved.
+
+    Raises InstallError, and SolveError for pip requirements that cannot be met.
+    """
+    prefix = installed_at(scratch)
+    engine.install(plan.lock, prefix, progress=progress)
+    installed = read_installed(prefix)
+    work = scratch / "pip"
+    options: tuple[str, ...] = ()
+    if plan.spec and plan.spec.pip:
+        work.mkdir(exist_ok=True)
+        lock, resolution = resolve_pip(plan.spec, plan.lock, prefix, target, work, progress)
+        plan = replace(plan, lock=lock, notes=(*plan.notes, *resolution.notes))
+        options = resolution.options
+    if not plan.lock.pypi:
+        return plan, installed
+    work.mkdir(exist_ok=True)
+    install(
+        plan.lock.pypi,
+        prefix=prefix,
+        installed=installed,
+        subdir=target.subdir,
+        glibc=target.glibc,
+        scratch=work,
+        progress=progress,
+        options=options,
+    )
+    return plan, read_installed(prefix)
