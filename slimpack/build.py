@@ -32,8 +32,8 @@ from slimpack.oci.layout import write_layout
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import base_directories
 from slimpack.oci.tar import tar_size, with_parents
+from slimpack.prefix.scripts import direct_shebang
 from slimpack.progress import SILENT, Progress
-from slimpack.relocate import direct_shebang, with_records
 from slimpack.result import BuildResult, LayerRow
 from slimpack.stages import Stages
 from slimpack.tree import Kind, Tree
@@ -118,7 +118,7 @@ def build(
                 checked=False,
                 progress=progress,
             )
-            tree = with_records(tree, relocated, prefix)
+            tree = content.with_true_records(tree, environment, relocated, prefix)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
         run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch)
         check_environment(run, forbidden)
@@ -158,9 +158,8 @@ def build(
         bytecode=bytecode,
         notes=(
             *base.notes,
-            *environment.notes,
             *activation.notes,
-            *content.notes(installed, bytecode),
+            *content.notes(environment, relocated, bytecode),
         ),
         stages=tuple(stage.seconds),
         outputs=outputs.paths,

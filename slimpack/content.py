@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from slimpack.env.meta import Installed
 from slimpack.environment import Environment
+from slimpack.prefix.dist_records import with_dist_records
 from slimpack.progress import Progress
-from slimpack.relocate import Relocated, relocate
+from slimpack.relocate import Relocated, relocate, rewritten_files, with_records
 from slimpack.slim.bytecode import (
     BytecodeReport,
     add_bytecode,
@@ -72,6 +72,18 @@ def with_bytecode(
     )
 
 
+def with_true_records(
+    tree: Tree, environment: Environment, moved: Relocated, dest_prefix: str
+) -> Tree:
+    """Let the records of conda and of pip tell of the files as they are in the tree.
+
+    dest_prefix: where the environment lies in the tree, "" for its root.
+    """
+    rewritten = rewritten_files(tree, moved, dest_prefix)
+    tree = with_dist_records(tree, environment.installed.dists, dest_prefix, rewritten)
+    return with_records(tree, moved, dest_prefix, rewritten)
+
+
 def without_bytecode(tree: Tree) -> Tree:
     """Return the tree without the bytecode of its sources."""
     return tree.filter(lambda entry: not source_of(entry.path))
@@ -85,9 +97,12 @@ def vouched(moved: Relocated, stripped: str = "") -> Callable[[Entry], bool]:
     return lambda entry: under(stripped, entry.path) in moved.verified
 
 
-def notes(installed: Installed, bytecode: BytecodeReport) -> Iterator[str]:
+def notes(environment: Environment, moved: Relocated, bytecode: BytecodeReport) -> Iterator[str]:
     """Tell what a reader of the result should know of its files."""
-    for path, winner, loser in installed.replacements:
+    yield from environment.notes
+    for path, winner, loser in environment.installed.replacements:
         yield f"{path} is that of package {winner}; package {loser} has another"
+    for path in moved.unmoved:
+        yield f"{path} names the place it came from, in a form that cannot be rewritten"
     for path, message in bytecode.failed:
         yield f"{path} cannot be compiled and ships without bytecode ({message})"

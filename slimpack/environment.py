@@ -19,7 +19,8 @@ from slimpack.config import Config
 from slimpack.env.editable import build_editables
 from slimpack.env.engine import choose_engine
 from slimpack.env.inputs import Input, InputKind, identify
-from slimpack.env.lock import Lock, write_lock
+from slimpack.env.lock import Lock
+from slimpack.env.lockfiles import format_of, write_locks
 from slimpack.env.locking import Target
 from slimpack.env.meta import Installed, read_installed
 from slimpack.env.rattler import RattlerEngine
@@ -136,7 +137,9 @@ def provide(
             hint="export a lock with the tool that installed it",
         )
     with stage("examine"):
-        return _existing(located, located.prefix, located.installed, config, scratch, progress)
+        return _existing(
+            located, located.prefix, located.installed, config, glibc, scratch, progress
+        )
 
 
 def _made(
@@ -148,14 +151,16 @@ def _made(
     progress: Progress,
     stage: Stage,
 ) -> Environment:
+    lock = config.env.lock
+    form = format_of(lock) if lock else None  # a name that tells nothing is told at once
     engine = choose_engine(config.env.engine, cache.packages, cache.repodata)
     reader = RattlerEngine(cache.packages, cache.repodata)
     with stage("solve"), progress.task(f"solve {source.kind.value}", unit="step"):
         plan = plan_of(source, config.env, target, engine, reader)
     with stage("install"):
         plan, installed = carry_out(plan, target, engine, scratch, progress)
-    if config.env.lock is not None:
-        write_lock(plan.lock, config.env.lock)
+    if lock and form:
+        write_locks([plan.lock], lock, form, plan.as_spec(source))
     return Environment(
         source=source.describe,
         engine=engine.name,
@@ -186,17 +191,15 @@ def _unpacked(archive: Path, scratch: Path, progress: Progress) -> Path:
 
 
 def _existing(
-    located: Located,
-    prefix: Path,
-    installed: Installed,
-    config: Config,
-    scratch: Path,
-    progress: Progress,
+    located: Located, config: Config, glibc: str, scratch: Path, progress: Progress
 ) -> Environment:
+    prefix, installed = located.prefix, located.installed
+    assert prefix is not None
+    assert installed is not None
     examination = examine(prefix, installed, accept=config.env.accept_changes, progress=progress)
     work = scratch / "editable"
     work.mkdir()
-    overlays = build_editables(installed, prefix, scratch=work, progress=progress)
+    overlays = build_editables(installed, prefix, scratch=work, glibc=glibc, progress=progress)
     restored = scratch / "restored"
     restored.mkdir()
     files = prefix_files(prefix, installed, examination, overlays, restored)

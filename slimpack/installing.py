@@ -9,6 +9,7 @@ from slimpack.config import EnvConfig
 from slimpack.env.engine import Engine
 from slimpack.env.inputs import Input, InputKind
 from slimpack.env.lock import Lock
+from slimpack.env.lockfiles import as_spec
 from slimpack.env.locking import Target, is_specification, read_locked, read_spec, resolve_pip
 from slimpack.env.meta import Installed, read_installed
 from slimpack.env.pypi import install
@@ -17,6 +18,9 @@ from slimpack.env.spec import EnvSpec
 from slimpack.platforms import SUBDIRS, virtual_packages
 from slimpack.progress import Progress
 
+DEFAULT_GLIBC = "2.28"
+"""Offered to the solver where no base says it: what conda-lock assumes, and old enough
+for the systems that are still in use (RHEL 8, Debian 10, Ubuntu 20.04)."""
 DEFAULT_CHANNELS = ("conda-forge",)
 """For match specs on the command line, which name none."""
 
@@ -37,6 +41,10 @@ class Plan:
     def variables(self) -> tuple[tuple[str, str], ...]:
         """What activation sets, by the specification."""
         return self.spec.variables if self.spec else ()
+
+    def as_spec(self, source: Input) -> EnvSpec:
+        """Return what was asked for, also where only a lock was."""
+        return self.spec or as_spec(source, [self.lock])
 
 
 def target_of(platform: str, glibc: str, cuda: str) -> Target:

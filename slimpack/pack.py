@@ -14,29 +14,30 @@ from pathlib import Path
 
 from slimpack import __version__, content
 from slimpack.archive.formats import Packing
-from slimpack.archive.links import without_links
+from slimpack.archive.links import with_copies
 from slimpack.archive.selfextract import Payload
 from slimpack.archive.write import write_archive
 from slimpack.cache import Cache
 from slimpack.config import Config, PackConfig
-from slimpack.env.activation import declared_variables, moved
+from slimpack.env.activation import UNSET, declared_variables, moved
 from slimpack.environment import Environment, locate, platform_of, provide
 from slimpack.errors import InputError
-from slimpack.oci.tar import with_parents
-from slimpack.portable.activation import PREFIX_TOKEN, activation_files
+from slimpack.installing import DEFAULT_GLIBC
+from slimpack.portable.activation import (
+    ACTIVATION_PREFIXES,
+    PREFIX_TOKEN,
+    activation_files,
+)
 from slimpack.portable.installer import installer
 from slimpack.portable.records import PrefixRecord, find_records
+from slimpack.portable.script import NAME as CONDA_UNPACK
 from slimpack.portable.script import conda_unpack_script
 from slimpack.progress import SILENT, Progress
-from slimpack.relocate import PrefixedFile, Relocated, with_records
+from slimpack.relocate import PrefixedFile, Relocated
 from slimpack.slim.bytecode import BytecodeReport, source_of
 from slimpack.stages import Stages
 from slimpack.tree import Entry, Tree, bytes_entry, under
 from slimpack.verify.prefixes import forbidden_paths, scanned
-
-DEFAULT_GLIBC = "2.28"
-"""Offered to the solver where no base says it: what conda-lock assumes, and old enough
-for the systems that are still in use (RHEL 8, Debian 10, Ubuntu 20.04)."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ def pack(
     """
     if not force and (output.is_file() or output.is_symlink()):
         raise InputError(f"{output} is there already", hint="pass --force to replace it")
+    if packing.format == "sh" and config.pack.arcroot:
+        raise InputError(
+            "--arcroot has no meaning in a self-extracting archive",
+            hint="leave it out: the script makes the folder that its --prefix names",
+        )
     stage = Stages()
     dest = config.pack.dest_prefix
     with cache.scratch() as scratch:
@@ -102,13 +108,16 @@ def pack(
             tree = _chosen(relocated.tree, dest, config.pack)
         with stage("bytecode"):
             tree, code = _bytecode(tree, environment, relocated, config.pack, scratch, progress)
-            tree = with_records(tree, relocated, dest)
+            tree = content.with_true_records(tree, environment, relocated, dest)
         with stage("finish"):
             tree, prefixes = _at_root(tree, dest), relocated.prefixes
             if packing.format == "zip" and not packing.zip_symlinks:
                 tree, prefixes = _copied(tree, prefixes)
-            records = find_records(tree, prefixes)
-            tree = tree.merge(_additions(environment, records, dest))
+            tree = tree.merge(_activation(environment, dest))
+            records = find_records(tree, (*prefixes, *(() if dest else ACTIVATION_PREFIXES)))
+            if not dest:
+                script = conda_unpack_script(records, __version__)
+                tree = tree.merge([bytes_entry(CONDA_UNPACK, script, mode=0o755)])
             private = (str(scratch), str(cache.packages))
             checked = _checked(tree, environment, relocated, records, private, config.pack)
         with stage("write"):
@@ -134,7 +143,7 @@ def pack(
         pypi=len(environment.installed.dists),
         rewrites=len(records),
         bytecode=code,
-        notes=(*environment.notes, *content.notes(environment.installed, code)),
+        notes=tuple(content.notes(environment, relocated, code)),
         stages=tuple(stage.seconds),
     )
 
@@ -182,36 +191,32 @@ def _at_root(tree: Tree, dest: str) -> Tree:
     return tree.map(lambda entry: replace(entry, path=entry.path[start:]))
 
 
-def _copied(
-    tree: Tree, prefixes: Sequence[PrefixedFile]
-) -> tuple[Tree, tuple[PrefixedFile, ...]]:
+def _copied(tree: Tree, prefixes: Sequence[PrefixedFile]) -> tuple[Tree, tuple[PrefixedFile, ...]]:
     """Put copies in the place of links; a copy of a file with a prefix has it too."""
-    by_content = {tree[file.path].opener: file for file in prefixes if file.path in tree}
-    copies = Tree(without_links(with_parents(tree)))
-    found = ((entry.path, by_content.get(entry.opener)) for entry in copies if entry.opener)
-    return copies, tuple(replace(file, path=path) for path, file in found if file)
+    copies, origins = with_copies(tree)
+    known = {file.path: file for file in prefixes}
+    found = ((copy, known.get(origin)) for copy, origin in origins.items())
+    return copies, (*prefixes, *(replace(file, path=copy) for copy, file in found if file))
 
 
 def _below(tree: Tree, arcroot: str) -> Tree:
     return tree.map(lambda entry: replace(entry, path=under(arcroot, entry.path)))
 
 
-def _additions(environment: Environment, records: Sequence[PrefixRecord], dest: str) -> list[Entry]:
+def _activation(environment: Environment, dest: str) -> list[Entry]:
     """Return the scripts that every portable archive carries."""
     variables = declared_variables(environment.prefix, environment.variables)
     old = (str(environment.prefix), environment.origin)
     files = activation_files(
         variables=[
-            (name, moved(value, old, dest or PREFIX_TOKEN)) for name, value in variables.items()
+            (name, moved(value, old, dest or PREFIX_TOKEN))
+            for name, value in variables.items()
+            if value != UNSET
         ],
         dest_prefix=dest or None,
         has_conda=environment.installed.get("conda") is not None,
     )
-    entries = [bytes_entry(path, data, mode=mode) for path, (data, mode) in files.items()]
-    if not dest:
-        script = conda_unpack_script(records, __version__)
-        entries.append(bytes_entry("bin/conda-unpack", script, mode=0o755))
-    return entries
+    return [bytes_entry(path, data, mode=mode) for path, (data, mode) in files.items()]
 
 
 def _checked(
@@ -227,7 +232,7 @@ def _checked(
     Files that conda-unpack rewrites hold a placeholder by design; in the others one
     would stay for ever.
     """
-    listed = {record.path for record in records} | {"bin/conda-unpack"}
+    listed = {record.path for record in records} | {CONDA_UNPACK}
     # conda's own records tell which placeholders there were.
     listed |= {entry.path for entry in tree if fnmatch(entry.path, "conda-meta/*.json")}
     origin = "" if config.dest_prefix == environment.origin else environment.origin

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,8 +24,7 @@ from slimpack.env.meta import Installed, is_clobbered, portable_record
 from slimpack.errors import RelocationError
 from slimpack.prefix import links
 from slimpack.prefix.found import PrefixFile, Spill, as_found
-from slimpack.prefix.scripts import direct_shebang as direct_shebang
-from slimpack.prefix.scripts import split_options
+from slimpack.prefix.scripts import direct_shebang, split_options
 from slimpack.reading import verified
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
 
@@ -210,28 +209,40 @@ def _no_room(file: PrefixFile, dest_prefix: str | None, error: ValueError) -> Re
     return RelocationError(f"{file.target}: cannot be relocated: {error}")
 
 
-def with_records(tree: Tree, relocated: Relocated, dest_prefix: str) -> Tree:
-    """Let the records in conda-meta tell of the files as they are in `tree`, the result's.
+def rewritten_files(
+    tree: Tree, relocated: Relocated, dest_prefix: str
+) -> dict[str, tuple[str, int]]:
+    """Return path below the prefix -> (SHA-256, size) of the files that nobody declares so.
 
-    relocated: what `relocate` gave; an entry of it that is still the same
-    object is as its package ships it. dest_prefix: "" when it is portable; the
-    records then still say where placeholders are.
+    relocated: what `relocate` gave; an entry of it that is still the same object
+    is as it was installed. dest_prefix: "" when it is portable.
     """
     inside = under(dest_prefix, "")
-    rewritten: dict[str, tuple[str, int]] = {}
-    there = set()
-    records = []
-    for entry in tree:
-        if not entry.path.startswith(inside):
-            continue  # the application's
-        path = entry.path.removeprefix(inside)
-        there.add(path)
-        if path.startswith("conda-meta/") and path.endswith(".json"):
-            records.append(entry)
-        elif entry.kind is Kind.FILE and not (
-            entry.path in relocated.sources and entry is relocated.tree[entry.path]
-        ):
-            rewritten[path] = hashlib.sha256(entry.read()).hexdigest(), entry.size
+    return {
+        entry.path.removeprefix(inside): (hashlib.sha256(entry.read()).hexdigest(), entry.size)
+        for entry in tree
+        if entry.kind is Kind.FILE
+        and entry.path.startswith(inside)
+        and not _is_record(entry.path.removeprefix(inside))
+        and not (entry.path in relocated.sources and entry is relocated.tree[entry.path])
+    }
+
+
+def with_records(
+    tree: Tree,
+    relocated: Relocated,
+    dest_prefix: str,
+    rewritten: Mapping[str, tuple[str, int]] | None = None,
+) -> Tree:
+    """Let the records in conda-meta tell of the files as they are in `tree`, the result's.
+
+    rewritten: see `rewritten_files`, which is asked when this is None. Of a portable
+    tree the records still say where placeholders are.
+    """
+    if rewritten is None:
+        rewritten = rewritten_files(tree, relocated, dest_prefix)
+    inside = under(dest_prefix, "")
+    there = {entry.path.removeprefix(inside) for entry in tree if entry.path.startswith(inside)}
     return tree.merge(
         bytes_entry(
             record.path,
@@ -239,8 +250,13 @@ def with_records(tree: Tree, relocated: Relocated, dest_prefix: str) -> Tree:
             mode=record.mode,
             owner=record.owner,
         )
-        for record in records
+        for record in tree
+        if record.path.startswith(inside) and _is_record(record.path.removeprefix(inside))
     )
+
+
+def _is_record(path: str) -> bool:
+    return path.startswith("conda-meta/") and path.endswith(".json")
 
 
 def _from_cache(prefix: Path, installed: Installed, scratch: Path) -> list[PrefixFile]:

@@ -42,7 +42,7 @@ ALLOWED: dict[str, set[str]] = {
         *("archive", "cache", "config", "env", "errors", "installing", "platforms", "portable"),
         *("prefix", "progress"),
     },
-    "content": {"env", "environment", "progress", "relocate", "slim", "tree"},
+    "content": {"env", "environment", "prefix", "progress", "relocate", "slim", "tree"},
     "unpack": {"archive", "errors", "portable", "progress"},
     "compose": {"base", "config", "env", "errors", "oci", "tree"},
 }

@@ -13,7 +13,8 @@ from benchmarks.channel import PLACEHOLDER, Executable, Symlink
 from slimpack.env.meta import portable_record, read_installed
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError, RelocationError
-from slimpack.relocate import Relocated, direct_shebang, relocate, with_records
+from slimpack.prefix.scripts import direct_shebang
+from slimpack.relocate import Relocated, relocate, with_records
 from slimpack.tree import Kind, Tree, bytes_entry, symlink_entry
 from slimpack.verify.prefixes import forbidden_paths, scanned
 from tests.support.channel import MiniChannel

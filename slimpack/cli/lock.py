@@ -14,28 +14,24 @@ from slimpack.cli.progress import choose, progress_option
 from slimpack.config import Config
 from slimpack.config_file import find_config, read_config
 from slimpack.env.engine import ENGINES, choose_engine
-from slimpack.env.inputs import Input, identify
+from slimpack.env.inputs import Input, InputKind, identify
+from slimpack.env.lockfiles import LockFormat, as_spec, format_of, write_locks
 from slimpack.env.locking import (
     Locked,
-    LockFormat,
     Options,
     Target,
-    as_spec,
     differences,
-    format_of,
     is_specification,
     lock_all,
     read_spec,
-    write_locks,
 )
 from slimpack.env.rattler import RattlerEngine
 from slimpack.errors import InputError, LockError
-from slimpack.platforms import SUBDIRS, resolve, virtual_packages
+from slimpack.installing import DEFAULT_CHANNELS, DEFAULT_GLIBC, target_of
+from slimpack.platforms import SUBDIRS, resolve
 from slimpack.progress import Progress
 
 _OUTPUT = Path("pixi.lock")
-# RHEL 8 and manylinux_2_28 have it: what is locked for it runs on every newer base too.
-_GLIBC = "2.28"
 
 
 @click.command("lock")
@@ -58,13 +54,15 @@ _GLIBC = "2.28"
     type=click.Choice([form.value for form in LockFormat]),
     help="[default: by the name: *-lock.yml conda-lock, *.lock rattler, *.txt explicit]",
 )
-@click.option("--check", is_flag=True, help="Only compare the lock with INPUT, offline.")
+@click.option(
+    "--check", is_flag=True, help="Only compare the lock with INPUT; nothing is solved or written."
+)
 @click.option("-c", "--channel", "channels", multiple=True, help="Channels instead of the spec's.")
 @click.option(
     "--glibc",
     metavar="VERSION",
     help="Offered to the solver as __glibc. The image's base decides what is there when it runs, "
-    f"not this machine [default: {_GLIBC}, of RHEL 8, which every runtime has or exceeds].",
+    f"not this machine [default: {DEFAULT_GLIBC}, of RHEL 8, which every runtime has or exceeds].",
 )
 @click.option("--cuda", metavar="VERSION", help="Offered to the solver as __cuda.")
 @click.option("--engine", type=click.Choice(ENGINES), help="What solves [default: auto].")
@@ -120,7 +118,10 @@ def lock_command(
     )
     source = identify(config.env.inputs)
     path = output or config.env.lock or _OUTPUT
-    targets = [_target(platform, config) for platform in _platforms(platforms, config, source)]
+    targets = [
+        target_of(platform, config.env.glibc or DEFAULT_GLIBC, config.env.cuda)
+        for platform in _platforms(platforms, config, source)
+    ]
     cache = default_cache()
     if check:
         _check(source, targets, path, cache, config, as_json=as_json)
@@ -131,14 +132,20 @@ def lock_command(
     locks = [item.lock for item in locked]
     spec = as_spec(source, locks)
     if is_specification(source):
-        spec = read_spec(source, targets[0].subdir, config.env.channels)
+        spec = read_spec(source, targets[0].subdir, _channels(source, config))
     files = write_locks(locks, path, written_as, spec)
     _show(source, locked, files, written_as, as_json=as_json)
 
 
-def _options(config: Config) -> Options:
+def _channels(source: Input, config: Config) -> tuple[str, ...]:
+    if source.kind is InputKind.SPECS:
+        return config.env.channels or DEFAULT_CHANNELS
+    return config.env.channels
+
+
+def _options(source: Input, config: Config) -> Options:
     return Options(
-        channels=config.env.channels,
+        channels=_channels(source, config),
         strict_priority=config.env.channel_priority == "strict",
         environment=config.env.environment,
         categories=config.env.categories,
@@ -161,12 +168,6 @@ def _platforms(given: tuple[str, ...], config: Config, source: Input) -> list[st
     return known or [resolve("")]
 
 
-def _target(platform: str, config: Config) -> Target:
-    glibc = config.env.glibc or _GLIBC
-    offered = virtual_packages(platform, glibc=glibc, cuda=config.env.cuda)
-    return Target(SUBDIRS[platform], glibc, tuple(offered))
-
-
 def _embedded(cache: Cache) -> RattlerEngine:
     return RattlerEngine(cache.packages, cache.repodata)
 
@@ -181,7 +182,7 @@ def _locked(
             embedded=_embedded(cache),
             engine=choose_engine(config.env.engine, cache.packages, cache.repodata),
             scratch=scratch,
-            options=_options(config),
+            options=_options(source, config),
             progress=progress,
         )
 
@@ -195,7 +196,7 @@ def _check(
     *,
     as_json: bool,
 ) -> None:
-    found = differences(source, targets, path, _embedded(cache), _options(config))
+    found = differences(source, targets, path, _embedded(cache), _options(source, config))
     if as_json:
         click.echo(json.dumps({"source": source.describe, "differences": found}, indent=2))
     if found:
@@ -236,7 +237,7 @@ def _show(
     lines = [f"input     {source.describe}"]
     for platform, counts in platforms.items():
         pypi = f" and {counts['pypi']} of pip" if counts["pypi"] else ""
-        lines.append(f"{platform:<9} {counts['packages']} packages{pypi}")
+        lines.append(f"{platform:<9} {counts['packages']} of conda{pypi}")
     lines += [f"written   {file} ({form.value})" for file in files]
     lines += [f"note: {note}" for note in notes]
     click.echo("\n".join(lines))

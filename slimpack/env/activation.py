@@ -22,7 +22,8 @@ from pathlib import Path
 from slimpack.errors import InputError
 
 _TIMEOUT_SECONDS = 60
-_UNSET = "***unset***"  # how conda-meta/state says that a variable is removed
+UNSET = "***unset***"
+"""How conda-meta/state says that a variable is removed."""
 # Set by every shell or by activation itself; of no meaning in an image.
 _IGNORED = re.compile(
     r"(PWD|OLDPWD|SHLVL|_|PS1|HOME|USER|TMPDIR|LANG|TZ|CONDA_SHLVL|CONDA_PROMPT_MODIFIER"
@@ -100,9 +101,7 @@ def freeze(
         notes += [f"shell {name} does not exist in an image" for name in first.names]
         notes += [note for script in scripts for note in _reads(script, prefix, declared)]
     old = tuple(dict.fromkeys((str(prefix), origin or str(prefix))))
-    frozen = {
-        name: moved(value, old, dest_prefix) for name, value in env.items() if value != _UNSET
-    }
+    frozen = {name: moved(value, old, dest_prefix) for name, value in env.items() if value != UNSET}
     frozen["CONDA_PREFIX"] = dest_prefix
     return Activation(
         env=tuple(sorted(frozen.items())),
@@ -169,7 +168,7 @@ def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label
     with tempfile.TemporaryDirectory(prefix=f"slimpack-{label}-") as folder:
         names, failed = Path(folder, "names"), Path(folder, "failed")
         environment = {
-            **{name: value for name, value in declared.items() if value != _UNSET},
+            **{name: value for name, value in declared.items() if value != UNSET},
             "PATH": f"{prefix}/bin:/usr/bin:/bin",
             "HOME": folder,
             "USER": label,

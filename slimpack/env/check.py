@@ -10,13 +10,13 @@ from urllib.parse import unquote
 
 from slimpack.env.lock import Lock, LockedPackage
 from slimpack.env.redact import redacted
-from slimpack.env.spec import EnvSpec
+from slimpack.env.spec import EnvSpec, is_package_file
 from slimpack.errors import InputError, InstallError
 
 
 def check_channels(spec: EnvSpec) -> None:
     """Raise InputError when nothing says where the packages come from."""
-    if not spec.channels:
+    if not spec.channels and not all("::" in text or is_package_file(text) for text in spec.specs):
         raise InputError(
             f"{spec.source}: no channels",
             hint="add 'channels: [conda-forge]' or pass --channel conda-forge",

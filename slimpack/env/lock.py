@@ -11,15 +11,34 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from slimpack.env.redact import redacted
-from slimpack.env.spec import read_text
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+
+from slimpack.env.text import MAX_LOCK_BYTES, read_text
 from slimpack.errors import InputError
-from slimpack.files import atomic_file
 
 _HASHES = {32: "md5", 64: "sha256"}
+_PIP_COMMENT = re.compile(r"#\s?pip\s+(?P<rest>\S.*)\Z")
+_PIP_LINE = re.compile(
+    r"""
+    (?P<name>[A-Za-z0-9][A-Za-z0-9._-]*) \s*(?:\[[^\]]*\])?\s* @ \s*
+    (?P<url>[a-z][a-z0-9+.-]*://\S+?)
+    (?:\#sha256[=:](?P<fragment>\S+))?
+    (?:\s+--hash=sha256:(?P<option>\S+))? \Z""",
+    re.VERBOSE,
+)
 _ARCHIVE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(conda|tar\.bz2)\Z")
+
+
+class NotForPlatformError(InputError):
+    """A lock that is well formed, but holds nothing for the platform that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +117,10 @@ def read_explicit(path: Path) -> tuple[ExplicitEntry, ...]:
 
     A line is ``URL``, ``URL#md5`` or ``URL#sha256`` (optionally with a
     ``sha256:`` or ``md5:`` prefix, as conda >= 24 and micromamba write).
-    Raises InputError with file and line.
+    Raises InputError with file and line. conda-lock's comments for pip packages
+    are read by `read_explicit_pypi`.
     """
-    lines = read_text(path).splitlines()
+    lines = _lines(path)
     entries: list[ExplicitEntry] = []
     seen_marker = False
     for number, raw in enumerate(lines, 1):
@@ -138,11 +158,56 @@ def _explicit_entry(line: str, path: Path, number: int) -> ExplicitEntry:
     return ExplicitEntry(url=url, algorithm=found, digest=digest if found else "")
 
 
+def _lines(path: Path) -> list[str]:
+    return read_text(path, limit=MAX_LOCK_BYTES, what="an @EXPLICIT list").split("\n")
+
+
+def read_explicit_pypi(path: Path) -> tuple[PypiPackage, ...]:
+    """Read the pip packages of an ``@EXPLICIT`` list, which conda-lock writes as comments.
+
+    A line is ``# pip NAME @ URL`` with ``#sha256=HEX`` at the end of the URL
+    (conda-lock's `render_lockfile_for_platform`) or ``--hash=sha256:HEX`` behind
+    it. Any other comment that begins with ``# pip`` is a comment. Raises
+    InputError with file and line for a digest that is none.
+    """
+    found: dict[str, PypiPackage] = {}
+    for number, line in enumerate(_lines(path), 1):
+        comment = _PIP_COMMENT.match(line.strip())
+        match = _PIP_LINE.match(comment["rest"].strip()) if comment else None
+        if match is None:
+            continue
+        digest = (match["fragment"] or match["option"] or "").lower()
+        if digest and not re.fullmatch(r"[0-9a-f]{64}", digest):
+            raise InputError(f"{path}:{number}: {digest!r} is not a SHA-256 digest")
+        name = canonicalize_name(match["name"])
+        if name in found:
+            raise InputError(f"{path}:{number}: a second line for the pip package {name}")
+        found[name] = PypiPackage(
+            name=name,
+            version=version_of_file(match["url"]),
+            url=match["url"],
+            sha256=digest,
+        )
+    return tuple(found[name] for name in sorted(found))
+
+
+def version_of_file(url: str) -> str:
+    """Return the version that the name of a wheel or an sdist tells, "" for anything else."""
+    try:
+        name = unquote(urlsplit(url).path).rpartition("/")[2]
+        if name.endswith(".whl"):
+            return str(parse_wheel_filename(name)[1])
+        return str(parse_sdist_filename(name)[1])
+    except (InvalidWheelFilename, InvalidSdistFilename, ValueError):  # ValueError: no URL
+        return ""
+
+
 def explicit_text(lock: Lock) -> str:
     """Render a lock as an ``@EXPLICIT`` list, with MD5 digests since every conda reads those.
 
     Packages stand in order of name; conda, mamba and micromamba sort by
-    dependency themselves when they install.
+    dependency themselves when they install. pip packages are the comments that
+    conda-lock, micromamba and slimpack read; conda passes over them.
     """
     lines = [
         "# This file may be used to create an environment using:",
@@ -153,15 +218,7 @@ def explicit_text(lock: Lock) -> str:
     for package in lock.packages:
         digest = package.md5 or package.sha256
         lines.append(f"{package.url}#{digest}" if digest else package.url)
+    for pypi in lock.pypi:
+        fragment = f"#sha256={pypi.sha256}" if pypi.sha256 else ""
+        lines.append(f"# pip {pypi.name} @ {pypi.url}{fragment}")
     return "\n".join(lines) + "\n"
-
-
-def write_lock(lock: Lock, path: Path) -> None:
-    """Write a lock: ``@EXPLICIT`` when the name ends in .txt, else a rattler lock.
-
-    The file appears whole or not at all. It holds no credentials: whoever
-    installs from it has their own.
-    """
-    text = explicit_text(lock) if path.suffix == ".txt" else lock.text
-    with atomic_file(path) as stream:
-        stream.write(redacted(text).encode())

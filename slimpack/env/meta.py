@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from slimpack.env.dists import Dist
+from slimpack.env.dists import Dist, read_dists
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError
 
@@ -39,12 +39,20 @@ class InstalledFile:
     placeholder: the build prefix that the file contains, "" when none.
     replaced: where the file would be if another package had not put its own
         there, "" when it is in its place. rattler keeps such losers in `CLOBBERS`.
+    mode: how the placeholder sits in the file: "text", "binary", "" when the
+        record does not say.
+    in_prefix: hex digest of the file as it was installed, "" when unknown.
+    path_type: "hardlink", "softlink", "directory", "unix_python_entry_point",
+        "pyc_file" or whatever else the installer wrote; "" in old records.
     """
 
     path: str
     sha256: str
     placeholder: str
     replaced: str = ""
+    mode: str = ""
+    in_prefix: str = ""
+    path_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,14 @@ class Installed:
 
     @cached_property
     def owners(self) -> dict[str, str]:
-        """Path below the prefix -> package; the first by name where two claim one path."""
+        """Path below the prefix -> package; the first by name where two claim one path.
+
+        A file that a distribution of pip lists is pip's: it writes over what is there.
+        """
         owners: dict[str, str] = {}
+        for dist in self.dists:
+            for path in dist.files:
+                owners.setdefault(path, dist.owner)
         for package in self.packages:
             owners.setdefault(f"conda-meta/{package.dist}.json", package.name)
             for file in package.files:
@@ -108,7 +122,9 @@ class Installed:
             file.path: file.sha256
             for package in self.packages
             for file in package.files
-            if file.sha256 and file.path not in self.shared
+            if file.sha256
+            and file.path not in self.shared
+            and self.owners.get(file.path) == package.name
         }
 
     @cached_property
@@ -137,12 +153,18 @@ class Installed:
 
 
 def read_installed(prefix: Path) -> Installed:
-    """Read every record of ``PREFIX/conda-meta``; InputError when it is no conda prefix."""
+    """Read every record of ``PREFIX/conda-meta`` and what pip added.
+
+    Raises InputError when it is no conda prefix, or for a record that is malformed.
+    """
     folder = prefix / "conda-meta"
     if not folder.is_dir():
         raise InputError(f"{prefix} is not a conda environment: it has no conda-meta folder")
-    packages = [_package(path) for path in folder.glob("*.json")]
-    return Installed(packages=tuple(sorted(packages, key=lambda package: package.name)))
+    packages = sorted(
+        (_package(path) for path in folder.glob("*.json")), key=lambda package: package.name
+    )
+    conda = Installed(packages=tuple(packages))
+    return Installed(packages=conda.packages, dists=read_dists(prefix, conda.owners))
 
 
 def _package(path: Path) -> InstalledPackage:
@@ -174,6 +196,9 @@ def _file(path: str, declared: dict[str, Any]) -> InstalledFile:
         sha256=declared.get("sha256") or "",
         placeholder=declared.get("prefix_placeholder") or "",
         replaced=declared.get("original_path") or "",
+        mode=declared.get("file_mode") or "",
+        in_prefix=declared.get("sha256_in_prefix") or "",
+        path_type=declared.get("path_type") or "",
     )
 
 
@@ -183,13 +208,19 @@ def is_clobbered(path: str) -> bool:
 
 
 def portable_record(
-    data: bytes, rewritten: Mapping[str, tuple[str, int]], there: Container[str] | None = None
+    data: bytes,
+    rewritten: Mapping[str, tuple[str, int]],
+    there: Container[str] | None = None,
+    *,
+    keep_placeholders: bool = False,
 ) -> bytes:
     """Return a conda-meta record without anything of the machine that installed it.
 
     rewritten: path below the prefix -> (SHA-256, size) of the files that are
     not as the package has them; the record then tells of these.
     there: paths below the prefix that exist; others leave the record. None for all.
+    keep_placeholders: the files still hold them; what is said of the prefix that
+    they were installed to goes instead.
 
     Scanners and SBOM tools read these records in the image; they need names,
     versions, digests and URLs, but a ``file:`` URL would name a folder of the
@@ -209,12 +240,15 @@ def portable_record(
     declared = record.get("paths_data") or {}
     declared["paths"] = [item for item in declared.get("paths", []) if kept(item["_path"])]
     for item in declared["paths"]:
-        # Names the machine that built the package; nothing is left to replace.
-        item.pop("prefix_placeholder", None)
+        # A placeholder names the machine that built the package; mostly nothing is left of it.
+        item.pop("sha256_in_prefix" if keep_placeholders else "prefix_placeholder", None)
         if item["_path"] in rewritten:
-            item["sha256_in_prefix"], item["size_in_bytes"] = rewritten[item["_path"]]
+            # rattler notes the size in the prefix, which depends on where that was.
+            digest, item["size_in_bytes"] = rewritten[item["_path"]]
+            if not (keep_placeholders and digest == item.get("sha256")):
+                item["sha256_in_prefix"] = digest
             if "path_type" in item and item["path_type"].endswith("entry_point"):
-                item["sha256"] = item["sha256_in_prefix"]  # made by the installer
+                item["sha256"] = digest  # made by the installer
     for key in ("url", "channel", "base_url"):
         if isinstance(record.get(key), str):
             record[key] = redacted(record[key])

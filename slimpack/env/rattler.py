@@ -5,48 +5,17 @@ See `slimpack.env.worker` for why it is a process and for the protocol.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from slimpack.env.lock import ExplicitEntry, Lock, LockedPackage
-from slimpack.env.redact import redacted
+from slimpack.env.check import check_channels, check_installed
+from slimpack.env.lock import ExplicitEntry, Lock, LockedPackage, PypiPackage
+from slimpack.env.rattler_process import call
 from slimpack.env.spec import EnvSpec
-from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.progress import SILENT, Progress
-
-# The worker must find the same packages as this process, however those came on sys.path,
-# and nothing from the folder that the user happens to be in (-I).
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from slimpack.env.worker import main; main()"
-)
-_ERRORS: dict[str, tuple[type[SlimpackError], str, str]] = {
-    "input": (InputError, "", ""),
-    "solve": (
-        SolveError,
-        "no environment satisfies the specs",
-        "loosen a spec that the explanation names, or add the channel that has it",
-    ),
-    "fetch": (
-        InstallError,
-        "a channel could not be read",
-        "check the channel's name and the network; a local one is written file:///path",
-    ),
-    "install": (
-        InstallError,
-        "the packages could not be installed",
-        "a damaged download is fetched again when the build is repeated",
-    ),
-    "unexpected": (SlimpackError, "py-rattler failed", ""),
-    "read_lock": (InputError, "the lock cannot be used", ""),
-    "resolve_explicit": (InstallError, "the list cannot be used", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -58,6 +27,7 @@ class RattlerEngine:
     repodata_cache: channel indexes.
     """
 
+    name: ClassVar[str] = "rattler"
     package_cache: Path
     repodata_cache: Path
 
@@ -77,11 +47,7 @@ class RattlerEngine:
         Raises SolveError with the solver's explanation, InputError for a
         malformed spec, InstallError when a channel cannot be read.
         """
-        if not spec.channels:
-            raise InputError(
-                f"{spec.source}: no channels",
-                hint="add 'channels: [conda-forge]' or pass --channel conda-forge",
-            )
+        check_channels(spec)
         request = {
             "action": "solve",
             "channels": list(spec.channels),
@@ -91,19 +57,30 @@ class RattlerEngine:
             "strict_priority": strict_priority,
             "repodata_cache": str(self.repodata_cache),
         }
-        return _to_lock(_call(request, where=spec.source), subdir)
+        return _to_lock(call(request, where=spec.source), subdir)
 
     def resolve_explicit(
-        self, entries: Sequence[ExplicitEntry], subdir: str, *, source: str
+        self,
+        entries: Sequence[ExplicitEntry | LockedPackage],
+        subdir: str,
+        *,
+        source: str,
+        pypi: Sequence[PypiPackage] = (),
     ) -> Lock:
-        """Make a lock of an ``@EXPLICIT`` list; its digests bind the install."""
+        """Make a lock of packages by URL; their digests bind the install.
+
+        entries: of an ``@EXPLICIT`` list, or of a conda-lock.yml, which tells the
+        dependencies too. What else a lock says is asked of the channels; where they
+        cannot be read, the names of the files have to do.
+        """
         request = {
             "action": "resolve_explicit",
-            "entries": [vars(entry) for entry in entries],
+            "entries": [_entry(entry) for entry in entries],
+            "pypi": [asdict(package) for package in pypi],
             "subdir": subdir,
             "repodata_cache": str(self.repodata_cache),
         }
-        return _to_lock(_call(request, where=source), subdir)
+        return _to_lock(call(request, where=source), subdir)
 
     def read_lock(self, path: Path, subdir: str, *, environment: str = "default") -> Lock:
         """Read a rattler lock file (pixi.lock); InputError when it has no such platform."""
@@ -113,7 +90,29 @@ class RattlerEngine:
             "environment": environment,
             "subdir": subdir,
         }
-        return _to_lock(_call(request, where=str(path)), subdir)
+        return _to_lock(call(request, where=str(path)), subdir)
+
+    def lock_records(
+        self,
+        records: Sequence[Mapping[str, Any]],
+        subdir: str,
+        channels: Sequence[str],
+        *,
+        source: str,
+    ) -> Lock:
+        """Make a lock of packages that somebody else chose.
+
+        records: as in repodata.json, each with its ``url``; ``build`` or
+        ``build_string``; ``timestamp`` in seconds or milliseconds.
+        Raises SlimpackError when a record is not one of a package.
+        """
+        request = {
+            "action": "lock_records",
+            "records": [dict(record) for record in records],
+            "channels": list(channels),
+            "subdir": subdir,
+        }
+        return _to_lock(call(request, where=source), subdir)
 
     def install(self, lock: Lock, prefix: Path, *, progress: Progress = SILENT) -> None:
         """Install a lock into an empty prefix and check that exactly it is there.
@@ -136,20 +135,72 @@ class RattlerEngine:
                     if event["event"] == "linked":
                         task.advance()
 
-                _call(request, where=str(prefix), on_event=on_event)
+                call(request, where=str(prefix), on_event=on_event)
         check_installed(lock, prefix)
 
 
-def check_installed(lock: Lock, prefix: Path) -> None:
-    """Raise InstallError unless conda-meta holds exactly the locked packages."""
-    installed = {path.stem for path in Path(prefix, "conda-meta").glob("*.json")}
-    locked = {package.dist for package in lock.packages}
-    if installed != locked:
-        missing = ", ".join(sorted(locked - installed)) or "none"
-        extra = ", ".join(sorted(installed - locked)) or "none"
-        raise InstallError(
-            f"{prefix}: not the locked environment (missing: {missing}; not locked: {extra})"
-        )
+def merge_locks(locks: Sequence[Lock]) -> str:
+    """Return the locks of several platforms as one rattler lock file, with what pip installs.
+
+    The channels are those of all, in order. Raises InputError for what no lock can hold.
+    """
+    with tempfile.TemporaryDirectory(prefix="slimpack-lock-") as folder:
+        request = {
+            "action": "merge_locks",
+            "locks": [
+                {
+                    "lock": str(_written(lock, Path(folder, f"{lock.platform}.lock"))),
+                    "subdir": lock.platform,
+                    "pypi": [asdict(package) for package in lock.pypi],
+                }
+                for lock in locks
+            ],
+        }
+        text: str = call(request, where="the lock")["lock"]
+    return text
+
+
+def with_pypi(lock: Lock, packages: Sequence[PypiPackage]) -> Lock:
+    """Return the lock with these as what pip installs, in its text too."""
+    ordered = tuple(
+        replace(package, requires=tuple(sorted(package.requires)))
+        for package in sorted(packages, key=lambda package: package.name)
+    )
+    lock = replace(lock, pypi=ordered)
+    return replace(lock, text=merge_locks([lock]))
+
+
+def lock_facts(
+    spec: EnvSpec, lock: Lock, virtual_packages: Sequence[tuple[str, str, str]]
+) -> dict[str, Any]:
+    """Return how a lock and a specification fit together (see `slimpack.env.worker_facts`)."""
+    with tempfile.TemporaryDirectory(prefix="slimpack-lock-") as folder:
+        request = {
+            "action": "lock_facts",
+            "lock": str(_written(lock, Path(folder, "pixi.lock"))),
+            "subdir": lock.platform,
+            "specs": list(spec.specs),
+            "channels": list(spec.channels),
+            "virtual_packages": [list(package) for package in virtual_packages],
+        }
+        return call(request, where=spec.source)
+
+
+def _written(lock: Lock, path: Path) -> Path:
+    path.write_text(lock.text, encoding="utf-8")
+    return path
+
+
+def _entry(entry: ExplicitEntry | LockedPackage) -> dict[str, Any]:
+    if isinstance(entry, ExplicitEntry):
+        digests = {entry.algorithm: entry.digest} if entry.digest else {}
+        return {"url": entry.url, "digests": digests, "depends": []}
+    digests = {"md5": entry.md5, "sha256": entry.sha256}
+    return {
+        "url": entry.url,
+        "digests": {name: digest for name, digest in digests.items() if digest},
+        "depends": list(entry.depends),
+    }
 
 
 def _to_lock(result: dict[str, Any], subdir: str) -> Lock:
@@ -157,68 +208,8 @@ def _to_lock(result: dict[str, Any], subdir: str) -> Lock:
         LockedPackage(**{**package, "depends": tuple(package["depends"])})
         for package in result["packages"]
     )
-    return Lock(platform=subdir, packages=packages, text=result["lock"])
-
-
-def _ignore(event: dict[str, Any]) -> None:
-    """Take no notice of an event."""
-
-
-def _call(
-    request: dict[str, Any], *, where: str, on_event: Callable[[dict[str, Any]], None] = _ignore
-) -> dict[str, Any]:
-    """Run one request in a worker process and return its result."""
-    with tempfile.TemporaryFile() as stderr:
-        worker = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT, json.dumps([entry or "." for entry in sys.path])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-        )
-        try:
-            closing = _converse(worker, request, on_event)
-        finally:
-            # Also on Ctrl-C: the worker must not go on writing into a prefix that is removed.
-            worker.kill()
-            worker.wait()
-        if closing is None:
-            stderr.seek(0)
-            raise InstallError(
-                f"the py-rattler worker ended without an answer (exit code {worker.returncode})",
-                details=stderr.read()[-4000:].decode("utf-8", "replace").strip(),
-                hint="run the command again; report it if it stays",
-            )
-    if "error" in closing:
-        raise _error(closing["error"], where)
-    result: dict[str, Any] = closing["result"]
-    return result
-
-
-def _converse(
-    worker: subprocess.Popen[bytes],
-    request: dict[str, Any],
-    on_event: Callable[[dict[str, Any]], None],
-) -> dict[str, Any] | None:
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    try:
-        worker.stdin.write(json.dumps(request).encode())
-        worker.stdin.close()
-    except BrokenPipeError:
-        return None
-    for line in worker.stdout:
-        if not line.endswith(b"\n"):
-            return None  # killed in the middle of a line
-        message: dict[str, Any] = json.loads(line)
-        if "event" not in message:
-            return message
-        on_event(message)
-    return None
-
-
-def _error(error: dict[str, str], where: str) -> SlimpackError:
-    kind, summary, hint = _ERRORS.get(error["kind"], (SlimpackError, "", ""))
-    message = redacted(error["message"])
-    if not summary:
-        return kind(f"{where}: {message}", hint=hint)
-    return kind(f"{where}: {summary}", details=message, hint=hint)
+    pypi = tuple(
+        PypiPackage(**{**package, "requires": tuple(package["requires"])})
+        for package in result["pypi"]
+    )
+    return Lock(platform=subdir, packages=packages, text=result["lock"], pypi=pypi)

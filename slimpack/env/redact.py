@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 # user:password@ before a host, and conda's /t/TOKEN/ at the start of a path.
-_USER = re.compile(r"(?<=://)[^/@\s'\"]+@")
+# `git` is the user of every ssh address and no secret.
+_USER = re.compile(r"(?<=://)(?!git@)[^/@\s'\"]+@")
 _TOKEN = re.compile(r"(?P<host>://[^/\s'\"]*)/t/[^/\s'\"]+(?=/)")
 
 

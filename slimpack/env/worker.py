@@ -4,7 +4,8 @@ Reads one JSON request from standard input, writes one JSON object a line to
 standard output: ``{"event": ...}`` while it works, at last ``{"result": ...}``
 or ``{"error": {"kind": ..., "message": ...}}``. It ends with `os._exit`,
 because py-rattler 0.28 crashed in about one of ten interpreter shutdowns after
-its work was done. It imports nothing of slimpack: it is a program of its own.
+its work was done. It is a program of its own: of slimpack it imports nothing but its parts,
+``worker_*``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import json
 import os
 import re
 import sys
-import tempfile
 import threading
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +28,31 @@ from rattler.exceptions import (
     InvalidChannelError,
     InvalidMatchSpecError,
     InvalidUrlError,
-    ParseCondaLockError,
     SolverError,
 )
 from rattler.install import InstallerReporter
-from rattler.lock.platform import LockPlatform
 from rattler.networking.client import Client
-from rattler.package import BuildString, NoArchLiteral, PackageName
+from rattler.package import BuildString, PackageName
 from rattler.platform import Subdir
 from rattler.repo_data.gateway import Gateway
 from rattler.version import Version
 from rattler.virtual_package.generic import GenericVirtualPackage
 
-_ARCHIVE = re.compile(r"(.+)-([^-]+)-([^-]+)\.(conda|tar\.bz2)\Z")
-_ENVIRONMENT = "default"
+from slimpack.env.worker_explicit import explicit_records
+from slimpack.env.worker_facts import facts
+from slimpack.env.worker_lock import (
+    ENVIRONMENT,
+    Part,
+    RequestError,
+    by_name,
+    describe,
+    lock_text,
+    read_part,
+)
+from slimpack.env.worker_urls import check_pins, with_digests
+
+_LAST_SECOND = 253_402_300_799  # of the year 9999
 _write_lock = threading.Lock()
-
-
-class RequestError(Exception):
-    """A request that cannot be met; `kind` tells the parent which error to raise."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class Reporter(InstallerReporter):
@@ -94,134 +98,108 @@ async def solve(request: dict[str, Any]) -> dict[str, Any]:
         if request["strict_priority"]
         else rattler.ChannelPriority.Disabled
     )
-    channels = [rattler.Channel(name) for name in request["channels"]]
+    specs = _match_specs(request["specs"])
+    channels = _searched(request["channels"], specs)
     records = await rattler.solve(
         channels,
-        _match_specs(request["specs"]),
+        specs,
         gateway=_gateway(request),
         platforms=[Subdir(request["subdir"]), Subdir("noarch")],
         virtual_packages=_virtual_packages(request),
         channel_priority=priority,
     )
+    check_pins(records, specs)
+    records = await with_digests(records, request["specs"])
     return _lock(request["subdir"], [channel.base_url for channel in channels], records)
+
+
+def _searched(names: list[str], specs: list[rattler.MatchSpec]) -> list[rattler.Channel]:
+    """Return the channels, and behind them those that only a spec names, as conda does."""
+    channels = [rattler.Channel(name) for name in names]
+    for spec in specs:
+        if spec.channel and spec.channel.base_url not in {item.base_url for item in channels}:
+            channels.append(spec.channel)
+    return channels
 
 
 async def resolve_explicit(request: dict[str, Any]) -> dict[str, Any]:
     """Make a lock of URLs; metadata comes from the channels where they list the file."""
-    for entry in request["entries"]:
-        subdir = entry["url"].rsplit("/", 2)[1]
-        other = subdir.startswith(("linux-", "osx-", "win-")) and subdir != request["subdir"]
-        if other:
-            raise RequestError("input", f"{entry['url']} is not for {request['subdir']}")
-    gateway = _gateway(request)
-    found: dict[str, rattler.RepoDataRecord] = {}
-    channels = sorted({entry["url"].rsplit("/", 2)[0] for entry in request["entries"]})
-    for channel in channels:
-        for record in await _listed(gateway, channel, request):
-            found[record.url] = record
-    records = [
-        _checked(found.get(entry["url"]) or _bare_record(entry["url"]), entry)
-        for entry in request["entries"]
-    ]
-    return _lock(request["subdir"], channels, records)
-
-
-async def _listed(
-    gateway: Gateway, channel: str, request: dict[str, Any]
-) -> list[rattler.RepoDataRecord]:
-    names = [
-        rattler.MatchSpec(_split(entry["url"])[0])
-        for entry in request["entries"]
-        if entry["url"].startswith(channel + "/")
-    ]
-    try:
-        answers = await gateway.query(
-            [rattler.Channel(channel)],
-            [Subdir(request["subdir"]), Subdir("noarch")],
-            names,
-            recursive=False,
-        )
-    except (GatewayError, FetchRepoDataError, InvalidUrlError):
-        # A plain folder of packages has no repodata; the URLs are enough to install.
-        return []
-    return [record for answer in answers for record in answer]
-
-
-def _split(url: str) -> tuple[str, str, str]:
-    match = _ARCHIVE.match(url.rsplit("/", 1)[1])
-    if match is None:
-        raise RequestError("input", f"{url!r} is not the URL of a conda package")
-    return match.group(1), match.group(2), match.group(3)
-
-
-def _bare_record(url: str) -> rattler.RepoDataRecord:
-    name, version, build = _split(url)
-    channel, subdir, file_name = url.rsplit("/", 2)
-    tail = re.search(r"(\d+)\Z", build)
-    noarch: NoArchLiteral = None
-    if subdir == "noarch":
-        noarch = "python" if build.startswith("py") else "generic"
-    number = int(tail.group(1)) if tail else 0
-    record = rattler.PackageRecord(name, version, BuildString(build), number, subdir, noarch=noarch)
-    return rattler.RepoDataRecord(record, file_name, url, channel)
-
-
-def _checked(record: rattler.RepoDataRecord, entry: dict[str, str]) -> rattler.RepoDataRecord:
-    if not entry["digest"]:
-        return record
-    expected = bytes.fromhex(entry["digest"])
-    listed = record.md5 if entry["algorithm"] == "md5" else record.sha256
-    if listed is not None and listed != expected:
-        raise RequestError(
-            "install",
-            f"{entry['url']}: the lock says {entry['algorithm']} {entry['digest']}, "
-            f"the channel {listed.hex()}",
-        )
-    if entry["algorithm"] == "md5":
-        record.md5 = expected
-    else:
-        record.sha256 = expected
-    return record
+    records, channels = await explicit_records(
+        request["entries"], request["subdir"], _gateway(request)
+    )
+    return _answer(Part(request["subdir"], by_name(records), request["pypi"]), channels)
 
 
 async def read_lock(request: dict[str, Any]) -> dict[str, Any]:
     """Read one environment and platform of a rattler lock file."""
-    lock_file = _open_lock(request["lock"])
-    environment = lock_file.environment(request["environment"])
-    if environment is None:
-        known = ", ".join(sorted(name for name, _ in lock_file.environments()))
-        raise RequestError("input", f"no environment {request['environment']!r} (has: {known})")
-    platform = _lock_platform(environment, request["subdir"])
-    if environment.pypi_packages_for_platform(platform):
-        raise RequestError("input", "the lock holds PyPI packages, which are not supported yet")
-    records = environment.conda_repodata_records_for_platform(platform) or []
-    channels = [str(channel) for channel in environment.channels()]
+    part, channels = read_part(request["lock"], request["environment"], request["subdir"])
+    return _answer(part, channels)
+
+
+async def merge_locks(request: dict[str, Any]) -> dict[str, Any]:
+    """Make one lock file of the locks of several platforms, each with its PyPI packages."""
+    parts, channels = [], list[str]()
+    for lock in request["locks"]:
+        part, named = read_part(lock["lock"], ENVIRONMENT, lock["subdir"])
+        parts.append(replace(part, pypi=lock["pypi"]))
+        channels += [channel for channel in named if channel not in channels]
+    return {"lock": lock_text(parts, channels)}
+
+
+async def lock_facts(request: dict[str, Any]) -> dict[str, Any]:
+    """Tell how a lock and specs fit together; nothing is fetched."""
+    part, _ = read_part(request["lock"], ENVIRONMENT, request["subdir"])
+    channels = [rattler.Channel(name).base_url for name in request["channels"]]
+    found = facts(
+        part, _match_specs(request["specs"]), request["specs"], request["virtual_packages"]
+    )
+    return {"channels": channels, **found}
+
+
+async def lock_records(request: dict[str, Any]) -> dict[str, Any]:
+    """Make a lock of repodata records that another solver chose."""
+    channels = [rattler.Channel(name).base_url for name in request["channels"]]
+    chosen = [_repodata_record(record) for record in request["records"]]
+    records = await with_digests(chosen, [])
     return _lock(request["subdir"], channels, records)
 
 
-def _open_lock(path: str) -> rattler.LockFile:
-    try:
-        return rattler.LockFile.from_path(Path(path))
-    except (ParseCondaLockError, OSError) as error:
-        raise RequestError("input", f"not a rattler lock file: {error}") from error
+def _repodata_record(fields: dict[str, Any]) -> rattler.RepoDataRecord:
+    channel, _, file_name = fields["url"].rsplit("/", 2)
+    record = rattler.PackageRecord(
+        fields["name"],
+        fields["version"],
+        BuildString(fields.get("build") or fields.get("build_string") or ""),
+        fields.get("build_number") or 0,
+        fields["subdir"],
+        noarch=fields.get("noarch") or None,
+        depends=fields.get("depends") or [],
+        constrains=fields.get("constrains") or [],
+        sha256=bytes.fromhex(fields.get("sha256") or "") or None,
+        md5=bytes.fromhex(fields.get("md5") or "") or None,
+        size=fields.get("size") or None,
+        license=fields.get("license") or None,
+        python_site_packages_path=fields.get("python_site_packages_path") or None,
+    )
+    features = fields.get("track_features") or []
+    record.track_features = (
+        re.findall(r"[^,\s]+", features) if isinstance(features, str) else features
+    )
+    record.timestamp = _moment(fields.get("timestamp") or 0)
+    return rattler.RepoDataRecord(record, file_name, fields["url"], channel)
 
 
-def _lock_platform(environment: Any, subdir: str) -> LockPlatform:
-    for platform in environment.platforms():
-        if str(platform.subdir) == subdir:
-            return platform  # type: ignore[no-any-return]
-    known = ", ".join(str(platform.subdir) for platform in environment.platforms())
-    raise RequestError("input", f"no packages for {subdir} (has: {known})")
+def _moment(timestamp: int) -> datetime | None:
+    # conda wrote seconds once and writes milliseconds now; what is too big for one is the other.
+    seconds = timestamp if timestamp <= _LAST_SECOND else timestamp / 1000
+    return datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
 
 
 async def install(request: dict[str, Any]) -> dict[str, Any]:
     """Install a lock into a prefix."""
-    environment = _open_lock(request["lock"]).environment(_ENVIRONMENT)
-    assert environment is not None
-    platform = _lock_platform(environment, request["subdir"])
-    records = environment.conda_repodata_records_for_platform(platform) or []
+    part, _ = read_part(request["lock"], ENVIRONMENT, request["subdir"])
     await rattler.install(
-        records,
+        part.records,
         request["prefix"],
         cache_dir=Path(request["package_cache"]),
         installed_packages=[],
@@ -232,37 +210,20 @@ async def install(request: dict[str, Any]) -> dict[str, Any]:
         # The protocol means its empty methods as defaults.
         reporter=Reporter(),  # type: ignore[abstract]
     )
-    return {"installed": len(records)}
+    return {"installed": len(part.records)}
 
 
 def _lock(
     subdir: str, channels: list[str], records: list[rattler.RepoDataRecord]
 ) -> dict[str, Any]:
-    platform = LockPlatform(subdir)
-    lock_file = rattler.LockFile([platform])
-    lock_file.set_channels(_ENVIRONMENT, [rattler.LockChannel(url) for url in channels])
-    ordered = sorted(records, key=lambda record: record.name.normalized)
-    for record in ordered:
-        lock_file.add_conda_package(_ENVIRONMENT, platform, record)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "pixi.lock")
-        lock_file.to_path(path)
-        text = path.read_text(encoding="utf-8")
-    return {"lock": text, "packages": [_describe(record) for record in ordered]}
+    return _answer(Part(subdir, by_name(records), []), channels)
 
 
-def _describe(record: rattler.RepoDataRecord) -> dict[str, Any]:
+def _answer(part: Part, channels: list[str]) -> dict[str, Any]:
     return {
-        "name": record.name.normalized,
-        "version": str(record.version),
-        "build": str(record.build),
-        "subdir": record.subdir,
-        "url": record.url,
-        "sha256": record.sha256.hex() if record.sha256 else "",
-        "md5": record.md5.hex() if record.md5 else "",
-        "size": record.size or 0,
-        "license": record.license or "",
-        "depends": list(record.depends),
+        "lock": lock_text([part], channels),
+        "packages": [describe(record) for record in part.records],
+        "pypi": part.pypi,
     }
 
 
@@ -270,6 +231,9 @@ _ACTIONS = {
     "solve": solve,
     "resolve_explicit": resolve_explicit,
     "read_lock": read_lock,
+    "merge_locks": merge_locks,
+    "lock_facts": lock_facts,
+    "lock_records": lock_records,
     "install": install,
 }
 

@@ -165,13 +165,14 @@ class _GzipWriter:
         self._pool.shutdown(cancel_futures=True)
 
     def _submit(self, block: bytes, *, last: bool) -> None:
-        self._jobs.append(self._pool.submit(_deflate, block, self._before, self._level, last))
+        self._jobs.append(self._pool.submit(deflate, block, self._before, self._level, last))
         self._before = block[-(32 << 10) :]
         if len(self._jobs) > 2 * self._threads:
             self._out.write(self._jobs.popleft().result())
 
 
-def _deflate(block: bytes, before: bytes, level: int, last: bool) -> bytes:
+def deflate(block: bytes, before: bytes, level: int, last: bool) -> bytes:
+    """Return one block of a raw deflate stream (RFC 1951), primed with the 32 KiB before it."""
     packer = zlib.compressobj(
         level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, before
     )

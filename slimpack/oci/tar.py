@@ -67,7 +67,7 @@ def tar_chunks(members: Iterable[Entry], *, mtime: int) -> Iterator[bytes]:
         waiting += len(pending[-1])
         if not entry.size:
             continue
-        for data in _content(entry):
+        for data in content(entry):
             pending.append(data)
             waiting += len(data)
             if waiting >= CHUNK:
@@ -201,7 +201,8 @@ def _pax_record(key: bytes, value: bytes) -> bytes:
     return b"%d%b" % (length, rest)
 
 
-def _content(entry: Entry) -> Iterator[bytes]:
+def content(entry: Entry) -> Iterator[bytes]:
+    """Yield exactly `Entry.size` bytes, in pieces of 1 MiB at most; raise ImageError otherwise."""
     remaining = entry.size
     try:
         stream = entry.open()
@@ -213,14 +214,14 @@ def _content(entry: Entry) -> Iterator[bytes]:
             if not data:
                 raise ImageError(
                     f"{entry.path} ended {remaining} bytes before its {entry.size} bytes",
-                    hint="the file changed while the image was built; build again",
+                    hint="the file changed while it was read; run again",
                 )
             yield data
             remaining -= len(data)
         if _read(entry, stream.read, 1):
             raise ImageError(
                 f"{entry.path} has more than its {entry.size} bytes",
-                hint="the file changed while the image was built; build again",
+                hint="the file changed while it was read; run again",
             )
 
 

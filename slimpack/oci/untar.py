@@ -44,6 +44,8 @@ class Member:
     offset: where its content begins, in bytes from the start of the archive.
     size: bytes of content; 0 for all but files.
     link: target of a symlink as stored, of a hard link as a normal path.
+    mtime: whole seconds since the epoch; 0 for what is no number.
+    name: the path as stored (``./etc/passwd``, ``/etc/passwd``).
     """
 
     path: str
@@ -54,6 +56,8 @@ class Member:
     size: int
     offset: int
     link: str = ""
+    mtime: int = 0
+    name: str = ""
 
 
 class TarReader:
@@ -76,6 +80,7 @@ class TarReader:
         self._position = 0  # in the archive
         self._left = 0  # bytes of the current member's content and padding
         self._content = 0  # bytes of the current member's content
+        self._ended = False  # whether the archive said so itself
 
     def __iter__(self) -> Iterator[Member]:
         """Yield each member. Raises ImageError for anything malformed or too large."""
@@ -103,11 +108,24 @@ class TarReader:
         while self._stream.read(CHUNK):
             pass
 
+    def finish(self) -> None:
+        """Raise ImageError unless the archive was closed and nothing but padding follows.
+
+        A layer may end without its closing blocks; an archive that was cut off
+        between two members looks the same.
+        """
+        if not self._ended:
+            raise ImageError(f"{self._what} is cut off")
+        while rest := self._some(CHUNK):
+            if rest.strip(b"\0"):
+                raise ImageError(f"{self._what} has data after its end")
+
     def _next(self) -> Member | None:
         extra: dict[str, bytes] = {}
         while True:
             block = self._block()
             if block is None or block == bytes(BLOCK):
+                self._ended = block is not None
                 return None
             checksum = _number(block[148:156], self._what)
             if checksum != sum(block) - sum(block[148:156]) + 8 * 32:
@@ -147,6 +165,8 @@ class TarReader:
             size=size,
             offset=self._position,
             link=normal_path(link, self._what) if kind == "hardlink" else link,
+            mtime=_time(extra.get("mtime"), block[136:148]),
+            name=name,
         )
 
     def _value(self, extra: dict[str, bytes], key: str, field: bytes) -> int:
@@ -173,9 +193,7 @@ class TarReader:
             if length > len(data) or not equals or not value.endswith(b"\n"):
                 raise ImageError(f"{self._what} has a malformed extended header")
             if key.startswith(b"GNU.sparse"):
-                raise ImageError(
-                    f"{self._what} holds sparse files, which container layers do not have"
-                )
+                raise ImageError(f"{self._what} holds sparse files, which are not supported")
             records[_decode(key)] = value[:-1]
             data = data[length:]
         return records
@@ -238,6 +256,15 @@ def _text(field: bytes) -> str:
 
 def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _time(record: bytes | None, field: bytes) -> int:
+    """Return a modification time from a pax record (``1600000000.25``) or a header field."""
+    if record is not None:
+        whole = record.partition(b".")[0]
+        return int(whole) if whole.isdigit() and len(whole) < 19 else 0
+    digits = field.strip(b" \0")
+    return int(digits, 8) if re.fullmatch(rb"[0-7]+", digits) else 0
 
 
 def _number(field: bytes, what: str) -> int:

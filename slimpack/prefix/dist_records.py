@@ -14,7 +14,6 @@ import importlib.util
 import io
 import json
 import posixpath
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,9 +22,6 @@ from slimpack.env.dists import Dist
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, under
-
-# `git` is the user of every ssh address, not a secret.
-_GIT_USER = re.compile(r"\Assh://git@")
 
 
 def with_dist_records(
@@ -119,7 +115,7 @@ def portable_origin(data: bytes, label: str) -> bytes:
         raise InputError(f"{label}: not a direct_url.json: {error}") from error
     if url.startswith("file:"):
         url = "file:///" + urlsplit(url).path.rstrip("/").rpartition("/")[2]
-    elif not _GIT_USER.match(url):
+    else:
         url = redacted(url)
     origin["url"] = url
     if isinstance(origin.get("dir_info"), dict):

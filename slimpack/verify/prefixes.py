@@ -21,9 +21,7 @@ from slimpack.tree import Entry, Kind, Tree
 GENERIC_PLACEHOLDERS = ("_placehold_" + "placehold_", "/opt/anaconda1" + "anaconda2anaconda3")
 
 
-def forbidden_paths(
-    paths: Iterable[str], placeholders: Iterable[str] | None
-) -> tuple[bytes, ...]:
+def forbidden_paths(paths: Iterable[str], placeholders: Iterable[str] | None) -> tuple[bytes, ...]:
     """Return the byte strings that must not be in a result, without redundant ones.
 
     placeholders: those that packages declare, to which the well-known ones are

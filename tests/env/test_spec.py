@@ -7,8 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimpack.env.inputs import InputKind, detect
-from slimpack.env.spec import read_environment_yml
+from slimpack.env.spec import read_environment_yml, spec_of
 from slimpack.errors import InputError
 
 
@@ -45,7 +44,25 @@ def test_reads_all_keys(tmp_path: Path) -> None:
         ("dependencies: numpy\n", "dependencies: expected a list, got a string"),
         ("dependencies: [{}]\n", "item 1: expected a match spec"),
         ("dependencies: [a, 3]\n", "item 2: expected a match spec such as 'numpy >=2', got int 3"),
-        ("dependencies: [a, {pip: [b]}]\n", "item 2: a 'pip:' section is not supported yet"),
+        ("dependencies: [a, {pip: b}]\n", "item 2: pip: expected a list, got a string"),
+        ("dependencies: [a, {pip: [b, 3]}]\n", "pip: item 2: expected a requirement"),
+        ("dependencies: [a, {pip: ['']}]\n", "pip: item 1: expected a requirement"),
+        ('dependencies: [a, {pip: ["b\\nc"]}]\n', "pip: item 1: more than one line"),
+        ("dependencies: [a, {pip: [b]}, {pip: [c]}]\n", "item 3: a second 'pip:' section"),
+        ("dependencies: [{pip: [b]}]\n", "the list is empty"),
+        ("dependencies: [{sel(linux): 3}]\n", "item 1: expected a match spec"),
+        ("dependencies: [{sel(linus): a}]\n", "unknown selector sel(linus)"),
+        ("dependencies: [{sel(linux64): a}]\n", "'linux64' depends on the platform"),
+        ("dependencies: [{a: b}]\n", "got a mapping"),
+        ("dependencies: [./none-1-0.conda]\n", "item 1: ./none-1-0.conda: no such file"),
+        ("dependencies: ['https://x/y']\n", "'https://x/y' is not the URL of a package"),
+        ('dependencies: ["a\\nb"]\n', "has characters that no match spec has"),
+        ("dependencies: [a]\nplatforms: linux-64\n", "platforms: expected a list of strings"),
+        ("a: &a [*a]\ndependencies: [a]\n", "line 1: an alias that contains itself"),
+        ("[" * 100_000, "nested too deeply"),
+        ("- " * 50_000 + "a", "nested too deeply"),
+        ("? [a]\n: b\n", "not valid YAML"),
+        ("dependencies: [a]\n3: x\n", "unknown key '3'"),
         ("dependency: [a]\n", "unknown key 'dependency'"),
         ("dependencies: [a]\nchannels: x\n", "channels: expected a list of strings"),
         ("dependencies: [a]\nvariables: [A]\n", "variables: expected NAME: value pairs"),
@@ -53,7 +70,7 @@ def test_reads_all_keys(tmp_path: Path) -> None:
         ("dependencies: [a]\nvariables: {'A B': x}\n", "'A B' is not a variable name"),
         ("dependencies: [a]\nname: [x]\n", "name: expected a string"),
         ("name: 2001-13-45\ndependencies: [a]\n", "not valid YAML"),
-        ("a: &a [*a]\ndependencies: !!python/object:os.system x\n", "not valid YAML"),
+        ("dependencies: !!python/object:os.system x\n", "not valid YAML"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, expected: str) -> None:
@@ -85,7 +102,18 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         lambda inner: (
             st.lists(inner, max_size=4)
             | st.dictionaries(
-                st.sampled_from(["name", "channels", "dependencies", "variables", "pip"]), inner
+                st.sampled_from(
+                    [
+                        "name",
+                        "channels",
+                        "dependencies",
+                        "variables",
+                        "pip",
+                        "sel(linux)",
+                        "platforms",
+                    ]
+                ),
+                inner,
             )
         ),
         max_leaves=12,
@@ -110,23 +138,108 @@ def test_nodefaults_is_no_channel(tmp_path: Path) -> None:
     assert read_environment_yml(path).channels == ("conda-forge",)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ('{"channels": ["c"], "dependencies": ["a"]}', InputKind.ENVIRONMENT),
-        ("dependencies: [a]\n", InputKind.ENVIRONMENT),
-        ("# comment\n@EXPLICIT\nfile:///x/a-1-0.conda\n", InputKind.EXPLICIT),
-        ("version: 6\nenvironments:\n  default: {}\npackages: []\n", InputKind.LOCK),
-    ],
+def test_pip_section(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "channels: [c]\ndependencies:\n- python\n- pip\n- pip:\n"
+        "  - requests >=2 ; os_name != 'nt'\n  - -r more.txt\n  - -e ./here\n",
+    )
+    spec = read_environment_yml(path)
+    assert spec.specs == ("python", "pip")
+    assert spec.pip == ("requests >=2 ; os_name != 'nt'", "-r more.txt", "-e ./here")
+    assert spec.folder == tmp_path
+
+
+def test_packages_by_url_and_path(tmp_path: Path) -> None:
+    package = tmp_path / "some where" / "a-1-0.conda"
+    package.parent.mkdir()
+    package.touch()
+    path = write(
+        tmp_path,
+        "dependencies:\n- ./some where/a-1-0.conda\n- https://x/c/noarch/b-1-0.tar.bz2\n"
+        f"- some where/a-1-0.conda#{'0' * 32}\n- conda-forge/linux-64::c >=1\n",
+    )
+    assert read_environment_yml(path).specs == (
+        package.as_uri(),
+        "https://x/c/noarch/b-1-0.tar.bz2",
+        f"{package.as_uri()}#{'0' * 32}",
+        "conda-forge/linux-64::c >=1",
+    )
+
+
+SELECTORS = """\
+platforms: [linux-64, linux-aarch64]
+dependencies:
+- a
+- sel(linux): only-linux
+- sel(win): only-win
+- sel(linux64): only-linux64
+- b  # [unix]
+- c  # [osx]
+- d  # [aarch64]
+- e  # see [1] and [the docs]
+- pip:
+  - f  # [win]
+"""
+
+
+def test_selectors(tmp_path: Path) -> None:
+    path = write(tmp_path, SELECTORS)
+    both = ("a", "only-linux")
+    assert read_environment_yml(path, "linux-64").specs == (*both, "only-linux64", "b", "e")
+    assert read_environment_yml(path, "linux-aarch64").specs == (*both, "b", "d", "e")
+    assert read_environment_yml(path, "linux-64").pip == ()
+    assert read_environment_yml(path, "linux-64").platforms == ("linux-64", "linux-aarch64")
+    with pytest.raises(InputError, match="'aarch64' depends on the platform"):
+        read_environment_yml(path)
+
+
+def test_lines_keep_their_numbers_when_selectors_drop_some(tmp_path: Path) -> None:
+    path = write(tmp_path, "dependencies:\n- a  # [win]\n- b\n- {\n")
+    with pytest.raises(InputError, match="line 5, column 1"):
+        read_environment_yml(path)
+
+
+def test_aliases_are_allowed_but_bombs_are_not(tmp_path: Path) -> None:
+    spec = read_environment_yml(
+        write(tmp_path, "x: &x [c]\n".replace("x: ", "channels: ") + "dependencies: *x\n")
+    )
+    assert (spec.channels, spec.specs) == (("c",), ("c",))
+    bomb = ["dependencies:", "- &a0 [lol]"]
+    bomb += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with pytest.raises(InputError, match="aliases expand to more than"):
+        read_environment_yml(write(tmp_path, "\n".join(bomb)))
+
+
+def test_specs_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-1-0.conda").touch()
+    spec = spec_of(["python >=3.11", "a-1-0.conda"], ["conda-forge"])
+    assert spec.channels == ("conda-forge",)
+    assert spec.specs == ("python >=3.11", (tmp_path / "a-1-0.conda").as_uri())
+    with pytest.raises(InputError, match=r"the command line: 'b-1-0.conda': b-1-0.conda: no such"):
+        spec_of(["b-1-0.conda"])
+
+
+LINES = st.lists(
+    st.sampled_from(
+        ["dependencies:", "- a", "- pip:", "  - b", "- sel(linux): c", "x # [win]", "channels: [c]"]
+    )
+    | st.text(max_size=12),
+    max_size=8,
 )
-def test_kind_is_told_from_content(tmp_path: Path, text: str, kind: InputKind) -> None:
-    path = tmp_path / "misleading.name"
-    path.write_text(text)
-    assert detect(path) is kind
 
 
-def test_unknown_kind_lists_what_was_tried(tmp_path: Path) -> None:
-    path = tmp_path / "x"
-    path.write_text("hello\n")
-    with pytest.raises(InputError, match=r"(?s)@EXPLICIT list.*rattler lock.*environment"):
-        detect(path)
+@settings(max_examples=300, deadline=None)
+@given(LINES)
+def test_any_text_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-text.yml"
+    path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    try:
+        spec = read_environment_yml(path, "linux-64")
+    except InputError as error:
+        assert str(path) in str(error)
+    else:
+        assert spec.specs

@@ -1,0 +1,179 @@
+"""Putting locked pip packages into a prefix.
+
+pip downloads, verifies and builds; `slimpack.env.wheels` installs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from slimpack.env.dists import read_dists
+from slimpack.env.interpreter import Interpreter, check_wheel, interpreter
+from slimpack.env.lock import PypiPackage
+from slimpack.env.meta import Installed
+from slimpack.env.pip import Pip, PipError, private_file
+from slimpack.env.pip_errors import build_failure, fetch_failure
+from slimpack.env.pypi_names import VCS, file_name, is_version, source_kind
+from slimpack.env.sources import build_wheel, copy_project, fresh_folder
+from slimpack.env.wheels import Staged, merge, stage
+from slimpack.errors import InputError, InstallError
+from slimpack.progress import SILENT, Progress
+
+_SAFE_URL = re.compile(r"[!-~]+\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+# Which packages are taken is settled; these would only forbid what is locked.
+_SETTLED = ("--no-binary", "--only-binary", "--pre", "--prefer-binary")
+
+
+def install(
+    packages: Sequence[PypiPackage],
+    *,
+    prefix: Path,
+    installed: Installed,
+    subdir: str,
+    glibc: str,
+    scratch: Path,
+    progress: Progress = SILENT,
+    options: Sequence[str] = (),
+) -> None:
+    """Put exactly these packages into a prefix that has conda packages only.
+
+    installed: the conda packages. options: of the `Resolution`, where there is one;
+    builds fetch their tools with them.
+
+    Each archive must have its SHA-256. Sdists, repositories and folders are built
+    to wheels first. Nothing of conda is written over; nothing is byte-compiled.
+    Raises InstallError, and InputError for packages that no lock can hold.
+    """
+    if not packages:
+        return
+    target = interpreter(prefix, installed, subdir=subdir, glibc=glibc)
+    _check_packages(packages, target)
+    if installed.dists:
+        raise InstallError(f"{prefix}: has pip packages already ({installed.dists[0].name})")
+    work = fresh_folder(scratch, "pip-install")
+    pip = Pip(target, work, native=target.runs)
+    fetching = [line for line in options if not line.startswith(_SETTLED)]
+    with progress.task("install pip packages", total=len(packages), unit="package") as task:
+        wheels = _fetched([one for one in packages if source_kind(one) == "wheel"], pip, fetching)
+        staged: list[Staged] = []
+        for package in sorted(packages, key=lambda package: package.name):
+            wheel = wheels.get(package.name) or _built(package, pip, fetching)
+            _check_identity(package, wheel, target)
+            staged.append(stage(package, wheel, work / "staged" / package.name, target))
+            task.advance()
+    for path, kept, lost in merge(staged, prefix, installed.owners):
+        progress.warn(f"{path} is that of pip package {kept}; {lost} has another")
+    _check_dists(packages, prefix, installed)
+
+
+def _check_packages(packages: Sequence[PypiPackage], target: Interpreter) -> None:
+    """Refuse what a lock may not hold; a line break in a URL would be another line for pip."""
+    seen = set()
+    for one in packages:
+        kind, label = source_kind(one), f"pip package {one.name!r} {one.version!r}"
+        known = one.url.startswith((*VCS, "https://", "http://", "file:///"))
+        if one.name != canonicalize_name(one.name) or not _SAFE_URL.match(one.name):
+            raise InputError(f"{label}: not a normalised name (PEP 503)")
+        if one.name in seen:
+            raise InputError(f"{label}: locked twice")
+        seen.add(one.name)
+        if not known or not _SAFE_URL.match(one.url) or not is_version(one.version):
+            raise InputError(f"{label}: not the version and URL of a package: {one.url!r}")
+        if kind in ("wheel", "sdist") and not _SHA256.match(one.sha256):
+            raise InputError(f"{label}: no SHA-256", hint="lock the environment again")
+        if kind == "wheel":
+            check_wheel(file_name(one.url), target)
+        elif not target.runs:
+            raise InstallError(
+                f"{label}: {one.url} has to be built, and the Python {target.version} of "
+                f"{target.subdir} cannot do that on this machine",
+                hint="build the image on that platform, or build its wheel there and lock that",
+            )
+
+
+def _line(package: PypiPackage, url: str) -> str:
+    # pip replaces ${NAME} by a variable of ours; no lock may ask for that.
+    safe = url.replace("$", "%24")
+    digest = f" --hash=sha256:{package.sha256}" if package.sha256 else ""
+    return f"{package.name} @ {safe}{digest}"
+
+
+def _fetched(packages: Sequence[PypiPackage], pip: Pip, options: Sequence[str]) -> dict[str, Path]:
+    """Download wheels, whose digests pip compares; name -> file."""
+    if not packages:
+        return {}
+    folder = fresh_folder(pip.scratch, "wheels")
+    lines = [*options, *(_line(package, package.url) for package in packages)]
+    requirements = private_file(folder / "requirements.txt", "\n".join([*lines, ""]))
+    try:
+        pip(
+            "download",
+            "--no-deps",
+            "--require-hashes",
+            f"--dest={folder}",
+            f"--requirement={requirements}",
+            *pip.foreign_arguments,
+        )
+    except PipError as error:
+        raise fetch_failure(error, packages) from error
+    found = {}
+    for package in packages:
+        wheel = folder / file_name(package.url)
+        if not wheel.is_file():
+            raise InstallError(f"{package.name} {package.version}: pip did not fetch {wheel.name}")
+        found[package.name] = wheel
+    return found
+
+
+def _built(package: PypiPackage, pip: Pip, options: Sequence[str]) -> Path:
+    kind, url = source_kind(package), package.url
+    if kind == "folder":
+        folder = Path(unquote(urlsplit(url).path))
+        if not folder.is_dir():
+            raise InstallError(
+                f"{package.name} {package.version}: the folder {folder} is not there",
+                hint="restore it, or lock the environment again",
+            )
+        home = fresh_folder(pip.scratch, f"source-{package.name}")
+        url = copy_project(folder, home / folder.name).as_uri()
+    try:
+        return build_wheel(
+            _line(package, url),
+            pip,
+            name=f"build-{package.name}",
+            options=options,
+            arguments=["--require-hashes"] if kind == "sdist" else [],
+        )
+    except PipError as error:
+        raise build_failure(error, package) from error
+
+
+def _check_identity(package: PypiPackage, wheel: Path, target: Interpreter) -> None:
+    check_wheel(wheel.name, target)
+    name, version, _, _ = parse_wheel_filename(wheel.name)
+    if name != package.name or version != Version(package.version):
+        raise InstallError(
+            f"{package.url} is {name} {version}, and the lock says {package.name} "
+            f"{package.version}",
+            hint="lock the environment again",
+        )
+
+
+def _check_dists(packages: Sequence[PypiPackage], prefix: Path, installed: Installed) -> None:
+    """Raise InstallError unless exactly these distributions are there beside conda's."""
+    there = {(dist.name, Version(dist.version)) for dist in read_dists(prefix, installed.owners)}
+    wanted = {(package.name, Version(package.version)) for package in packages}
+    if there != wanted:
+        missing = ", ".join(sorted(f"{name} {version}" for name, version in wanted - there))
+        extra = ", ".join(sorted(f"{name} {version}" for name, version in there - wanted))
+        raise InstallError(
+            f"{prefix}: not the locked pip packages (missing: {missing or 'none'}; "
+            f"not locked: {extra or 'none'})"
+        )

@@ -1,0 +1,56 @@
+"""The shells that the tests run; what CI must have, and what may be absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.support.channel import missing
+
+REQUIRED = {"bash": ["bash"], "dash": ["dash"], "zsh": ["zsh", "-f"], "ash": ["busybox", "ash"]}
+OPTIONAL = {"mksh": ["mksh"], "ksh93": ["ksh93"], "posh": ["posh"], "yash": ["yash"]}
+# Shells that run programs for sh; zsh is not one.
+PLAIN = ["bash", "dash", "ash", "mksh", "ksh93", "posh", "yash"]
+
+
+def command(shell: str) -> list[str]:
+    """The command line of a shell; skips the test where it is not installed."""
+    arguments = {**REQUIRED, **OPTIONAL, "fish": ["fish", "--no-config"]}[shell]
+    if shutil.which(arguments[0]) is None:
+        if shell in OPTIONAL:
+            pytest.skip(f"{shell} is not installed")
+        missing("SHELLS", f"{shell} is not installed")
+    return arguments
+
+
+def run_shell(
+    shell: str,
+    script: str,
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stderr: str = "",
+) -> str:
+    """Run a script with few variables; it must succeed and say just `stderr`."""
+    done = subprocess.run(
+        [*command(shell), "-c", script],
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(cwd or "/nonexistent"),
+            "LANG": "C.UTF-8",
+            **(env or {}),
+        },
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr.decode() == stderr
+    assert done.returncode == 0, done.stdout.decode()
+    return done.stdout.decode()
