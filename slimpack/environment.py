@@ -137,9 +137,7 @@ def provide(
             hint="export a lock with the tool that installed it",
         )
     with stage("examine"):
-        return _existing(
-            located, located.prefix, located.installed, config, glibc, scratch, progress
-        )
+        return _existing(located, config, glibc, scratch, progress)
 
 
 def _made(

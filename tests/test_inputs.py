@@ -26,9 +26,8 @@ from tests.support.wheels import wheel
 pytestmark = pytest.mark.channel
 
 TABLE = (ROOT / "docs/inputs.md").read_text(encoding="utf-8")
-COMMANDS = [
-    shlex.split(line) for line in re.findall(r"^\| [^|]+ \| `slimpack (.+?)` \|", TABLE, re.MULTILINE)
-]
+ROWS = re.findall(r"^\| [^|]+ \| `slimpack (.+?)` \|", TABLE, re.MULTILINE)
+COMMANDS = [shlex.split(row) for row in ROWS]
 # The digest of an image does not tell by which way its packages came.
 OTHER_PACKAGES = ("prefix-probe >=1", "./packages/tool-1.0-0.conda")
 
