@@ -9,7 +9,7 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench channel channel-full clean
+.PHONY: help venv engine demo test lint format bench bench-pack channel channel-full clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,9 @@ format: venv ## bring the code into the one style
 
 bench: venv ## measure against conda-pack and tar | zstd
 	@$(RUN) benchmarks.bench $(BENCH)
+
+bench-pack: venv ## measure slimpack pack against conda-pack, format by format
+	@$(RUN) benchmarks.pack $(BENCH)
 
 channel: venv ## build the local conda channel (build/channel)
 	@$(RUN) benchmarks.channel build

@@ -8,13 +8,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from slimpack.config_file import read_config
 from slimpack.toml import Table
-from tests.support.channel import ROOT, missing
+from tests.support.channel import ROOT, MiniChannel, Run, missing
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -97,6 +98,20 @@ def test_the_reference_names_every_key(tmp_path: Path, monkeypatch: pytest.Monke
             rf"(?m)^(\[+{re.escape(f'{table}.{key}')}\]+$|(# )?{key} =|\[{key}\]$)",
             blocks(text, "toml")[0],
         ), f"{table}.{key}"
+
+
+def test_the_commands_for_an_archive_work_as_shown(
+    prefixed: MiniChannel, install: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    text = (ROOT / "docs/inputs.md").read_text(encoding="utf-8")
+    (block,) = blocks(text, "sh")
+    run("pack", install(prefixed, "prefixed"), "-o", "env.tar.zst", cwd=tmp_path)
+    (tmp_path / "env").mkdir()
+    shown = f"set -e\n{block}\necho $CONDA_PREFIX"
+    done = subprocess.run(["bash", "-c", shown], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode() == f"{tmp_path}/env\n"
+    assert (tmp_path / "env/share/config.txt").read_text() == f"root = {tmp_path}/env/share\n"
 
 
 def test_links_lead_somewhere() -> None:

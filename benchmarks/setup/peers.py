@@ -28,7 +28,11 @@ PEERS = {
     "mksh": "mksh",
     "busybox": "busybox",
     "mksquashfs": "squashfs-tools",
+    "zip": "zip",
     "unzip": "unzip",
+    "xz": "xz-utils",
+    "bzip2": "bzip2",
+    "git": "git",
     "zstd": "zstd",
 }
 # Debian 12 has Compose 1, which pytest-docker cannot use. The package of
