@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 MAX_PREFIX_LENGTH = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._+-]+)+\Z")
+_VERSION = re.compile(r"[0-9]+\.[0-9]+\Z")
 Compression = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
 PRIORITIES = ("strict", "disabled")
@@ -167,3 +168,17 @@ def check_prefix(prefix: str) -> None:
         )
     if len(prefix) > MAX_PREFIX_LENGTH:
         raise ValueError(f"longer than {MAX_PREFIX_LENGTH} characters")
+
+
+def check_version(version: str, example: str) -> None:
+    """Raise ValueError unless `version` is MAJOR.MINOR, as virtual packages have it."""
+    if not _VERSION.match(version):
+        raise ValueError(f"expected a version such as {example!r}, got {version!r}")
+
+
+def check_arcroot(folder: str) -> None:
+    """Raise ValueError unless `folder` is a relative one; slashes around it do not matter."""
+    inner = folder.strip("/")
+    bad = any(part in ("", ".", "..") for part in inner.split("/")) or not inner.isprintable()
+    if inner and bad:
+        raise ValueError(f"expected a relative folder such as 'env', got {folder!r}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import posixpath
 import re
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,9 @@ from slimpack.config import (
     EnvConfig,
     ImageConfig,
     PackConfig,
+    check_arcroot,
     check_prefix,
+    check_version,
 )
 from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
@@ -37,7 +41,6 @@ _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _PORT = re.compile(r"(?P<number>\d{1,5})(?:/(?:tcp|udp|sctp))?\Z")
 _USER = re.compile(r"[a-z_0-9][a-z_0-9-]*(?::[a-z_0-9][a-z_0-9-]*)?\Z")
-_VERSION = re.compile(r"\d+\.\d+\Z")
 
 
 def find_config(folder: Path) -> Config:
@@ -97,8 +100,8 @@ def _env(table: Table, folder: Path) -> EnvConfig:
         channels=table.strings("channels"),
         channel_priority=table.choice("channel_priority", PRIORITIES, "strict"),
         platform=table.string("platform"),
-        cuda=_version(table, "cuda", "12.8"),
-        glibc=_version(table, "glibc", "2.28"),
+        cuda=_checked(table, "cuda", partial(check_version, example="12.8")),
+        glibc=_checked(table, "glibc", partial(check_version, example="2.28")),
         lock=table.path("lock", folder),
         engine=table.choice("engine", ENGINES, defaults.engine),
         environment=table.string("environment") or defaults.environment,
@@ -109,10 +112,14 @@ def _env(table: Table, folder: Path) -> EnvConfig:
     return config
 
 
-def _version(table: Table, key: str, example: str) -> str:
+def _checked(table: Table, key: str, check: Callable[[str], None]) -> str:
+    """Return a string that `check` does not refuse with a ValueError."""
     value = table.string(key)
-    if value and not _VERSION.match(value):
-        table.fail(key, f"expected a version such as {example!r}, got {value!r}")
+    if value:
+        try:
+            check(value)
+        except ValueError as error:
+            table.fail(key, str(error))
     return value
 
 
@@ -121,7 +128,7 @@ def _image(table: Table, folder: Path) -> ImageConfig:
     config = ImageConfig(
         runtime=_runtime(table, folder) or defaults.runtime,
         base=table.path("base", folder),
-        prefix=_prefix(table, "prefix"),
+        prefix=_checked(table, "prefix", check_prefix),
         name=table.string("name"),
         tags=table.strings("tags"),
         entrypoint=table.strings("entrypoint", hint="there is no shell in the image: write a list"),
@@ -160,12 +167,9 @@ def _app(table: Table, folder: Path) -> AppConfig:
 
 
 def _pack(table: Table) -> PackConfig:
-    arcroot = table.string("arcroot").strip("/")
-    if any(part in ("", ".", "..") for part in arcroot.split("/")) and arcroot:
-        table.fail("arcroot", f"expected a relative folder such as 'env', got {arcroot!r}")
     config = PackConfig(
-        dest_prefix=_prefix(table, "dest_prefix"),
-        arcroot=arcroot,
+        dest_prefix=_checked(table, "dest_prefix", check_prefix),
+        arcroot=_checked(table, "arcroot", check_arcroot).strip("/"),
         exclude=table.strings("exclude"),
         include=table.strings("include"),
         bytecode=table.boolean("bytecode", True),
@@ -187,16 +191,6 @@ def _runtime(table: Table, folder: Path) -> str:
     value = table.string("runtime")
     # A runtime of one's own is a file beside the configuration.
     return str(folder / value) if value.endswith(".toml") else value
-
-
-def _prefix(table: Table, key: str) -> str:
-    value = table.string(key)
-    if value:
-        try:
-            check_prefix(value)
-        except ValueError as error:
-            table.fail(key, str(error))
-    return value
 
 
 def _absolute(table: Table, key: str) -> str:

@@ -27,6 +27,7 @@ from slimpack.env.rattler import RattlerEngine
 from slimpack.errors import ArchiveError, InputError
 from slimpack.installing import carry_out, installed_at, plan_of, target_of
 from slimpack.platforms import SUBDIRS, resolve
+from slimpack.portable.script import NAME as CONDA_UNPACK
 from slimpack.portable.unpacking import read_records, rewrite
 from slimpack.prefix.examine import examine
 from slimpack.prefix.files import prefix_files
@@ -181,7 +182,7 @@ def _unpacked(archive: Path, scratch: Path, progress: Progress) -> Path:
     if report and report.failed:
         raise ArchiveError(
             f"{archive}: {len(report.failed)} files cannot be rewritten",
-            details="\n".join(f"{path}: {reason}" for path, reason in report.failed[:20]),
+            details="\n".join(f"{path!a}: {reason}" for path, reason in report.failed[:20]),
             hint="the archive is damaged, or the cache folder's path is too long: set "
             "SLIMPACK_CACHE_DIR to a shorter one",
         )
@@ -195,6 +196,13 @@ def _existing(
     assert prefix is not None
     assert installed is not None
     examination = examine(prefix, installed, accept=config.env.accept_changes, progress=progress)
+    program = prefix / CONDA_UNPACK
+    if located.source.kind is InputKind.PREFIX and examination.unfinished and program.exists():
+        # Its activation would set variables to placeholders.
+        raise InputError(
+            f"{prefix}: an unpacked archive whose files do not know yet where they are",
+            hint=f"run {program}, or pass the archive itself",
+        )
     work = scratch / "editable"
     work.mkdir()
     overlays = build_editables(installed, prefix, scratch=work, glibc=glibc, progress=progress)

@@ -10,7 +10,14 @@ from slimpack.env.engine import Engine
 from slimpack.env.inputs import Input, InputKind
 from slimpack.env.lock import Lock
 from slimpack.env.lockfiles import as_spec
-from slimpack.env.locking import Target, is_specification, read_locked, read_spec, resolve_pip
+from slimpack.env.locking import (
+    Target,
+    is_specification,
+    read_locked,
+    read_spec,
+    resolve_pip,
+    solve_conda,
+)
 from slimpack.env.meta import Installed, read_installed
 from slimpack.env.pypi import install
 from slimpack.env.rattler import RattlerEngine
@@ -79,8 +86,7 @@ def plan_of(
         channels = channels or DEFAULT_CHANNELS
     spec = read_spec(source, target.subdir, channels)
     strict = config.channel_priority == "strict"
-    lock = engine.solve(spec, target.subdir, target.virtual_packages, strict_priority=strict)
-    return Plan(lock, spec)
+    return Plan(solve_conda(spec, target, engine, strict_priority=strict), spec)
 
 
 def carry_out(

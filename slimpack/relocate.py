@@ -12,7 +12,6 @@ declares, so that a damaged cache cannot reach the result.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,8 @@ from slimpack.env.meta import Installed, is_clobbered, portable_record
 from slimpack.errors import RelocationError
 from slimpack.prefix import links
 from slimpack.prefix.found import PrefixFile, Spill, as_found
-from slimpack.prefix.scripts import direct_shebang, split_options
+from slimpack.prefix.origin import homes_of
+from slimpack.prefix.scripts import direct_shebang, portable_shebang
 from slimpack.reading import verified
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
 
@@ -148,8 +148,8 @@ def relocate(
     for file in taken:
         _add(packer, collector, file, dest_prefix)
     left = tuple(PrefixedFile(*record) for record in packer.prefixes)
-    homes = tuple(dict.fromkeys([origin or str(prefix), str(prefix), os.path.realpath(prefix)]))
-    change = _runnable(dest_prefix, prefix)
+    homes = homes_of(prefix, origin or str(prefix))
+    change = _runnable(dest_prefix, prefix, left)
     entries = [_moved(change(entry), homes, dest_prefix) for entry in collector.entries]
     same = {
         entry.path
@@ -318,15 +318,18 @@ def _in_place(files: list[conda_pack.File], installed: Installed) -> list[conda_
     return [chosen(target, claimed) for target, claimed in claims.items()]
 
 
-def _runnable(dest_prefix: str | None, prefix: Path) -> Callable[[Entry], Entry]:
+def _runnable(
+    dest_prefix: str | None, prefix: Path, left: Sequence[PrefixedFile]
+) -> Callable[[Entry], Entry]:
     """Return what mends the first lines of programs; other entries come back as they are."""
     scripts = under(dest_prefix or "", "bin/")
+    placeholders = {file.path: file.placeholder for file in left}
 
     def change(entry: Entry) -> Entry:
         if not entry.path.startswith(scripts):
             return entry
         if dest_prefix is None:
-            return split_options(entry)
+            return portable_shebang(entry, placeholders.get(entry.path, ""))
         return direct_shebang(entry, dest_prefix, prefix)
 
     return change

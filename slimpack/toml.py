@@ -24,7 +24,8 @@ class Table:
         self._name = name
         self._asked: list[str] = []
         if not isinstance(data, Mapping):
-            raise InputError(f"{where}: {name}: expected a table, got {_describe(data)}")
+            whole = f"{where}: {name}" if name else where
+            raise InputError(f"{whole}: expected a table, got {_describe(data)}")
         self._data = data
 
     def fail(self, key: str, problem: str, *, hint: str = "") -> NoReturn:

@@ -43,7 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         *("prefix", "progress"),
     },
     "content": {"env", "environment", "prefix", "progress", "relocate", "slim", "tree"},
-    "unpack": {"archive", "errors", "portable", "progress"},
+    "unpack": {"archive", "errors", "files", "portable", "progress"},
     "compose": {"base", "config", "env", "errors", "oci", "tree"},
 }
 EVERYTHING = {"build", "pack", "cli", "__init__", "__main__"}

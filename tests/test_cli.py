@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-from slimpack.cli import table
+from slimpack.__main__ import main as start
+from slimpack.cli import cli, table
 from slimpack.cli.progress import choose
+from slimpack.cli.runtime import runtime_group
 from slimpack.errors import SlimpackError
 from tests.support.channel import ROOT
 
@@ -27,7 +32,7 @@ def test_needs_somewhere_to_go(run, tmp_path: Path) -> None:  # type: ignore[no-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["build", "-o", "x.tar"], "nothing to build"),
+        (["build", "-o", "x.tar"], "nothing to work on"),
         (["build", "none.yml", "-o", "x.tar"], "none.yml: No such file"),
         (["build", "e.yml", "-o", "x.tar", "--runtime", "distrolles"], "'distrolles'"),
         (["build", "e.yml", "-o", "x.tar", "--platform", "win-64"], "unknown platform 'win-64'"),
@@ -37,14 +42,118 @@ def test_needs_somewhere_to_go(run, tmp_path: Path) -> None:  # type: ignore[no-
         (["build", "e.yml", "-o", "x.tar", "-t", "Bad Name"], "Bad Name"),
         (["inspect", "none.tar"], "none.tar"),
         (["runtime", "show", "nope"], "nope"),
-        (["bild"], "No such command 'bild'"),
+        (["bild"], "error: No such command 'bild'"),
+        (["pack", "e.yml", "-o", "x.lz"], "the name does not tell"),
+        (["pack", "e.yml", "-o", "x.tar", "--arcroot", "../x"], "expected a relative folder"),
+        (["pack", "e.yml", "-o", "x.tar", "--arcroot", "a\nb"], "expected a relative folder"),
+        (["pack", "e.yml", "-o", "x.tar", "-p", "env"], "No such option '-p'"),
+        (["pack", "e.yml", "-o", "x.tar", "--cuda", "new"], "such as '12.8', got 'new'"),
+        (["lock", "e.yml", "--glibc", "2"], "such as '2.28', got '2'"),
+        (["runtime", "show", "distroless", "--pinned", "--json"], "leave out --json"),
+        (["runtime", "show", "distroless", "--platform", "linux/arm64"], "goes with --pinned"),
     ],
 )
 def test_bad_input_is_one_message(run, tmp_path: Path, arguments, expected) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "e.yml").write_text(SPEC)
     done = run(*arguments, cwd=tmp_path, code=2)
     assert expected in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stdout == ""
     assert [path.name for path in tmp_path.iterdir()] == ["e.yml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["build", "e.yml", "-o", "e.yml"], "expected FILE.tar"),
+        (["build", "e.yml", "-o", "x.tar.gz"], "expected FILE.tar"),
+        (["build", "e.yml", "-o", "layout"], "FOLDER/ with a slash"),
+        (["build", "env", "-o", "env/x.tar"], "lies in the input env"),
+        (["pack", "env", "-o", "env/x.zip"], "lies in the input env"),
+        (["pack", "env", "-o", "env/", "--force"], "env/ is the input"),
+        (["pack", "env", "-o", "there/", "--force"], "there/ is the input"),
+        (["pack", "env", "--format", "folder"], "env/ is the input"),
+        (["pack", "e.yml", "-o", "e.yml", "--format", "sh", "--force"], "e.yml is the input"),
+        (["lock", "e.yml", "-o", "e.yml", "--format", "conda-lock"], "e.yml is the input"),
+        (["pack", "e.yml", "-o", "-", "--format", "tar"], "standard output"),
+        (["pack", "e.yml", "-o", "/dev/stdout", "--format", "tar", "-f"], "standard output"),
+    ],
+)
+def test_no_output_goes_over_an_input(run, tmp_path: Path, arguments, expected) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "e.yml").write_text(SPEC)
+    (tmp_path / "env/conda-meta").mkdir(parents=True)
+    (tmp_path / "env/conda-meta/history").write_text("")
+    (tmp_path / "there").symlink_to("env")
+    before = sorted(tmp_path.rglob("*"))
+    done = run(*arguments, cwd=tmp_path, code=2)
+    assert expected in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "e.yml").read_text() == SPEC
+
+
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        (["environment.yml"], "environment.tar.zst"),
+        (["environment.yml", "--format", "zip", "-d", "/opt/env"], "environment.zip"),
+        (["environment.yml", "--format", "tgz", "--compress-level", "1"], "environment.tgz"),
+        (["environment.yml", "--format", "no-archive"], "environment"),
+        (["a", "-c", "URL", "--format", "sh", "--n-threads", "1"], "env.sh"),
+    ],
+)
+def test_an_archive_is_named_after_its_input(run, mini, tmp_path: Path, arguments, written) -> None:  # type: ignore[no-untyped-def]
+    mini.add("a", {"share/a": "1"})
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "environment.yml").write_text(f"channels: ['{mini.url}']\ndependencies: [a]\n")
+    run("pack", *(mini.url if word == "URL" else word for word in arguments), "-q", cwd=here)
+    assert sorted(path.name for path in here.iterdir()) == sorted(["environment.yml", written])
+
+
+def test_unpack_tells_how_to_activate(run, mini, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """With the folder inside the archive, and quoted for a shell."""
+    mini.add("a", {"share/a": "1"})
+    run("pack", "a", "-c", mini.url, "-o", "a.tar", "--arcroot", "in/side", cwd=tmp_path)
+    done = run("unpack", "a.tar", "hé re", cwd=tmp_path)
+    line = done.stdout.splitlines()[-1]
+    assert line == f"activate  . '{tmp_path}/hé re/in/side/bin/activate'"
+    shell = subprocess.run(
+        ["sh", "-c", f'{line.removeprefix("activate")}; printf %s "$CONDA_PREFIX"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert shell.stdout == f"{tmp_path}/hé re/in/side"
+
+
+def test_ctrl_c_during_the_import_is_no_traceback(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    def interrupted(name: str, *rest: Any) -> Any:
+        if name == "slimpack.cli":
+            raise KeyboardInterrupt
+        return real(name, *rest)
+
+    real = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        start()
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_options_are_explained_and_the_same_everywhere() -> None:
+    """Each has a help text, and one name means one thing in every command."""
+    commands = [*cli.commands.values(), *runtime_group.commands.values()]
+    seen: dict[str, set[object]] = {}
+    for command in commands:
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, f"{command.name} {option.name}"
+                assert option.metavar or option.is_flag or isinstance(option.type, click.Choice)
+                for name in option.opts:
+                    seen.setdefault(name, set()).add(tuple(option.opts))
+    assert {name: ways for name, ways in seen.items() if len(ways) > 1} == {
+        "--level": {("--level",), ("--level", "--compress-level")}
+    }
 
 
 def test_bad_epoch(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from slimpack.cli import cli
 from slimpack.config_file import read_config
 from slimpack.toml import Table
 from tests.support.channel import ROOT, MiniChannel, Run, missing
@@ -112,6 +113,18 @@ def test_the_commands_for_an_archive_work_as_shown(
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode() == f"{tmp_path}/env\n"
     assert (tmp_path / "env/share/config.txt").read_text() == f"root = {tmp_path}/env/share\n"
+
+
+def test_flags_in_the_documents_exist() -> None:
+    known = {"build": cli.commands["build"], "pack": cli.commands["pack"]}
+    names = {name: {opt for item in known[name].params for opt in item.opts} for name in known}
+    configuration = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\((--[a-z-]+)\)", configuration))
+    assert len(shown) > 15
+    assert shown <= names["build"] | names["pack"]
+    inputs = (ROOT / "docs/inputs.md").read_text(encoding="utf-8")
+    (same,) = re.findall(r"(?m)^\| (`-o`.*?) \| the same \|$", inputs)
+    assert set(re.findall(r"`(-[^`]+)`", same)) <= names["pack"]
 
 
 def test_links_lead_somewhere() -> None:

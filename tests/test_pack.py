@@ -103,7 +103,7 @@ def test_an_archive_works_as_one_of_conda_pack(
 def test_unpack_does_it_all(python_prefix: Path, packed: Pack, run: Run, tmp_path: Path) -> None:
     packed(python_prefix, "env.tar.zst", level=1)
     done = run("unpack", "env.tar.zst", "ünder there", cwd=tmp_path)
-    assert "activate  source ünder there/bin/activate" in done.stdout
+    assert f"activate  . '{tmp_path}/ünder there/bin/activate'" in done.stdout
     python = tmp_path / "ünder there/bin/python"
     assert shell(f"'{python}' -c 'import sys; print(sys.prefix)'", tmp_path).strip() == str(
         tmp_path / "ünder there"
@@ -158,6 +158,18 @@ def test_an_environment_without_python(
     data = (tmp_path / "env/lib/data.bin").read_bytes()
     assert data.startswith(f"\0{tmp_path}/env/lib:{tmp_path}/env/share\0".encode())
     assert len(data) == len(f"\0{PLACEHOLDER}/lib:{PLACEHOLDER}/share\0tail\0")
+
+
+def test_a_script_that_names_the_prefix_twice_runs_in_a_place_with_a_blank(
+    mini: MiniChannel, install: Install, packed: Pack, tmp_path: Path
+) -> None:
+    script = f"#!{PLACEHOLDER}/bin/sh -e\necho {PLACEHOLDER}/share\n"
+    mini.add("twice", {"bin/twice": Executable(script)})
+    packed(install(mini, "twice"), "env.tar")
+    for folder in ("a b", "c"):
+        unpack(tmp_path / "env.tar", tmp_path / folder)
+        out = shell(f". '{folder}/bin/activate' && twice", tmp_path)
+        assert out == f"{tmp_path / folder}/share\n"
 
 
 def test_unpacking_works_again_after_each_move(

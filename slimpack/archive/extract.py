@@ -118,13 +118,14 @@ def find_environment(root: Path) -> Path:
         ]
     if not found:
         raise ArchiveError(
-            f"no environment in {root}: no folder holds conda-meta",
+            "there is no environment in the archive: no folder holds conda-meta",
             hint="give an archive of a conda environment, as slimpack pack or conda-pack make it",
         )
     if len(found) > 1:
-        names = ", ".join(str(path.relative_to(root)) for path in found[:5])
+        names = ", ".join(ascii(str(path.relative_to(root))) for path in found[:5])
         raise ArchiveError(
-            f"several environments in {root}: {names}", hint="make an archive of one of them"
+            f"there are several environments in the archive: {names}",
+            hint="make an archive of one of them",
         )
     return found[0]
 

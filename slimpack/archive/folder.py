@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from slimpack.archive.place import Site
@@ -19,16 +19,16 @@ from slimpack.tree import Entry, Kind
 def new_folder(path: Path, *, force: bool = False, durable: bool = True) -> Iterator[Path]:
     """Give an empty private folder that becomes `path` (mode 0755) when the body ends well.
 
-    Otherwise nothing is left. `path` must not exist or be an empty folder; with
-    `force` an environment (a folder with conda-meta inside) is replaced too, and
-    removed once the new one has its place. durable: wait until all is on the disk.
-    Raises InputError for what is in the way, SlimpackError when the disk is full or
-    refuses.
+    Otherwise nothing is left, nor of the folders above that were missing. `path` must
+    not exist or be an empty folder; with `force` an environment (a folder with
+    conda-meta inside) is replaced too, and removed once the new one has its place.
+    durable: wait until all is on the disk. Raises InputError for what is in the way,
+    SlimpackError when the disk is full or refuses.
     """
-    path = path.resolve() if path.is_symlink() else path
-    old = _check_free(path, force)
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = path.resolve() if path.is_symlink() else path.absolute()
+    old = _check_free(path, force)
+    with explained(path), _folders_above(path):
         staging, aside = temporary_name(path), temporary_name(path)
         staging.mkdir(mode=0o700)
         try:
@@ -40,7 +40,7 @@ def new_folder(path: Path, *, force: bool = False, durable: bool = True) -> Iter
                 path.rename(aside)
             try:
                 staging.rename(path)
-            except OSError:
+            except BaseException:
                 if old:
                     aside.rename(path)
                 raise
@@ -49,12 +49,29 @@ def new_folder(path: Path, *, force: bool = False, durable: bool = True) -> Iter
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextmanager
+def _folders_above(path: Path) -> Iterator[None]:
+    missing = [parent for parent in path.parents if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for parent in missing:
+            with suppress(OSError):  # never there, or somebody else uses it by now
+                parent.rmdir()
+        raise
+
+
 def _check_free(path: Path, force: bool) -> bool:
     """Tell whether an environment is to be replaced; raise InputError if that is not allowed."""
     if not path.exists():
         return False
     if not path.is_dir():
         raise InputError(f"{path} is in the way", hint="choose a folder that does not exist yet")
+    if path.samefile("."):  # its place would be taken by another folder, which nobody is in
+        raise InputError(
+            f"{path} is the folder that you are in", hint="name a folder that does not exist yet"
+        )
     with os.scandir(path) as inside:
         if next(inside, None) is None:
             return False

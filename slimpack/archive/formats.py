@@ -140,7 +140,7 @@ def format_of(path: str, given: str | None = None) -> Format:
         if named is None:
             raise InputError(
                 f"{path}: the name does not tell what kind of archive to write",
-                hint=f"end it with {', '.join(SUFFIXES)} or / (a folder), or name the format",
+                hint=f"end it with {', '.join(SUFFIXES)} or / (a folder), or pass --format",
             )
         return named
     wanted = _ALIASES.get(given)

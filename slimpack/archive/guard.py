@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from slimpack.archive.items import Item, Items
-from slimpack.archive.links import LinkError, follow
+from slimpack.archive.links import LinkError, Links
 from slimpack.archive.place import Site
 from slimpack.errors import ArchiveError
 from slimpack.oci.untar import MemberKind
@@ -20,6 +20,8 @@ from slimpack.tree import parents
 
 _MAX_PATH = 4095  # bytes: Linux' PATH_MAX without the final NUL
 _MAX_NAME = 255  # bytes: NAME_MAX
+_MAX_DEPTH = 128  # folders: whatever walks a tree holds a file or a frame for each
+_MAX_TEXT = 256 << 20  # characters of all paths and targets, which are kept to the end
 _MAX_TIME = (1 << 32) - 1  # what a .pyc's record of its source's time can hold
 _BOMB_BYTES = 1 << 30
 _BOMB_RATIO = 250  # environments compress 3 to 10 times
@@ -49,6 +51,7 @@ class Guard:
         self._kinds: dict[str, MemberKind] = {}
         self._implied: set[str] = set()
         self._links: dict[str, str] = {}
+        self._text = 0
         self.size = 0
         self.files = 0
 
@@ -56,9 +59,10 @@ class Guard:
         """Make all of `items`, then check where their links lead."""
         for item, content in items:
             self._add(item, content)
+        links = Links(self._links)
         for path, target in self._links.items():
             try:
-                follow(path, self._links)
+                links.follow(path)
             except LinkError as error:
                 raise self._refusal(path, f"is a link to {target[:200]!r}: {error}") from None
         self._site.finish()
@@ -93,6 +97,8 @@ class Guard:
             raise self._refusal(name, "leads out of the archive")
         if any(len(part.encode()) > _MAX_NAME for part in parts):
             raise self._refusal(name, "has a name that is too long")
+        if len(parts) > _MAX_DEPTH:
+            raise self._refusal(name, f"lies more than {_MAX_DEPTH} folders deep")
         if not parts and item.kind != "directory":
             raise self._refusal(name, "is in the place of the root folder")
         return "/".join(parts)
@@ -128,14 +134,24 @@ class Guard:
     def _register(self, path: str, kind: MemberKind) -> None:
         if len(self._kinds) >= self._max_members:
             raise ArchiveError(f"{self._what} has more than {self._max_members} members")
+        self._keep(path)
         self._kinds[path] = kind
         if kind == "directory":
             self._site.folder(path)
+
+    def _keep(self, text: str) -> None:
+        self._text += len(text)
+        if self._text > _MAX_TEXT:
+            raise ArchiveError(
+                f"{self._what} has names of more than {_MAX_TEXT >> 20} MiB",
+                hint="this looks like a decompression bomb",
+            )
 
     def _target(self, item: Item) -> str:
         self._check_text(item.link, item.name)
         if not item.link or item.link.startswith("/"):
             raise self._refusal(item.name, f"is a link to {item.link[:200]!r}, not a relative path")
+        self._keep(item.link)
         return item.link
 
     def _earlier(self, item: Item) -> str:

@@ -18,36 +18,58 @@ class LinkError(ValueError):
     """A link leaves the root, or leads in a circle."""
 
 
-def follow(path: str, links: Mapping[str, str]) -> str:
-    """Return the place that `path` leads to through `links`, as a kernel would walk.
+class Links:
+    """Symbolic links by their path, each with its target as stored.
 
-    path: relative and normal. links: target, as stored, of each link by its path.
-    "" is the root. What does not exist is walked through by its name alone. Raises
-    LinkError for an absolute target, for one above the root on any step of the
-    way, and for more than 40 links on it.
+    A link is walked once, however many paths lead through it: else a small archive
+    of long targets could keep us busy for hours.
     """
-    ahead, behind, hops = path.split("/")[::-1], list[str](), 0
-    while ahead:
-        part = ahead.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            if not behind:
-                raise LinkError("it leads out of the archive")
-            behind.pop()
-            continue
-        behind.append(part)
-        target = links.get("/".join(behind))
-        if target is None:
-            continue
-        hops += 1
-        if hops > _MAX_HOPS:
+
+    def __init__(self, targets: Mapping[str, str]) -> None:
+        self._targets = targets
+        self._walked: dict[str, tuple[str, int]] = {}
+
+    def follow(self, path: str) -> str:
+        """Return the place that `path` leads to, as a kernel would walk; "" is the root.
+
+        path: relative and normal. What does not exist is walked through by its name
+        alone. Raises LinkError for an absolute target, for one above the root on any
+        step of the way, and for more than 40 links on it.
+        """
+        return self._walk([], path, 0)[0]
+
+    def _walk(self, behind: list[str], ahead: str, depth: int) -> tuple[str, int]:
+        """Return where `ahead` leads from the folder `behind`, and through how many links."""
+        hops = 0
+        for part in ahead.split("/"):
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if not behind:
+                    raise LinkError("it leads out of the archive")
+                behind.pop()
+                continue
+            behind.append(part)
+            place, more = self._through("/".join(behind), depth)
+            if more:
+                behind = place.split("/") if place else []
+                hops += more
+        if hops + depth > _MAX_HOPS:
             raise LinkError("it leads in a circle")
+        return "/".join(behind), hops
+
+    def _through(self, path: str, depth: int) -> tuple[str, int]:
+        target = self._targets.get(path)
+        if target is None:
+            return path, 0
         if target.startswith("/"):
             raise LinkError("it leads to an absolute path")
-        behind.pop()
-        ahead += target.split("/")[::-1]
-    return "/".join(behind)
+        if path not in self._walked:
+            if depth >= _MAX_HOPS:
+                raise LinkError("it leads in a circle")
+            place, hops = self._walk(path.split("/")[:-1], target, depth + 1)
+            self._walked[path] = place, hops + 1
+        return self._walked[path]
 
 
 def without_links(entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -81,13 +103,12 @@ _Waiting = tuple[str, str, tuple[str, ...]]  # what, where to, and the links on 
 class _Copier:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.path: entry for entry in entries}
-        self._links = {
-            entry.path: entry.link for entry in self._entries.values() if entry.kind is Kind.SYMLINK
-        }
+        self._links = Links(
+            {entry.path: entry.link for entry in self._entries.values() if entry.link}
+        )
         self._inside: dict[str, list[str]] = defaultdict(list)
         for path in self._entries:
             self._inside[path.rpartition("/")[0]].append(path)
-        self._made = 0
 
     def all(self) -> Iterator[tuple[Entry, str]]:
         """Yield each member and the path of the entry that it is, or is a copy of."""
@@ -117,7 +138,7 @@ class _Copier:
     def _target(self, path: str) -> str | None:
         """Return the file or folder that the link at `path` leads to, if it can be copied."""
         try:
-            place = follow(path, self._links)
+            place = self._links.follow(path)
         except LinkError:
             return None
         if place not in self._entries or f"{path}/".startswith(f"{place}/"):

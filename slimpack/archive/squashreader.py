@@ -34,6 +34,7 @@ _MAX_LINK = 4096
 _PADDING = 1 << 20
 _CACHED_META = 256
 _CACHED_FRAGMENTS = 8
+_MAX_FRAGMENTS = 64 << 30  # bytes unpacked of them, those that were unpacked again included
 _FOLDERS, _FILES, _LINKS = (1, 8), (2, 9), (3, 10)
 
 
@@ -82,6 +83,7 @@ class _SquashReader:
         self._max_members = max_members
         self._meta: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
         self._fragments: OrderedDict[int, bytes] = OrderedDict()
+        self._spent = 0
         fields = _SUPER.unpack(self._at(0, _SUPER.size))
         magic, _, _, self._block, self._fragment_count, codec = fields[:6]
         log, _, _, major, minor, self._root, used, _, _, inodes, folders, table, _ = fields[6:]
@@ -96,27 +98,30 @@ class _SquashReader:
     def items(self) -> Items:
         """Walk the image from its root, depth first, every folder once."""
         seen = set[int]()
-        waiting = [("", self._root)]
+        # A listing is read on only when what it named before is done: it may be huge.
+        waiting: list[Iterator[tuple[str, int]]] = [iter([("", self._root)])]
         while waiting:
-            path, place = waiting.pop()
+            found = next(waiting[-1], None)
+            if found is None:
+                waiting.pop()
+                continue
+            path, place = found
             inode = self._inode(place)
             if inode.kind == "directory":
                 if place in seen:
                     raise self._damaged(f"the folder {path[:200]!r} lies in two places")
                 seen.add(place)
-                for name, child in self._listing(inode):
-                    waiting.append((f"{path}/{name}" if path else name, child))
+                waiting.append(self._listing(path, inode))
             elif not path:
                 raise self._damaged("its root is no folder")
             size = inode.size if inode.kind == "file" else 0
             item = Item(path or ".", inode.kind, inode.mode, inode.mtime, size, inode.link)
             yield item, self._content(inode) if inode.kind == "file" else iter(())
 
-    def _listing(self, folder: _Inode) -> list[tuple[str, int]]:
-        """Return name and inode of each entry, last name first."""
+    def _listing(self, path: str, folder: _Inode) -> Iterator[tuple[str, int]]:
+        """Yield path and inode of each entry of the folder at `path`."""
         cursor = _Cursor(self, self._folders, folder.start, folder.offset)
         left = folder.size - 3  # it counts "." and ".."
-        found = []
         while left > 0:
             count, block, _ = cursor.unpack("<III")
             left -= 12
@@ -128,10 +133,9 @@ class _SquashReader:
                 left -= 8 + len(name)
                 self._check_name(name)
                 text = name.decode("utf-8", "surrogateescape")
-                found.append((text, block << 16 | offset))
+                yield f"{path}/{text}" if path else text, block << 16 | offset
         if left < 0:
             raise self._damaged("a folder's listing is malformed")
-        return found[::-1]
 
     def _check_name(self, name: bytes) -> None:
         self._left -= 1
@@ -189,7 +193,10 @@ class _SquashReader:
             (block,) = struct.unpack("<Q", self._at(pointer, 8))
             cursor = _Cursor(self, 0, block, number % _PER_TABLE_BLOCK * 16)
             start, stored, _ = cursor.unpack("<QII")
-            self._fragments[number] = self._data(start, stored, None)
+            self._fragments[number] = data = self._data(start, stored, None)
+            self._spent += len(data)
+            if self._spent > _MAX_FRAGMENTS:
+                raise self._damaged("its files are in hostile disorder")
             if len(self._fragments) > _CACHED_FRAGMENTS:
                 self._fragments.popitem(last=False)
         return self._fragments[number]

@@ -109,13 +109,18 @@ class _ZipReader:
         if found + _END.size + comment != len(tail):
             raise ArchiveError(f"{self._what} has data after its end")
         end = tail_at + found
-        if _MAX16 in (here, number) or _MAX32 in (size, start):
+        # 65535 may mean itself: then there is no zip64 record.
+        if _MAX32 in (size, start) or (number == _MAX16 and self._has_locator(end)):
             end, disk, first, here, number, size, start = self._end64(end)
         if disk or first or here != number:
             raise ArchiveError(f"{self._what} is a part of a split archive")
         if start + size != end:
             raise ArchiveError(f"{self._what} is damaged: its directory is not where it should be")
         return start, size, number
+
+    def _has_locator(self, end: int) -> bool:
+        place = end - _LOCATOR64.size
+        return place >= 0 and self._at(place, 4) == b"PK\6\7"
 
     def _end64(self, end: int) -> tuple[int, int, int, int, int, int, int]:
         place = end - _LOCATOR64.size

@@ -10,15 +10,21 @@ import click
 
 from slimpack.build import Outputs, build
 from slimpack.cache import default_cache
-from slimpack.cli.options import environment_options, epoch, prefix_value
-from slimpack.cli.progress import choose, progress_option
+from slimpack.cli.options import (
+    environment_options,
+    epoch,
+    prefix_option,
+    telling_options,
+)
+from slimpack.cli.outputs import check_output
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.config import COMPRESSIONS, Config
+from slimpack.errors import InputError
+from slimpack.progress import Progress
 from slimpack.result import BuildResult
 
 
-@click.command("build")
-@environment_options
+@click.command("build", short_help="Build an image from an environment.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME:TAG", help="Name of the image.")
 @click.option(
     "-o",
@@ -29,19 +35,35 @@ from slimpack.result import BuildResult
     help="FILE.tar (OCI layout and docker-archive at once) or FOLDER/ (OCI layout).",
 )
 @click.option("--load", is_flag=True, help="Load the image into the Docker engine.")
-@click.option("--runtime", help="A runtime's name or .toml file (see `slimpack runtime list`).")
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    help="What lies below the environment: one of `slimpack runtime list`, or a .toml file "
+    "[default: distroless].",
+)
 @click.option(
     "--base",
+    metavar="IMAGE",
     type=click.Path(path_type=Path),
     help="OCI layout or docker-archive on disk instead of the runtime's base.",
 )
-@click.option("--prefix", callback=prefix_value, help="Where the environment lies in the image.")
-@click.option("--layers", type=click.IntRange(1, 120), help="At most so many layers.")
-@click.option("--compression", type=click.Choice(COMPRESSIONS), help="Of the layers.")
-@click.option("--level", type=click.IntRange(1, 22), help="Compression level.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only the image's digest.")
-@click.option("--json", "as_json", is_flag=True, help="Result and progress as JSON.")
-@progress_option
+@prefix_option(
+    "--prefix", help="Where the environment lies in the image [default: the runtime's, /opt/env]."
+)
+@click.option(
+    "--layers", type=click.IntRange(1, 120), metavar="N", help="At most so many [default: 10]."
+)
+@click.option(
+    "--compression", type=click.Choice(COMPRESSIONS), help="Of the layers [default: zstd]."
+)
+@click.option(
+    "--level",
+    type=click.IntRange(1, 22),
+    metavar="N",
+    help="Compression level [default: zstd 9, gzip 6].",
+)
+@environment_options
+@telling_options("Print only the image's digest.")
 def build_command(
     config: Config,
     tags: tuple[str, ...],
@@ -55,7 +77,7 @@ def build_command(
     level: int | None,
     quiet: bool,
     as_json: bool,
-    style: str,
+    progress: Progress,
 ) -> None:
     """Build an image from INPUT.
 
@@ -66,6 +88,9 @@ def build_command(
     """
     if not (outputs or load):
         raise click.UsageError("nowhere to put the image: pass --output PATH or --load")
+    for output in outputs:
+        _check_form(output)
+        check_output(output, config)
     config = config.with_image(
         references=tags or None,
         runtime=runtime,
@@ -79,10 +104,21 @@ def build_command(
         config,
         Outputs(paths=outputs, load=load),
         cache=default_cache(),
-        progress=choose(style, quiet=quiet, as_json=as_json),
+        progress=progress,
         epoch=epoch(),
     )
     _show(result, quiet=quiet, as_json=as_json)
+
+
+def _check_form(output: str) -> None:
+    """Refuse a name that promises something else, such as a tar that is compressed as a whole."""
+    path = Path(output)
+    if output.endswith(("/", ".tar")) or (path.exists() and not path.is_file()):
+        return
+    raise InputError(
+        f"{output}: expected FILE.tar, or FOLDER/ with a slash at the end",
+        hint="layers are compressed inside of it: see --compression",
+    )
 
 
 def _show(result: BuildResult, *, quiet: bool, as_json: bool) -> None:

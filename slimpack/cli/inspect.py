@@ -8,25 +8,21 @@ from pathlib import Path
 
 import click
 
+from slimpack.cli.images import image_options
 from slimpack.cli.table import megabytes, printable, table
 from slimpack.inspection import Inspection, inspect_image
-from slimpack.oci.config import Platform
-from slimpack.oci.read import read_image
-from slimpack.platforms import resolve
+from slimpack.oci.image import Image
 
 
-@click.command("inspect")
-@click.argument("image", type=click.Path(path_type=Path))
-@click.option("--platform", help="Which image of several, like linux/amd64.")
-@click.option("--ref", default="", metavar="NAME:TAG", help="Which image of several, by its name.")
+@click.command("inspect", short_help="Show what an image consists of.")
+@image_options
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
-def inspect_command(image: Path, platform: str | None, ref: str, as_json: bool) -> None:
+def inspect_command(path: Path, image: Image, ref: str, as_json: bool) -> None:
     """Show layers, packages, sizes and configuration of IMAGE.
 
     IMAGE is an OCI layout folder, a tar of one, or a docker-archive.
     """
-    wanted = Platform.parse(resolve(platform)) if platform else None
-    found = inspect_image(read_image(image, wanted, ref=ref))
+    found = inspect_image(image)
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _text(found))
 
 

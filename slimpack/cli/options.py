@@ -1,52 +1,84 @@
-"""Options that several verbs share: which environment, and how it is had."""
+"""Options that several commands share: which environment, how it is had, and what is told."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from slimpack.build import DEFAULT_EPOCH
-from slimpack.config import Config, check_prefix
+from slimpack.cli.progress import STYLES, choose
+from slimpack.config import Config, check_prefix, check_version
 from slimpack.config_file import find_config, read_config
 from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
+from slimpack.installing import DEFAULT_GLIBC
 
 Function = Callable[..., Any]
+Option = Callable[[Function], Function]
 
 
-def prefix_value(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> str | None:
-    """Check an option that says where an environment shall lie."""
-    if value is not None:
-        try:
-            check_prefix(value)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from error
-    return value
+def checked(check: Callable[[str], None]) -> Callable[..., str | None]:
+    """Return click's callback for an option whose value `check` refuses with a ValueError."""
+
+    def callback(
+        context: click.Context, parameter: click.Parameter, value: str | None
+    ) -> str | None:
+        if value is not None:
+            try:
+                check(value)
+            except ValueError as error:
+                raise click.BadParameter(str(error)) from error
+        return value
+
+    return callback
 
 
-_OPTIONS = (
+def prefix_option(name: str, *names: str, help: str) -> Option:  # noqa: A002 (click's own name)
+    """Return an option that says where an environment shall lie."""
+    return click.option(name, *names, metavar="PATH", callback=checked(check_prefix), help=help)
+
+
+def platform_option(text: str, **settings: Any) -> Option:
+    """Return an option that says for which platform."""
+    return click.option("--platform", metavar="OS/ARCH", help=text, **settings)
+
+
+_SOLVING = (
     click.argument("inputs", nargs=-1, metavar="[INPUT]..."),
     click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        help="Configuration file [default: ./slimpack.toml or ./pyproject.toml].",
+        "-c",
+        "--channel",
+        "channels",
+        multiple=True,
+        metavar="CHANNEL",
+        help="Name or URL; replaces the channels of the specification. More than once for several.",
     ),
     click.option(
-        "-c", "--channel", "channels", multiple=True, help="Channels instead of the spec's."
+        "--engine", type=click.Choice(ENGINES), help="What solves and installs [default: auto]."
     ),
-    click.option("--platform", help="linux/amd64 or linux/arm64 [default: this machine's]."),
-    click.option("--engine", type=click.Choice(ENGINES), help="What solves and installs."),
-    click.option("--cuda", metavar="VERSION", help="Offered to the solver as __cuda."),
-    click.option("--glibc", metavar="VERSION", help="Offered to the solver as __glibc."),
-    click.option("--environment", metavar="NAME", help="Which environment of a pixi.lock."),
+    click.option(
+        "--glibc",
+        metavar="VERSION",
+        callback=checked(functools.partial(check_version, example="2.28")),
+        help="Offered to the solver as __glibc [default: the image's; for locks and archives "
+        f"{DEFAULT_GLIBC}, that of RHEL 8].",
+    ),
+    click.option(
+        "--cuda",
+        metavar="VERSION",
+        callback=checked(functools.partial(check_version, example="12.8")),
+        help="Offered to the solver as __cuda [default: none].",
+    ),
+    click.option(
+        "--environment",
+        metavar="NAME",
+        help="Which environment of a pixi.lock [default: default].",
+    ),
     click.option(
         "--category",
         "categories",
@@ -55,55 +87,114 @@ _OPTIONS = (
         help="Which categories of a conda-lock.yml [default: main].",
     ),
     click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Configuration [default: ./slimpack.toml, else ./pyproject.toml].",
+    ),
+)
+_PROVIDING = (
+    platform_option("linux/amd64 or linux/arm64 [default: the input's, else this machine's]."),
+    click.option(
         "--accept-changes",
         multiple=True,
         metavar="GLOB",
-        help="Changed or deleted files of an existing prefix that are as you want them.",
+        help="Changed or deleted files of an existing environment that are as you want them.",
     ),
     click.option(
         "--lock",
+        metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Write what was solved: FILE.txt as @EXPLICIT, else a pixi.lock.",
+        help="Write what was solved: *.txt as @EXPLICIT, *-lock.yml, or *.lock for pixi.",
     ),
 )
 
 
-def environment_options(function: Function) -> Function:
-    """Give a command the argument INPUT... and its options; it receives them as `config`."""
+def with_options(options: Sequence[Option], function: Function) -> Function:
+    """Give a function several options at once, in the order in which --help lists them."""
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def solving_options(function: Function) -> Function:
+    """Give a command the argument INPUT... and what a solver needs; it receives `config`."""
 
     @functools.wraps(function)
     def command(
         inputs: tuple[str, ...],
-        config_file: Path | None,
         channels: tuple[str, ...],
-        platform: str | None,
         engine: str | None,
-        cuda: str | None,
         glibc: str | None,
+        cuda: str | None,
         environment: str | None,
         categories: tuple[str, ...],
-        accept_changes: tuple[str, ...],
-        lock: Path | None,
+        config_file: Path | None,
         **rest: Any,
     ) -> Any:
         config: Config = read_config(config_file) if config_file else find_config(Path())
         config = config.with_env(
             inputs=inputs or None,
             channels=channels or None,
-            platform=platform,
             engine=engine,
-            cuda=cuda,
             glibc=glibc,
+            cuda=cuda,
             environment=environment,
             categories=categories or None,
-            accept_changes=accept_changes or None,
-            lock=lock,
         )
         return function(config=config, **rest)
 
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(_SOLVING, command)
+
+
+def environment_options(function: Function) -> Function:
+    """Give a command the options of `solving_options` and those of an environment in hand."""
+
+    @functools.wraps(function)
+    def command(
+        config: Config,
+        platform: str | None,
+        accept_changes: tuple[str, ...],
+        lock: Path | None,
+        **rest: Any,
+    ) -> Any:
+        config = config.with_env(
+            platform=platform, accept_changes=accept_changes or None, lock=lock
+        )
+        return function(config=config, **rest)
+
+    return solving_options(with_options(_PROVIDING, command))
+
+
+def telling_options(quiet: str) -> Option:
+    """Give a command -q, --json and --progress; it receives `quiet`, `as_json`, `progress`.
+
+    quiet: what is printed all the same.
+    """
+    options = (
+        click.option("-q", "--quiet", is_flag=True, help=quiet),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Result as JSON on stdout, progress on stderr."
+        ),
+        click.option(
+            "--progress",
+            "style",
+            type=click.Choice(STYLES),
+            default="auto",
+            help="How to tell of progress, on stderr [default: bars on a terminal, else lines].",
+        ),
+    )
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def command(*, quiet: bool, as_json: bool, style: str, **rest: Any) -> Any:
+            progress = choose(style, quiet=quiet, as_json=as_json)
+            return function(quiet=quiet, as_json=as_json, progress=progress, **rest)
+
+        return with_options(options, command)
+
+    return decorate
 
 
 def epoch() -> int:
@@ -113,6 +204,7 @@ def epoch() -> int:
         return DEFAULT_EPOCH
     if not text.isdecimal() or int(text) >= 1 << 33:
         raise InputError(
-            f"SOURCE_DATE_EPOCH: expected seconds since 1970 up to {(1 << 33) - 1}, got {text!r}"
+            f"SOURCE_DATE_EPOCH: expected seconds since 1970 up to {(1 << 33) - 1}, got {text!r}",
+            hint="unset it, or set it to what `git log -1 --format=%ct` prints",
         )
     return int(text)

@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
 import click
 
-from slimpack.archive.formats import FORMATS, Packing, Payload, format_of
+from slimpack.archive.formats import DEFAULT_FORMAT, FORMATS, Packing, Payload, format_of
 from slimpack.cache import default_cache
-from slimpack.cli.options import environment_options, epoch, prefix_value
-from slimpack.cli.progress import choose, progress_option
+from slimpack.cli.options import (
+    checked,
+    environment_options,
+    epoch,
+    prefix_option,
+    telling_options,
+)
+from slimpack.cli.outputs import check_output, default_output, environment_name
 from slimpack.cli.table import megabytes, package_count, table
-from slimpack.config import Config
+from slimpack.config import Config, check_arcroot
 from slimpack.pack import PackResult, pack
+from slimpack.progress import Progress
 
 
-@click.command("pack")
-@environment_options
+# --compress-level, --n-threads and -d are what conda-pack calls them.
+@click.command("pack", short_help="Pack an environment into a portable archive.")
 @click.option(
-    "-o", "--output", metavar="PATH", required=True, help="The archive; its name tells the format."
+    "-o",
+    "--output",
+    metavar="PATH",
+    help="The archive; its name tells the format, a slash at the end a folder "
+    "[default: the input's name with .tar.zst, in the current folder].",
 )
 @click.option(
     "--format", "format_", metavar="FORMAT", help=f"{', '.join(FORMATS)} [default: by the name]."
 )
-@click.option("--level", type=int, help="Compression level [default: zstd 9, gzip 6].")
-@click.option("-j", "--threads", type=int, default=-1, help="Compressing threads [default: all].")
 @click.option(
+    "--level",
+    "--compress-level",
+    "level",
+    type=int,
+    metavar="N",
+    help="Compression level [default: zstd 9, gzip 6].",
+)
+@click.option(
+    "-j",
+    "--threads",
+    "--n-threads",
+    "threads",
+    type=int,
+    metavar="N",
+    default=-1,
+    help="Compressing threads [default: -1, one for each core, 6 at most].",
+)
+@prefix_option(
+    "-d",
     "--dest-prefix",
-    callback=prefix_value,
     help="Write this prefix at once: the archive then works there and nowhere else.",
 )
-@click.option("--arcroot", metavar="FOLDER", help="Folder inside the archive [default: none].")
+@click.option(
+    "--arcroot",
+    metavar="FOLDER",
+    callback=checked(check_arcroot),
+    help="Folder inside the archive [default: none].",
+)
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out what matches.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Keep what matches all the same.")
 @click.option("--no-bytecode", is_flag=True, help="Ship no .pyc files: smaller, slower to start.")
@@ -46,12 +77,11 @@ from slimpack.pack import PackResult, pack
     help="How the tar in a self-extracting .sh is compressed [default: gzip].",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace what is at PATH.")
-@click.option("-q", "--quiet", is_flag=True, help="Print only the archive's SHA-256.")
-@click.option("--json", "as_json", is_flag=True, help="Result and progress as JSON.")
-@progress_option
+@environment_options
+@telling_options("Print only the archive's SHA-256.")
 def pack_command(
     config: Config,
-    output: str,
+    output: str | None,
     format_: str | None,
     level: int | None,
     threads: int,
@@ -65,7 +95,7 @@ def pack_command(
     force: bool,
     quiet: bool,
     as_json: bool,
-    style: str,
+    progress: Progress,
 ) -> None:
     """Pack INPUT into a portable archive, in the layout of conda-pack.
 
@@ -74,11 +104,14 @@ def pack_command(
     """
     config = config.with_pack(
         dest_prefix=dest_prefix,
-        arcroot=_arcroot(arcroot),
+        arcroot=None if arcroot is None else arcroot.strip("/"),
         exclude=exclude or None,
         include=include or None,
         bytecode=False if no_bytecode else None,
     )
+    if output is None:
+        output = default_output(config, _suffix(format_))
+    check_output(output, config)
     packing = Packing(
         format=format_of(output, format_),
         level=level,
@@ -92,9 +125,9 @@ def pack_command(
         packing,
         cache=default_cache(),
         epoch=epoch(),
-        name=_name(output),
+        name=environment_name(output),
         force=force,
-        progress=choose(style, quiet=quiet, as_json=as_json),
+        progress=progress,
     )
     if as_json:
         click.echo(json.dumps(asdict(result), indent=2))
@@ -102,19 +135,8 @@ def pack_command(
         click.echo(result.sha256 if quiet else _summary(result))
 
 
-def _arcroot(value: str | None) -> str | None:
-    if value is None:
-        return None
-    folder = value.strip("/")
-    if folder and any(part in ("", ".", "..") for part in folder.split("/")):
-        raise click.BadParameter("expected a relative folder such as 'env'", param_hint="--arcroot")
-    return folder
-
-
-def _name(output: str) -> str:
-    """Return what an archive's environment is called: its name without what tells the format."""
-    stem = re.sub(r"(\.tar)?\.[A-Za-z0-9]+\Z", "", Path(output).name)
-    return re.sub(r"[^A-Za-z0-9._+-]", "-", stem).lstrip("-.") or "env"
+def _suffix(format_: str | None) -> str:
+    return "/" if format_ in ("folder", "no-archive") else f".{format_ or DEFAULT_FORMAT}"
 
 
 def _summary(result: PackResult) -> str:

@@ -16,15 +16,7 @@ from slimpack.progress import SILENT, Progress, Task
 
 _JSON_INTERVAL_SECONDS = 0.5
 
-
 STYLES = ("auto", "bar", "line", "json", "none")
-progress_option = click.option(
-    "--progress",
-    "style",
-    type=click.Choice(STYLES),
-    default="auto",
-    help="How to tell of progress, on stderr [default: bars on a terminal, else lines].",
-)
 
 
 def choose(style: str = "auto", *, quiet: bool = False, as_json: bool = False) -> Progress:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from slimpack.cache import default_cache
+from slimpack.cli.options import platform_option
 from slimpack.cli.progress import choose
 from slimpack.cli.table import table
 from slimpack.debian import find_mirrors, resolve_base
@@ -35,30 +36,37 @@ def list_command(as_json: bool) -> None:
 
 @runtime_group.command("show")
 @click.argument("name")
-@click.option("--platform", "platforms", multiple=True, help="For --pinned [default: this one's].")
 @click.option(
     "--pinned", is_flag=True, help="Print a runtime file with today's exact package versions."
 )
+@platform_option(
+    "With --pinned: for which, more than once for several [default: this machine's].",
+    multiple=True,
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def show_command(name: str, platforms: tuple[str, ...], pinned: bool, as_json: bool) -> None:
+def show_command(name: str, platform: tuple[str, ...], pinned: bool, as_json: bool) -> None:
     """Show the runtime NAME, or that of a .toml file.
 
     The output of --pinned can be saved and used with `slimpack build --runtime
     FILE`: such a base is the same at any time.
     """
+    if pinned and as_json:
+        raise click.UsageError("--pinned prints a runtime file, which is TOML: leave out --json")
+    if platform and not pinned:
+        raise click.UsageError("--platform goes with --pinned")
     runtime = load_runtime(name if "/" not in name and not name.endswith(".toml") else Path(name))
     if pinned:
-        wanted = [resolve(platform) for platform in platforms or ("",)]
+        wanted = map(resolve, platform or ("",))
         suite = runtime.debian.suites[0] if runtime.debian else ""
         resolved = {
-            platform: resolve_base(
+            one: resolve_base(
                 runtime,
-                platform,
+                one,
                 cache_dir=default_cache().root,
                 mirrors=find_mirrors(suite),
-                progress=choose(as_json=as_json),
+                progress=choose(),
             ).packages
-            for platform in wanted
+            for one in wanted
         }
         click.echo(pin_runtime(runtime, resolved), nl=False)
         return

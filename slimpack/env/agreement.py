@@ -41,7 +41,7 @@ def disagreements(
     locked = {package.name: package for package in lock.packages}
     return (
         *_platform(spec, lock),
-        *_specs(facts["specs"], locked),
+        *_specs(facts["specs"], locked, judged=bool(virtual_packages)),
         *_channels(facts, locked),
         *_dependencies(facts["packages"], locked, judged=bool(virtual_packages)),
         *_unneeded(facts, locked),
@@ -57,11 +57,14 @@ def _platform(spec: EnvSpec, lock: Lock) -> Iterator[str]:
 
 
 def _specs(
-    specs: Sequence[Mapping[str, Any]], locked: Mapping[str, LockedPackage]
+    specs: Sequence[Mapping[str, Any]], locked: Mapping[str, LockedPackage], *, judged: bool
 ) -> Iterator[str]:
     for spec in specs:
         text, package = redacted(spec["spec"]), locked.get(spec["name"])
-        if package is None:
+        if spec["name"].startswith("__"):
+            if judged and not spec["satisfied"]:
+                yield f"{text} is asked for, which the platform does not offer"
+        elif package is None:
             yield f"{text} is asked for, but no {spec['name']} is locked"
         elif is_package_file(spec["spec"]):
             if not _is_file(spec["spec"], package):

@@ -15,7 +15,13 @@ from slimpack.errors import InputError, InstallError
 
 
 def check_channels(spec: EnvSpec) -> None:
-    """Raise InputError when nothing says where the packages come from."""
+    """Raise InputError when nothing, or only a machine's configuration, names the channels."""
+    if "defaults" in spec.channels or any(text.startswith("defaults::") for text in spec.specs):
+        raise InputError(
+            f"{spec.source}: the channel 'defaults' stands for those of conda's configuration, "
+            "which no other machine has",
+            hint="write the URLs of these channels in its place, or pass others with --channel",
+        )
     if not spec.channels and not all("::" in text or is_package_file(text) for text in spec.specs):
         raise InputError(
             f"{spec.source}: no channels",

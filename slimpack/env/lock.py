@@ -71,8 +71,9 @@ class LockedPackage:
 class PypiPackage:
     """One package of a lock that pip installs.
 
-    name: normalised (PEP 503). url: of a wheel or an sdist, ``git+https://...@COMMIT``,
-    or ``file:``. sha256: lower-case hex, "" where there is no file to hash (VCS, folder).
+    name: normalised (PEP 503). version: "" where only the build of a source tells it.
+    url: of a wheel or an sdist, ``git+https://...@COMMIT``, or ``file:``.
+    sha256: lower-case hex, "" where there is no file to hash (VCS, folder).
     requires: its run-time requirements (PEP 508).
     """
 

@@ -125,12 +125,7 @@ def solve_spec(
     know what they bring. Raises InputError, SolveError and InstallError.
     """
     with progress.task(f"solve {target.subdir}", unit="step"):
-        try:
-            lock = engine.solve(
-                spec, target.subdir, target.virtual_packages, strict_priority=strict_priority
-            )
-        except SolveError as error:
-            raise _for_target(error, target) from error
+        lock = solve_conda(spec, target, engine, strict_priority=strict_priority)
     if not spec.pip:
         return Locked(lock)
     prefix = scratch / f"prefix-{target.subdir}"
@@ -139,6 +134,18 @@ def solve_spec(
     work.mkdir()
     lock, resolution = resolve_pip(spec, lock, prefix, target, work, progress)
     return Locked(lock, resolution.notes)
+
+
+def solve_conda(
+    spec: EnvSpec, target: Target, engine: Engine, *, strict_priority: bool = True
+) -> Lock:
+    """Solve the conda packages of a specification; errors say for which platform."""
+    try:
+        return engine.solve(
+            spec, target.subdir, target.virtual_packages, strict_priority=strict_priority
+        )
+    except SolveError as error:
+        raise _for_target(error, target) from error
 
 
 def resolve_pip(

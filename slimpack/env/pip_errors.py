@@ -21,6 +21,13 @@ _SKIPPED = re.compile(
 )
 _SKIPPED_LINE = re.compile(r"^.*Skipping link: .*\n?", re.MULTILINE)
 _NO_SOURCES = "Skipping link: No sources permitted for "
+# That a page is not there is how an index says that it has no such project.
+_UNREAD = re.compile(
+    r"(?:Could not fetch URL |The repository located at )"
+    r"(?P<problem>\S+(?:: (?!404 ).*?| is not a trusted or secure host))"
+    r"(?: - skipping| and is being ignored|$)",
+    re.MULTILINE,
+)
 _EXPECTED = re.compile(
     r"^\s*(?P<name>[A-Za-z0-9._-]+)[^\n]*\n\s*Expected sha256 (?P<expected>[0-9a-f]+)\s*\n"
     r"\s*Got\s+(?P<found>[0-9a-f]+)",
@@ -43,8 +50,12 @@ def nothing_found(error: PipError) -> bool:
 
 
 def skipped_links(log: str) -> str:
-    """Return the lines of pip's log about files that it passed over, without credentials."""
-    lines = [line for line in log.splitlines() if _SKIPPED.search(line) or _NO_SOURCES in line]
+    """Return the lines of pip's log about what it passed over, without credentials."""
+    lines = [
+        line
+        for line in log.splitlines()
+        if _SKIPPED.search(line) or _UNREAD.search(line) or _NO_SOURCES in line
+    ]
     return redacted("\n".join(lines))
 
 
@@ -57,6 +68,9 @@ def resolve_failure(
     """
     output = error.output
     details = _SKIPPED_LINE.sub("", error.details).strip()
+    unread = dict.fromkeys(match["problem"] for match in _UNREAD.finditer(output))
+    if unread:
+        return _no_index(source, "\n".join(unread))
     unfound = _UNFOUND.search(output)
     kept = [
         str(canonicalize_name(name))
@@ -90,15 +104,19 @@ def resolve_failure(
             hint="loosen a requirement that the explanation names",
         )
     if any(word in output for word in _NETWORK):
-        return InstallError(
-            f"{source}: pip cannot read an index",
-            details=details,
-            hint="check the index's URL and the network",
-        )
+        return _no_index(source, details)
     return InstallError(
         f"{source}: pip cannot resolve the pip section",
         details=details,
         hint="the last lines of pip's output say what failed",
+    )
+
+
+def _no_index(source: str, details: str) -> InstallError:
+    return InstallError(
+        f"{source}: pip cannot read an index",
+        details=details,
+        hint="check the index's URL, its credentials and the network",
     )
 
 

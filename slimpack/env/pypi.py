@@ -177,13 +177,13 @@ def _texts(wanted: Requirements) -> list[str]:
 
 
 def _log(pip: Pip, arguments: Sequence[str]) -> str:
-    """Return what pip notes of the files that it passes over.
+    """Return what pip notes of the files and indexes that it passes over.
 
     Only its log has that, and with a log it does not show what builds say.
     """
     log = pip.scratch / "log"
     with suppress(PipError):
-        pip("install", *arguments, f"--log={log}", choices=True)
+        pip("install", *arguments, f"--log={log}", "--retries=0", choices=True)
     return skipped_links(log.read_text("utf-8", "replace") if log.is_file() else "")
 
 

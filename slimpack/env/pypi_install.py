@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,7 @@ from slimpack.env.meta import Installed
 from slimpack.env.pip import Pip, PipError, private_file
 from slimpack.env.pip_errors import build_failure, fetch_failure
 from slimpack.env.pypi_names import VCS, file_name, is_version, source_kind
+from slimpack.env.redact import redacted
 from slimpack.env.sources import build_wheel, copy_project, fresh_folder
 from slimpack.env.wheels import Staged, merge, stage
 from slimpack.errors import InputError, InstallError
@@ -65,12 +67,12 @@ def install(
         staged: list[Staged] = []
         for package in sorted(packages, key=lambda package: package.name):
             wheel = wheels.get(package.name) or _built(package, pip, fetching)
-            _check_identity(package, wheel, target)
-            staged.append(stage(package, wheel, work / "staged" / package.name, target))
+            found = _identified(package, wheel, target)
+            staged.append(stage(found, wheel, work / "staged" / package.name, target))
             task.advance()
     for path, kept, lost in merge(staged, prefix, installed.owners):
         progress.warn(f"{path} is that of pip package {kept}; {lost} has another")
-    _check_dists(packages, prefix, installed)
+    _check_dists([one.package for one in staged], prefix, installed)
 
 
 def _check_packages(packages: Sequence[PypiPackage], target: Interpreter) -> None:
@@ -84,8 +86,12 @@ def _check_packages(packages: Sequence[PypiPackage], target: Interpreter) -> Non
         if one.name in seen:
             raise InputError(f"{label}: locked twice")
         seen.add(one.name)
-        if not known or not _SAFE_URL.match(one.url) or not is_version(one.version):
-            raise InputError(f"{label}: not the version and URL of a package: {one.url!r}")
+        # Only its build tells the version of a source: locks may leave it out.
+        versioned = is_version(one.version) or (kind != "wheel" and not one.version)
+        if not known or not _SAFE_URL.match(one.url) or not versioned:
+            raise InputError(
+                f"{label}: not the version and URL of a package: {redacted(one.url)!r}"
+            )
         if kind in ("wheel", "sdist") and not _SHA256.match(one.sha256):
             raise InputError(f"{label}: no SHA-256", hint="lock the environment again")
         if kind == "wheel":
@@ -155,15 +161,18 @@ def _built(package: PypiPackage, pip: Pip, options: Sequence[str]) -> Path:
         raise build_failure(error, package) from error
 
 
-def _check_identity(package: PypiPackage, wheel: Path, target: Interpreter) -> None:
+def _identified(package: PypiPackage, wheel: Path, target: Interpreter) -> PypiPackage:
+    """Return the package with the version of its wheel; raise when it is not the locked one."""
     check_wheel(wheel.name, target)
     name, version, _, _ = parse_wheel_filename(wheel.name)
-    if name != package.name or version != Version(package.version):
+    locked = package.version or str(version)
+    if name != package.name or version != Version(locked):
         raise InstallError(
-            f"{package.url} is {name} {version}, and the lock says {package.name} "
-            f"{package.version}",
+            f"{redacted(package.url)} is {name} {version}, and the lock says {package.name} "
+            f"{locked}",
             hint="lock the environment again",
         )
+    return replace(package, version=locked)
 
 
 def _check_dists(packages: Sequence[PypiPackage], prefix: Path, installed: Installed) -> None:

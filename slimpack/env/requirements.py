@@ -30,7 +30,7 @@ _VALUED = frozenset(
         "--trusted-host",
     }
 )
-_FLAGS = frozenset({"--pre", "--no-index", "--prefer-binary"})
+_FLAGS = frozenset({"--pre", "--no-index", "--prefer-binary", "--require-hashes"})
 _SHORT = {
     "-i": "--index-url",
     "-f": "--find-links",

@@ -15,7 +15,8 @@ from slimpack.env.selectors import chosen, without_other_platforms
 from slimpack.env.text import parse_yaml, read_text, type_name
 from slimpack.errors import InputError
 
-_KNOWN_KEYS = ("name", "channels", "dependencies", "variables", "platforms", "prefix")
+# `category` is conda-lock's: to which part of a lock the file belongs.
+_KNOWN_KEYS = ("name", "channels", "dependencies", "variables", "platforms", "prefix", "category")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PACKAGE_FILE = re.compile(r"[^\[\]]+\.(?:conda|tar\.bz2)(?:#[0-9A-Za-z:]+)?\Z")
 _MATCH_SPEC = re.compile(

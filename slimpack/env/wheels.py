@@ -22,12 +22,12 @@ from urllib.parse import urlsplit
 
 from installer import install as install_wheel
 from installer.destinations import SchemeDictionaryDestination
-from installer.exceptions import InstallerError
+from installer.exceptions import InvalidWheelSource
 from installer.sources import WheelFile
 
 from slimpack.env.interpreter import Interpreter
 from slimpack.env.lock import PypiPackage
-from slimpack.errors import InstallError
+from slimpack.errors import InstallError, SlimpackError
 
 _INSTALLER = b"slimpack\n"
 _MAX_UNPACKED_BYTES = 64 * 1024**3
@@ -71,19 +71,14 @@ def stage(package: PypiPackage, wheel: Path, folder: Path, target: Interpreter) 
             warnings.simplefilter("ignore", RuntimeWarning)
             _check_size(wheel)
             install_wheel(source, destination, extra)
-    except (
-        InstallerError,
-        AssertionError,
-        ValueError,
-        KeyError,
-        NotImplementedError,
-        OSError,
-        RuntimeError,
-        zipfile.BadZipFile,
-    ) as error:
+    except SlimpackError:
+        raise
+    except Exception as error:  # those of installer, zipfile and configparser have no common base
+        # The first argument of installer's own is the object that they are about.
+        said = error.args[-1] if isinstance(error, InvalidWheelSource) else error
         raise InstallError(
             f"{package.name} {package.version}: the wheel {wheel.name} cannot be installed: "
-            f"{error or type(error).__name__}"
+            f"{str(said) or type(error).__name__}"
         ) from error
     files = tuple(
         sorted(

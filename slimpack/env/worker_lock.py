@@ -170,7 +170,7 @@ def _url(location: str, folder: Path) -> str:
     if "://" not in location:
         return Path(folder, location).resolve().as_uri()
     if not location.startswith("git+"):
-        return location
+        return location.removeprefix("direct+")  # pixi's mark of what no index lists
     # pixi writes git+URL?rev=REFERENCE&subdirectory=FOLDER#COMMIT,
     # pip reads git+URL@COMMIT#subdirectory=FOLDER.
     parts = urlsplit(location)

@@ -33,6 +33,8 @@ _KINDS: dict[bytes, MemberKind] = {
     b"5": "directory",
     b"6": "other",
 }
+_PAX_KEYS = (b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime")
+_MAX_HEADERS = 8  # extended ones before a member: writers make two at most
 _WITHOUT_CONTENT = ("directory", "symlink", "hardlink", "other")
 
 
@@ -122,7 +124,7 @@ class TarReader:
 
     def _next(self) -> Member | None:
         extra: dict[str, bytes] = {}
-        while True:
+        for _ in range(_MAX_HEADERS):
             block = self._block()
             if block is None or block == bytes(BLOCK):
                 self._ended = block is not None
@@ -141,6 +143,7 @@ class TarReader:
                 self._extra(size)  # global records: comments, in practice
             else:
                 return self._member(block, kind, extra)
+        raise ImageError(f"{self._what} has too many extended headers before a member")
 
     def _member(self, block: bytes, kind_flag: bytes, extra: dict[str, bytes]) -> Member:
         name = _text(block[:100])
@@ -184,18 +187,20 @@ class TarReader:
         return data
 
     def _pax(self, data: bytes) -> dict[str, bytes]:
+        """Return the records that mean something here; the others are checked and dropped."""
         records: dict[str, bytes] = {}
-        while data.rstrip(b"\0"):
-            digits, _, _ = data[:20].partition(b" ")
+        at, end = 0, len(data.rstrip(b"\0"))
+        while at < end:
+            digits, _, _ = data[at : at + 20].partition(b" ")
             length = int(digits) if digits.isdigit() else 0
-            record = data[len(digits) + 1 : length]
-            key, equals, value = record.partition(b"=")
-            if length > len(data) or not equals or not value.endswith(b"\n"):
+            key, equals, value = data[at + len(digits) + 1 : at + length].partition(b"=")
+            if at + length > len(data) or not equals or not value.endswith(b"\n"):
                 raise ImageError(f"{self._what} has a malformed extended header")
             if key.startswith(b"GNU.sparse"):
                 raise ImageError(f"{self._what} holds sparse files, which are not supported")
-            records[_decode(key)] = value[:-1]
-            data = data[length:]
+            if key in _PAX_KEYS:
+                records[key.decode()] = value[:-1]
+            at += length
         return records
 
     def _block(self) -> bytes | None:

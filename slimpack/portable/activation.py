@@ -79,9 +79,9 @@ def _check(name: str, value: str) -> None:
 def _text(resource: str, **fields: str) -> bytes:
     """Fill in the lines @NAME@ of a script; one with nothing to say goes."""
     text = files("slimpack.portable").joinpath(resource).read_text("utf-8")
-    for name, value in fields.items():
-        text = text.replace(f"@{name}@\n", f"{value}\n" if value else "")
-    return text.encode()
+    # In one pass: a value may look like another's line.
+    filled = {name: f"{value}\n" if value else "" for name, value in fields.items()}
+    return re.sub(r"@([A-Z]+)@\n", lambda match: filled[match[1]], text).encode()
 
 
 def _posix(variables: Mapping[str, str]) -> str:

@@ -23,9 +23,12 @@ done
 root=$(CDPATH='' cd -- "$(dirname -- "$program")/.." && pwd) || exit 1
 program=$root/bin/${program##*/}
 
+# Python would look for modules where the program lies, or in the current folder.
+alone='import sys; del sys.path[0]; import argparse, runpy'
 for python in "$root/bin/python" "$root/bin/python3" python3 python; do
-  if "$python" -B -E -S -c 'import argparse' >/dev/null 2>&1; then
-    exec "$python" -B -E -S "$program" "$@"
+  if "$python" -B -E -S -c "$alone" >/dev/null 2>&1; then
+    exec "$python" -B -E -S -c "$alone; runpy.run_path(sys.argv.pop(1), run_name='__main__')" \
+      "$program" "$@"
   fi
 done
 
@@ -189,7 +192,7 @@ rewrite() {
 
 write_state() {
   if [ -n "$check" ] || [ "$(cat "$state" 2>/dev/null)" = "$1" ]; then return 0; fi
-  if { mkdir -p "$root/conda-meta" && : >>"$state"; } 2>/dev/null; then
+  if { mkdir -p "$root/conda-meta" && : >>"$state" && chmod 644 "$state"; } 2>/dev/null; then
     replace "$state" printf "%s\n" "$1" && return 0
   fi
   say 'conda-meta/unpacked-prefix: it cannot be written'

@@ -18,6 +18,13 @@ unpacked=@UNPACKED@
 quiet=''
 work=''
 job=''
+made=''
+
+# A name such as -x.sh would be taken for options.
+case $0 in
+  -*) self=./$0 ;;
+  *) self=$0 ;;
+esac
 
 say() { [ -n "$quiet" ] || printf "%s\n" "$1"; }
 
@@ -42,11 +49,19 @@ usage() {
 clean() {
   trap '' HUP INT TERM
   if [ -n "$job" ]; then kill "$job" 2>/dev/null && wait "$job" 2>/dev/null; fi
-  if [ -n "$work" ]; then rm -rf "$work"; fi
+  if [ -n "$work" ]; then
+    # Stopped between the two moves: what is to be replaced is all that there is.
+    if [ -d "$work/old" ] && [ ! -e "$dest" ]; then mv "$work/old" "$dest"; fi
+    rm -rf "$work"
+  fi
+  # Folders that were made for nothing. One that is not empty stays.
+  while [ -n "$made" ] && [ "$parent" != "$above" ] && rmdir "$parent" 2>/dev/null; do
+    parent=${parent%/*}
+  done
 }
 
 # The payload as it is, and the tar inside.
-payload() { tail -c +$((offset + 1)) "$0"; }
+payload() { tail -c +$((offset + 1)) "$self"; }
 archive() {
   case $compression in
     gzip) payload | gzip -dc ;;
@@ -71,7 +86,7 @@ digest() {
 
 check() {
   need tail
-  there=$(($(wc -c <"$0")))
+  there=$(($(wc -c <"$self")))
   whole=$((offset + size))
   [ "$there" -ge "$whole" ] || fail "truncated: $there of $whole bytes; get the file again"
   [ "$there" -eq "$whole" ] || fail "damaged: $there bytes instead of $whole; get the file again"
@@ -121,8 +136,17 @@ place() {
 
 # Makes both absolute; the folder above exists from now on.
 settle() {
+  above=${parent%/}
+  until [ -d "$above/" ]; do above=${above%/*}; done
+  above=$(CDPATH='' cd "$above/" && pwd) || exit 1
+  # dash has no name for a folder that was removed, and no error either.
+  case $above in
+    /*) above=${above%/} ;;
+    *) fail 'the current folder is gone' 2 ;;
+  esac
   mkdir -p "$parent" || exit 1
   parent=$(CDPATH='' cd "$parent" && pwd) || exit 1
+  case $parent in "$above"/*) made=yes ;; esac
   dest=${parent%/}/${dest##*/}
 }
 
@@ -168,11 +192,9 @@ install() {
   if [ -z "$extract_only" ] && [ -f "$work/env/bin/conda-unpack" ]; then
     sh "$work/env/bin/conda-unpack" --prefix "$dest" || fail 'the paths inside could not be written'
   fi
+  vacant # still: unpacking took a while
   if [ -d "$dest" ]; then mv "$dest" "$work/old" || exit 1; fi
-  if ! mv "$work/env" "$dest"; then
-    if [ -d "$work/old" ]; then mv "$work/old" "$dest"; fi
-    exit 1
-  fi
+  mv "$work/env" "$dest" || exit 1
   say "$name is in $dest"
   if [ -f "$dest/bin/activate" ]; then say "activate it:  . '$(quoted "$dest")/bin/activate'"; fi
 }
@@ -199,7 +221,7 @@ main() {
     shift
   done
   if [ "$action" = version ]; then printf "%s %s\n" "$name" "$version"; exit 0; fi
-  if [ ! -f "$0" ] || [ "$(head -n 2 "$0" | tail -n 1)" != '# slimpack self-extracting archive' ]; then
+  if [ ! -f "$self" ] || [ "$(head -n 2 "$self" | tail -n 1)" != '# slimpack self-extracting archive' ]; then
     printf "%s\n" "run this as a file (sh $name.sh), not through a pipe: it reads itself" >&2
     exit 2
   fi

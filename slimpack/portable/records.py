@@ -107,7 +107,8 @@ def _named(prefixes: Iterable[Prefixed]) -> Iterable[tuple[str, str, Mode]]:
 
 def _record(path: str, placeholder: str, mode: Mode, *, data: bytes) -> PrefixRecord:
     try:
-        if "\n" in path + placeholder:
+        # Python, too, ends a line at a carriage return: what follows would be run.
+        if "\n" in path + placeholder or "\r" in path + placeholder:
             raise ValueError
         path.encode()
         needle = placeholder.encode()

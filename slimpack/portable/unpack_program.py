@@ -19,6 +19,7 @@ is known for any prefix, and nothing is ever searched.
 from __future__ import print_function
 
 import argparse
+import errno
 import os
 import re
 import stat
@@ -27,13 +28,16 @@ import tempfile
 
 TYPE_CHECKING = False  # Python 2 has no typing
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Seen = Callable[[bytes], None]
     Outcome = tuple[int, list[tuple[bytes, str]]]
+    Records = Iterator["Record"]
 
 TABLE = b"#= table 1"  # starts the list of files behind the program
 STATE = b"conda-meta/unpacked-prefix"  # the prefixes that files may have by now, newest first
+MAX_STATE = 64 << 10  # bytes
+MAX_STEPS = 1000000  # of a file whose steps nobody noted
 CHANGED = "it was changed after it was packed; the prefix is not where it was"
 
 
@@ -100,7 +104,7 @@ def take_apart(data, record, prefix):
             return None
         end = after + tail
         padding = count * spare
-        if padding < 0 or data[end : end + padding] != b"\0" * padding:
+        if padding < 0 or data.count(b"\0", end, end + padding) != padding:
             return None
         if tail and data[end - 1 : end] in (b"", b"\0"):
             return None  # the string is shorter: another prefix that starts like this one
@@ -139,6 +143,8 @@ def rewritten(data, record, known, prefix):
     # type: (bytes, Record, list[bytes], bytes) -> bytes
     """Return the content with `prefix`, the same when it has it already."""
     if record.steps is None:
+        if data.count(record.placeholder) > MAX_STEPS:
+            raise RefusedError("it holds the prefix more than %d times" % MAX_STEPS)
         found = find_steps(data, record.placeholder, record.mode)
         record = Record(record.path, record.placeholder, record.mode, len(data), found)
     if not record.steps:
@@ -209,7 +215,10 @@ def read_state(root):
     if not os.path.exists(path):
         return []
     with open(path, "rb") as stream:
-        return [line for line in stream.read().split(b"\n") if line]
+        text = stream.read(MAX_STATE + 1)
+    if len(text) > MAX_STATE:
+        raise IOError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return [line for line in text.split(b"\n") if line]
 
 
 def write_state(root, prefixes):
@@ -222,6 +231,7 @@ def write_state(root, prefixes):
         os.mkdir(os.path.dirname(path))
     if not os.path.exists(path):
         open(path, "ab").close()
+        os.chmod(path, 0o644)  # whatever the umask
     replace_file(path, b"".join(prefix + b"\n" for prefix in prefixes))
 
 
@@ -257,13 +267,12 @@ def rewrite(root, records, prefix, check=False, seen=None):
 
 
 def parse_table(text):
-    # type: (bytes) -> list[Record]
-    """Return the records of the table behind the program; ValueError when it is malformed.
+    # type: (bytes) -> Records
+    """Yield the records of the table behind the program; ValueError when it is malformed.
 
     Lines: ``#p PLACEHOLDER`` and, for the placeholder before it, ``#t SIZE STEPS PATH``
     (text; a step is a gap) or ``#b SIZE STEPS PATH`` (binary; gap:tail:count).
     """
-    records = []
     placeholder = b""
     for line in text.split(b"\n"):
         kind, _, rest = line.partition(b" ")
@@ -275,10 +284,10 @@ def parse_table(text):
             parsed = [parse_step(step, mode) for step in steps.split(b",")]
             if not placeholder:
                 raise ValueError("a file without a placeholder")
-            records.append(Record(path, placeholder, mode, int(size), parsed))
+            check_counts(parsed, mode)
+            yield Record(path, placeholder, mode, int(size), parsed)
         elif line:
             raise ValueError("unknown line")
-    return records
 
 
 def parse_step(text, mode):
@@ -291,6 +300,20 @@ def parse_step(text, mode):
     if min(numbers) < 0:
         raise ValueError("a negative number")
     return gap, tail, count
+
+
+def check_counts(steps, mode):
+    # type: (list[tuple[int, int, int]], str) -> None
+    """Raise ValueError unless each count is that of the steps in one C string."""
+    inside = 0
+    for _, _, count in steps:
+        inside += mode == "binary"
+        if count:
+            if count != inside:
+                raise ValueError("a wrong count")
+            inside = 0
+    if inside:
+        raise ValueError("a string without an end")
 
 
 def own_folder(program):
@@ -357,7 +380,8 @@ def main(arguments, program, version):
 
     try:
         watcher = seen if options.verbose else None
-        count, failed = rewrite(as_bytes(root), parse_table(table), prefix, options.check, watcher)
+        records = list(parse_table(table))
+        count, failed = rewrite(as_bytes(root), records, prefix, options.check, watcher)
     except (IOError, OSError) as error:
         err.write("conda-unpack: %s: %s\n" % (shown(STATE), error.strerror))
         return 1

@@ -7,6 +7,7 @@ to run: slimpack's own holds a table, conda-pack's (0.3 to 0.9) a Python list.
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
 from collections import Counter
@@ -20,9 +21,11 @@ from slimpack.portable.records import Mode, Step
 from slimpack.portable.script import NAME
 from slimpack.tree import check_path
 
-_MAX_BYTES = 64 * 1024 * 1024
+_MAX_BYTES = 16 << 20  # an environment of 30000 files with a prefix
+_MAX_LINE = 16 << 10
+_MAX_FILE = 1 << 30  # bytes of a file that is rewritten, in memory
 _MAX_FIRST_LINES = 4096
-_LIST = re.compile(r"^_prefix_records = (\[\n.*?^\])$", re.MULTILINE | re.DOTALL)
+_LIST = b"_prefix_records = ["
 _TABLE = b"\n" + unpack_program.TABLE + b"\n"
 # A script's interpreter, written plainly or for sh because it was too long.
 _INTERPRETER = re.compile(
@@ -64,8 +67,8 @@ class Report:
 def read_records(root: Path) -> Unpacking | None:
     """Return what ``bin/conda-unpack`` of an unpacked archive lists; None without one.
 
-    Raises ArchiveError for a list that is malformed, and for paths that lie
-    outside `root` or run through links.
+    Raises ArchiveError for a list that is malformed or names a file twice, for paths
+    that lie outside `root` or run through links, and for files of more than 1 GiB.
     """
     program = root / NAME
     if not os.path.lexists(program):
@@ -74,11 +77,15 @@ def read_records(root: Path) -> Unpacking | None:
     if not program.is_file() or program.stat().st_size > _MAX_BYTES:
         raise _malformed(f"not a file of at most {_MAX_BYTES} bytes")
     data = program.read_bytes()
-    files = tuple(_ours(data) if _TABLE in data else _conda_pack(data))
-    for file in files:
+    files: dict[str, PrefixedPath] = {}
+    for file in _ours(data) if _TABLE in data else _conda_pack(data):
         _check(file)
         _refuse_links(root, file.path)
-    return Unpacking(files)
+        _refuse_huge(root, file.path)
+        if file.path in files:
+            raise _malformed(f"it names {file.path!r:.200} twice")
+        files[file.path] = file
+    return Unpacking(tuple(files.values()))
 
 
 def rewrite(root: Path, unpacking: Unpacking, new_prefix: str) -> Report:
@@ -106,8 +113,8 @@ def rewrite(root: Path, unpacking: Unpacking, new_prefix: str) -> Report:
         count, failed = unpack_program.rewrite(os.fsencode(root), records, prefix)
     except OSError as error:
         raise ArchiveError(
-            f"cannot write {root / os.fsdecode(unpack_program.STATE)}: {error.strerror}",
-            hint="unpack into a folder that you may write to",
+            f"cannot write {os.fsdecode(unpack_program.STATE)}: {error.strerror}",
+            hint="the archive is damaged, or the folder is one that you may not write to",
         ) from error
     return Report(
         count, tuple((path.decode("utf-8", "surrogateescape"), reason) for path, reason in failed)
@@ -150,20 +157,30 @@ def _ours(data: bytes) -> Iterator[PrefixedPath]:
 
 
 def _conda_pack(data: bytes) -> Iterator[PrefixedPath]:
-    match = _LIST.search(data.decode("utf-8", "replace").replace("\r\n", "\n"))
-    if match is None:
+    # Line by line, as conda-pack writes it: a stranger's list is never one big expression.
+    lines = (line.rstrip(b"\r\n") for line in io.BytesIO(data))
+    if not any(line == _LIST for line in lines):
         raise _malformed("it has no list of files (_prefix_records)")
+    for line in lines:
+        if line == b"]":
+            return
+        if line:
+            yield _listed(line)
+    raise _malformed("its list of files has no end")
+
+
+def _listed(line: bytes) -> PrefixedPath:
+    """Return what one line of conda-pack's list says: ``('path', 'placeholder', 'mode'),``."""
     try:
-        listed: object = ast.literal_eval(match[1])
+        if len(line) > _MAX_LINE:
+            raise ValueError
+        item: object = ast.literal_eval(line.removesuffix(b",").decode())
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise _malformed("its list of files is not one of strings") from error
-    assert isinstance(listed, list)
-    for item in listed:
-        if not isinstance(item, tuple) or not all(isinstance(part, str) for part in item):
-            raise _malformed(f"its list of files holds {item!r:.80}")
-        if len(item) != 3 or item[2] not in ("text", "binary"):
-            raise _malformed(f"its list of files holds {item!r:.80}")
-        yield PrefixedPath(*item)
+    match item:
+        case (str(path), str(placeholder), "text" | "binary" as mode):
+            return PrefixedPath(path, placeholder, mode)
+    raise _malformed(f"its list of files holds {item!r:.80}")
 
 
 def _check(file: PrefixedPath) -> None:
@@ -176,7 +193,7 @@ def _check(file: PrefixedPath) -> None:
         ) from error
     if not file.placeholder.startswith("/") or len(file.placeholder) < 2:
         raise _malformed(f"the placeholder {file.placeholder!r:.200} is no absolute path")
-    if "\n" in file.path + file.placeholder or "\0" in file.placeholder:
+    if re.search(r"[\r\n]", file.path + file.placeholder) or "\0" in file.placeholder:
         raise _malformed(f"{file.path!r:.200} or its placeholder has more than one line")
 
 
@@ -192,9 +209,15 @@ def _refuse_links(root: Path, path: str) -> None:
         place /= part
         if place.is_symlink():
             raise ArchiveError(
-                f"{NAME}: would write through the link {place.relative_to(root)}",
+                f"{NAME}: would write through the link {str(place.relative_to(root))!a}",
                 hint="the archive is damaged or hostile; get it again from who made it",
             )
+
+
+def _refuse_huge(root: Path, path: str) -> None:
+    place = root / path
+    if place.is_file() and place.stat().st_size > _MAX_FILE:
+        raise _malformed(f"{path!r:.200} has more than the {_MAX_FILE} bytes that can be rewritten")
 
 
 def _malformed(reason: str) -> ArchiveError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -32,6 +32,7 @@ class State(Enum):
     SHIPPED = "shipped"
     RESTORED = "restored"
     INSTALLED = "installed"
+    ELSEWHERE = "names another place"
     CHANGED = "changed"
     DELETED = "deleted"
 
@@ -52,26 +53,26 @@ class Claim:
     @property
     def intact(self) -> bool:
         """The file is there and nobody has touched it."""
-        return self.state not in (State.CHANGED, State.DELETED)
+        return self.state in (State.SHIPPED, State.RESTORED, State.INSTALLED)
 
 
 def compare(
     prefix: Path,
     claims: Iterable[tuple[InstalledPackage, InstalledFile, str]],
     contents: Contents,
-    origin: str,
+    homes: Sequence[str],
     task: Task,
 ) -> Iterator[Claim]:
     """Compare files with their declarations, in the order given.
 
     claims: (package, file, path on disk).
-    origin: the path that the prefix's files name.
+    homes: the paths that the prefix's files may name.
     """
 
     def look(claim: tuple[InstalledPackage, InstalledFile, str]) -> Claim:
         package, file, path = claim
         status = contents.there.get(path)
-        state = State.DELETED if status is None else _state(prefix / path, status, file, origin)
+        state = State.DELETED if status is None else _state(prefix / path, status, file, homes)
         task.advance(status.st_size if status else 0)
         return Claim(package, file, path, state)
 
@@ -79,7 +80,7 @@ def compare(
         yield from pool.map(look, claims, chunksize=64)
 
 
-def _state(path: Path, status: os.stat_result, file: InstalledFile, origin: str) -> State:
+def _state(path: Path, status: os.stat_result, file: InstalledFile, homes: Sequence[str]) -> State:
     if stat.S_ISDIR(status.st_mode):
         return State.CHANGED
     if file.path_type == "softlink":
@@ -87,41 +88,48 @@ def _state(path: Path, status: os.stat_result, file: InstalledFile, origin: str)
         # nothing here. Where links cannot be made, conda copies.
         return State.INSTALLED
     if stat.S_ISLNK(status.st_mode):
-        return _linked(path, file, origin)
-    return _regular(path, file, origin)
+        return _linked(path, file, homes)
+    return _regular(path, file, homes)
 
 
-def _linked(path: Path, file: InstalledFile, origin: str) -> State:
+def _linked(path: Path, file: InstalledFile, homes: Sequence[str]) -> State:
     """Judge a link in the place of a file: conda with ``allow_softlinks`` links to its cache."""
     if not file.sha256:
         return State.INSTALLED  # old records do not tell links from files
-    return _regular(path, file, origin) if path.is_file() else State.CHANGED
+    return _regular(path, file, homes) if path.is_file() else State.CHANGED
 
 
-def _regular(path: Path, file: InstalledFile, origin: str) -> State:
+def _regular(path: Path, file: InstalledFile, homes: Sequence[str]) -> State:
     if not file.sha256 and not file.in_prefix:
         return State.INSTALLED
     if file.placeholder:
-        return _prefixed(path.read_bytes(), file, origin)
+        return _prefixed(path.read_bytes(), file, homes)
     digest = sha256(path)
     if digest == file.sha256:
         return State.SHIPPED
     return State.INSTALLED if digest == file.in_prefix else State.CHANGED
 
 
-def _prefixed(data: bytes, file: InstalledFile, origin: str) -> State:
-    restored = restored_file(data, file, origin)
+def _prefixed(data: bytes, file: InstalledFile, homes: Sequence[str]) -> State:
+    restored = restored_file(data, file, homes)
     if restored is not None:
         return State.SHIPPED if restored is data else State.RESTORED
     if hashlib.sha256(data).hexdigest() == file.in_prefix:
-        return State.INSTALLED
+        return State.INSTALLED if any(home.encode() in data for home in homes) else State.ELSEWHERE
     return State.CHANGED
 
 
-def restored_file(data: bytes, file: InstalledFile, origin: str) -> bytes | None:
-    """Return the packaged bytes of an installed file, None unless their digest proves them."""
+def restored_file(data: bytes, file: InstalledFile, homes: Sequence[str]) -> bytes | None:
+    """Return the packaged bytes of an installed file, None unless their digest proves them.
+
+    homes: paths that the file may name, the likeliest first.
+    """
     mode = file.mode if file.mode in _MODES else ""
-    return proven(data, file.sha256, prefix=origin, placeholder=file.placeholder, mode=mode)
+    tries = (
+        proven(data, file.sha256, prefix=home, placeholder=file.placeholder, mode=mode)
+        for home in homes
+    )
+    return next((restored for restored in tries if restored is not None), None)
 
 
 def sha256(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from slimpack.prefix.compare import Claim
+from slimpack.prefix.compare import Claim, State
 from slimpack.prefix.rules import matches
 
 
@@ -63,3 +63,16 @@ class Examination:
     dropped: frozenset[str]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
+
+    @property
+    def unfinished(self) -> bool:
+        """What activation reads still has placeholders: no conda-unpack was run.
+
+        Elsewhere they do no harm; conda-pack's own leaves them in Python's executable.
+        """
+        return any(
+            claim.state is State.SHIPPED
+            and claim.file.placeholder
+            and path.startswith("etc/conda/")
+            for path, claim in self.holders.items()
+        )

@@ -21,7 +21,7 @@ from slimpack.prefix.compare import Claim, compare
 from slimpack.prefix.examination import Examination, Finding
 from slimpack.prefix.judge import judge
 from slimpack.prefix.links import inside
-from slimpack.prefix.origin import find_origin
+from slimpack.prefix.origin import find_origin, homes_of
 from slimpack.prefix.pip import Pip
 from slimpack.prefix.report import refuse, summary
 from slimpack.prefix.walk import Contents, walk
@@ -48,7 +48,7 @@ def examine(
     origin = find_origin(prefix, installed)
     total = sum(contents.there[path].st_size for *_, path in declared if path in contents.there)
     with progress.task("examine the environment", total=total) as task:
-        claims = tuple(compare(prefix, declared, contents, origin, task))
+        claims = tuple(compare(prefix, declared, contents, homes_of(prefix, origin), task))
     pip = Pip(prefix, installed, claims)
     judgement = judge(claims, pip)
     found = [
@@ -111,7 +111,7 @@ def _links(
     prefix: Path, contents: Contents, holders: dict[str, Claim], origin: str
 ) -> Iterator[Finding]:
     """Yield links out of the environment that no package brought."""
-    homes = dict.fromkeys([str(prefix), os.path.realpath(prefix), origin])
+    homes = homes_of(prefix, origin)
     for path, status in contents.there.items():
         if stat.S_ISLNK(status.st_mode) and path not in holders:
             target = os.readlink(prefix / path)  # noqa: PTH115 (bytes-exact)

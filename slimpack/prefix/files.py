@@ -19,6 +19,7 @@ from slimpack.errors import InputError
 from slimpack.prefix.compare import Claim, State, restored_file
 from slimpack.prefix.examination import Examination
 from slimpack.prefix.found import Mode, PrefixFile, Spill, as_found
+from slimpack.prefix.origin import homes_of
 
 # What installers note about themselves, and scripts of a base installation or of
 # conda-pack that have no use in the result (conda-pack leaves out the first three too).
@@ -57,7 +58,7 @@ def prefix_files(
     """
     prefix = Path(os.path.abspath(prefix))  # noqa: PTH100 (a link must stay one)
     spill = Spill(scratch)
-    homes = tuple(dict.fromkeys([examination.origin, str(prefix)]))
+    homes = homes_of(prefix, examination.origin)
     removed = {path for overlay in overlays for path in overlay.removed}
     files = {
         path: _held(prefix, claim, homes, spill) for path, claim in examination.holders.items()
@@ -79,20 +80,30 @@ def _held(prefix: Path, claim: Claim, homes: Sequence[str], spill: Spill) -> Pre
     path, file, owner = prefix / claim.path, claim.file, claim.package.name
     # Of an entry point the digest is that of what the installer wrote.
     if claim.state is State.INSTALLED or file.path_type.endswith("entry_point"):
-        return as_found(path, claim.path, homes=homes, spill=spill, owner=owner)
+        named = dict.fromkeys([*homes, *_left_in_copy(path, claim)])
+        return as_found(path, claim.path, homes=tuple(named), spill=spill, owner=owner)
     source = path.resolve() if path.is_symlink() else path  # a link to a package cache
     if not file.placeholder:
         return PrefixFile(source, claim.path, sha256=file.sha256, owner=owner)
     data = source.read_bytes()
     mode = _mode(file.mode, data)
     if claim.state is State.RESTORED:
-        restored = restored_file(data, file, homes[0])
+        restored = restored_file(data, file, homes)
         if restored is None:
             raise InputError(
                 f"{path} changed while it was read", hint="run again when nobody works in it"
             )
         source = spill.keep(restored, source)
     return PrefixFile(source, claim.path, file.placeholder, mode, file.sha256, owner)
+
+
+def _left_in_copy(path: Path, claim: Claim) -> Iterator[str]:
+    """Yield placeholders that may be in a copy of what its package has as a link.
+
+    The zip files of conda-pack hold such copies, and its conda-unpack forgets them.
+    """
+    if claim.file.path_type == "softlink" and not path.is_symlink():
+        yield from (file.placeholder for file in claim.package.files if file.placeholder)
 
 
 def _mode(declared: str, data: bytes) -> Mode:

@@ -54,7 +54,7 @@ def _settle(path: str, rivals: list[Claim], pip: Pip, judgement: Judgement) -> N
 
 def _finding(claim: Claim, holder: Claim | None, taken: Dist | str) -> Finding:
     package = claim.package.name
-    what = "deleted" if claim.state is State.DELETED else "changed"
+    what = claim.state.value
     if isinstance(taken, Dist):
         why = f"replaced by pip package {taken.name} {taken.version}"
         return Finding(claim.path, package, what, Verdict.REPLACED, why)

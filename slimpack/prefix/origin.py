@@ -21,6 +21,11 @@ _SAMPLE_BYTES = 1024 * 1024
 _INTERPRETER = re.compile(rb"#![ ]*(?P<prefix>/[^\n]*?)/bin/[^/\s]+[^\n]*")
 
 
+def homes_of(prefix: Path, origin: str) -> tuple[str, ...]:
+    """Return the paths that all mean the prefix: packages may have come by any of them."""
+    return tuple(dict.fromkeys([origin, str(prefix), os.path.realpath(prefix)]))
+
+
 def find_origin(prefix: Path, installed: Installed) -> str:
     """Return the path that the files of `prefix` name.
 
@@ -36,8 +41,15 @@ def find_origin(prefix: Path, installed: Installed) -> str:
 
 
 def _proves(data: bytes, file: InstalledFile, origin: str) -> bool:
-    restored = restored_file(data, file, origin) if origin.encode() in data else None
-    return restored is not None and restored is not data
+    """Tell whether the digest comes out right for `origin` and not for whatever path.
+
+    A first line with ``/usr/bin/env`` is restored without any: it proves nothing.
+    """
+    return (
+        origin.encode() in data
+        and restored_file(data, file, [origin]) is not None
+        and restored_file(data, file, [file.placeholder]) is None
+    )
 
 
 def _samples(prefix: Path, installed: Installed) -> Iterator[tuple[bytes, InstalledFile]]:

@@ -21,13 +21,22 @@ _ENV_SHEBANG = re.compile(
 _ENV_OPTIONS = re.compile(rb"#!/usr/bin/env (?=[^\s/=-][^\s/=]*[ \t]+\S)")
 
 
-def split_options(entry: Entry) -> Entry:
-    """Let env split its line where conda-pack gave it a program and options."""
+def portable_shebang(entry: Entry, placeholder: str) -> Entry:
+    """Give a script a first line that works wherever its environment is activated.
+
+    placeholder: what stands for the prefix in it, "" for none. conda-pack does this
+    where the first line alone names the prefix, and does not let env split options. A
+    place with a blank in it cannot stand in a first line at all.
+    """
     data = _script(entry)
-    match = _ENV_OPTIONS.match(data)
-    if not match:
+    changed = data
+    if placeholder:
+        program = re.compile(rb"#![ \t]*" + re.escape(placeholder.encode()) + rb"/bin/(?=[^\s/]+)")
+        changed = program.sub(b"#!/usr/bin/env ", data, count=1) if program.match(data) else data
+    if match := _ENV_OPTIONS.match(changed):
+        changed = match[0] + b"-S " + changed[match.end() :]
+    if changed == data:
         return entry
-    changed = match[0] + b"-S " + data[match.end() :]
     return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
 
 

@@ -1,7 +1,8 @@
 """First lines of scripts, as installers rewrite them.
 
 The kernel cuts a first line at 127 bytes (Linux < 5.1) and at blanks. Where the
-interpreter's path is too long or has a blank, conda writes ``#!/usr/bin/env NAME``;
+interpreter's path is too long or has a blank, conda writes ``#!/usr/bin/env NAME``
+(our archives ``#!/usr/bin/env -S NAME OPTIONS``);
 rattler, pip and distlib write two lines that ``sh`` runs and Python takes for a string.
 """
 
@@ -14,7 +15,7 @@ LONG = re.compile(
     rb"#!/bin/sh\n'''exec' [\"']?(?P<exe>/[^\"'\n]+?)[\"']?(?P<options>(?: [^\s\"']+)*)"
     rb" \"\$0\" \"\$@\"(?: #'''|\n' ''')\n"
 )
-_ENV = re.compile(rb"#!/usr/bin/env (?P<name>[^\s/=-][^\s/=]*)(?P<options>[^\n]*)")
+_ENV = re.compile(rb"#!/usr/bin/env (?:-S )?(?P<name>[^\s/=-][^\s/=]*)(?P<options>[^\n]*)")
 
 
 def shortened(data: bytes) -> bytes:

@@ -55,6 +55,21 @@ def test_the_old_environment_comes_back_when_the_new_one_cannot_take_its_place(
     assert listing(tmp_path) == ["env"]
 
 
+def test_a_failure_leaves_no_folders_above(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "here/a/b/c"):
+        1 / 0  # noqa: B018
+    assert listing(tmp_path / "here") == []
+
+
+def test_the_folder_that_one_is_in_is_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="folder that you are in"), new_folder(Path()):
+        pass
+
+
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "env").symlink_to("real")

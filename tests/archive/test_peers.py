@@ -139,6 +139,18 @@ def test_zip64_of_many_members(tmp_path: Path) -> None:
     assert len(names) == 66_010
 
 
+def test_65535_members_need_no_zip64(tmp_path: Path) -> None:
+    """The number that says "see the zip64 record" may also mean itself; zipfile writes it so."""
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(65_535):
+            archive.writestr(zipfile.ZipInfo(str(number)), b"")
+    assert b"PK\6\7" not in path.read_bytes()[-100:]
+    with path.open("rb") as stream:
+        items = zip_items(stream, "many.zip", max_members=70_000)
+        assert sum(1 for _ in items) == 65_535
+
+
 def theirs(tmp_path: Path) -> Path:
     """A folder with the sample, for other programs to pack."""
     tree = Tree(entry for entry in sample() if entry.kind is not Kind.DIRECTORY)

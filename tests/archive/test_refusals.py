@@ -24,7 +24,8 @@ HOSTILE: dict[str, tuple[list[Member], str]] = {
     "dot-dot-inside": ([folder("a"), file("a/../b")], "outside of its root|leads out of"),
     "empty-name": ([file("")], "without a name"),
     "root-file": ([file("./.")], "in the place of the root"),
-    "long-path": ([file("a/" * 2100 + "b")], "too long"),
+    "long-path": ([file("a" * 4200)], "too long"),
+    "deep": ([file("a/" * 128 + "b")], "more than 128 folders deep"),
     "long-name": ([file("n" * 256)], "name that is too long"),
     "twice": ([file("a"), file("a")], "'a' is there twice"),
     "twice-otherwise": ([file("a/b"), file("./a//b")], "is there twice"),
@@ -131,6 +132,14 @@ def test_too_much(tmp_path: Path, make: Callable[..., bytes]) -> None:
     refused(tmp_path, make([file("a/" * 20 + "b")]), "more than 8 members", max_members=8)
 
 
+def test_names_alone_may_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimpack.archive.guard._MAX_TEXT", 1000)
+    refused(tmp_path, tarred(file("n" * 200 + str(n)) for n in range(9)), "names of more than")
+    refused(tmp_path, tarred(link(f"l{n}", "n" * 200) for n in range(9)), "names of more than")
+
+
 def test_a_bomb_is_told_by_its_ratio() -> None:
     assert allowed_bytes(1000, 64 << 30) == 1 << 30
     assert allowed_bytes(1 << 30, 64 << 30) == 64 << 30
@@ -190,7 +199,7 @@ def test_finding_the_environment(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a")
     assert find_environment(tmp_path) == deep
     (tmp_path / "a/d/conda-meta").mkdir(parents=True)
-    with pytest.raises(ArchiveError, match=r"several environments .*: a/d, a/b/c"):
+    with pytest.raises(ArchiveError, match=r"several environments .*: 'a/d', 'a/b/c'"):
         find_environment(tmp_path)
     (tmp_path / "conda-meta").mkdir()  # the others are environments inside this one
     assert find_environment(tmp_path) == tmp_path

@@ -6,6 +6,7 @@ import io
 import lzma
 import struct
 import subprocess
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,32 @@ def test_a_squashfs_block_may_not_grow(codec: int, pack: Callable[[bytes], bytes
         unpack(pack(bytes(1 << 24)), 1 << 17)
     with pytest.raises(ArchiveError, match="image is damaged"):
         unpack(pack(bytes(1 << 16))[:-5], 1 << 17)
+
+
+def test_a_huge_listing_is_not_kept(tmp_path: Path) -> None:
+    """Paths are put together one by one: a listing compresses to next to nothing."""
+    folder = tmp_path / "src" / ("d" * 200)
+    folder.mkdir(parents=True)
+    for number in range(5000):
+        (folder / f"{number:0200}").symlink_to("x")
+    path = tmp_path / "image"
+    subprocess.run(["mksquashfs", tmp_path / "src", path, "-quiet", "-no-progress"], check=True)
+    with path.open("rb") as stream:
+        items = squashfs_items(stream, "x", max_members=10_000)
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in items) == 5002
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert peak < 2_500_000
+
+
+def test_fragments_unpacked_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slimpack.archive.squashreader._MAX_FRAGMENTS", 1000)
+    refused(tmp_path, squashed(tmp_path), "hostile disorder")
 
 
 def test_a_squashfs_folder_in_two_places(tmp_path: Path) -> None:

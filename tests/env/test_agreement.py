@@ -45,6 +45,7 @@ def test_a_fresh_lock_agrees(solve: Solve, mini: MiniChannel, other: MiniChannel
         (f"{other.url}::c", "a"),
         (f"{other.url}/linux-64::c",),
         ("a", file),
+        ("a", "__glibc >=2.30", "__unix"),
     ):
         assert disagreements(mini.spec(*specs), solve(*specs), GLIBC) == (), specs
 
@@ -54,6 +55,10 @@ def test_a_fresh_lock_agrees(solve: Solve, mini: MiniChannel, other: MiniChannel
     [
         (("a",), ("c-3.0-x_0 is locked, but nothing asks for it",)),
         (("a", "c", "d"), ("d is asked for, but no d is locked",)),
+        (
+            ("a", "c", "__glibc >=3"),
+            ("__glibc >=3 is asked for, which the platform does not offer",),
+        ),
         (("a", "c >=4"), ("c >=4 is asked for, but c-3.0-x_0 is locked",)),
         (("a", "c=3.0=y*"), ("c=3.0=y* is asked for, but c-3.0-x_0 is locked",)),
         (("a", "CHANNEL/noarch::c"), ("CHANNEL/noarch::c is asked for, but FILE is locked",)),

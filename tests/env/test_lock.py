@@ -98,6 +98,8 @@ def test_unsolvable_bad_spec_and_missing_channel(
     )
     with pytest.raises(InstallError, match="a channel could not be read"):
         own_engine.solve(nowhere, "linux-64", GLIBC)
+    with pytest.raises(InputError, match="'defaults' stands for those of conda's configuration"):
+        own_engine.solve(nowhere.with_channels(("defaults",)), "linux-64", GLIBC)
     with pytest.raises(InputError, match="no channels"):
         own_engine.solve(type(nowhere)("t", (), ("a",), source="x.yml"), "linux-64", GLIBC)
 
@@ -455,6 +457,13 @@ def test_pixi_locks_of_both_versions(own_engine: RattlerEngine, tmp_path: Path, 
     elsewhere = tmp_path / "folder" / "again.lock"
     write_lock(lock, elsewhere)
     assert own_engine.read_lock(elsewhere, "linux-64") == lock
+
+
+def test_pixi_marks_what_no_index_lists(own_engine: RattlerEngine, tmp_path: Path) -> None:
+    path = tmp_path / "pixi.lock"
+    path.write_text(PIXI_6.replace("https://x.example/six", "direct+https://x.example/six"))
+    six = PypiPackage("six", "1.16", "https://x.example/six-1.16-py3-none-any.whl", SHA)
+    assert six in own_engine.read_lock(path, "linux-64").pypi
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,6 +149,23 @@ def test_a_wheel_for_musl_is_refused_with_the_reason(pip_resolve: Resolve, tmp_p
 def test_what_nobody_has_is_named(pip_resolve: Resolve) -> None:
     with pytest.raises(SolveError, match="pip found no version of no-such-thing"):
         pip_resolve("no-such-thing")
+
+
+@pytest.mark.parametrize(
+    ("index", "problem"),
+    [
+        ("https://bob:s3cret@127.0.0.1:9/simple", "https://127.0.0.1:9/simple/alpha/: "),
+        ("http://h.invalid/simple", "h.invalid is not a trusted or secure host"),
+    ],
+)
+def test_an_index_that_cannot_be_read_is_named(
+    pip_resolve: Resolve, monkeypatch: pytest.MonkeyPatch, index: str, problem: str
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    with pytest.raises(InstallError, match="pip cannot read an index") as error:
+        pip_resolve(f"--index-url {index}", "alpha")
+    assert error.value.details.startswith(problem)
+    assert "s3cret" not in str(error.value)
 
 
 def test_folders_sdists_and_repositories_are_locked(pip_resolve: Resolve, tmp_path: Path) -> None:
@@ -527,6 +545,30 @@ def test_an_entry_point_cannot_leave_bin(pip_install: Install, tmp_path: Path) -
     with pytest.raises(InstallError, match="cannot be installed"):
         pip_install(locked(file, "alpha"))
     assert not list(tmp_path.rglob("evil"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"entry_points": "no section\n"}, {"files": {"a\nb.py": ""}}],
+    ids=["entry points", "RECORD"],
+)
+def test_malformed_metadata_is_one_error(
+    pip_install: Install, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    file = wheel(tmp_path / "wheels", "alpha", **damage)
+    with pytest.raises(InstallError, match=r"alpha-1.0-py3-none-any.whl cannot be installed: \S"):
+        pip_install(locked(file, "alpha"))
+
+
+def test_the_build_tells_the_version_where_a_lock_does_not(
+    pip_install: Install, tmp_path: Path
+) -> None:
+    folder = project(tmp_path / "local", "local", "0.3")
+    prefix = pip_install(PypiPackage("local", "", folder.as_uri()))
+    assert (prefix / "lib/python3.11/site-packages/local-0.3.dist-info/METADATA").is_file()
+    file = wheel(tmp_path / "wheels", "alpha")
+    with pytest.raises(InputError, match="not the version"):
+        pip_install(replace(locked(file, "alpha"), version=""), name="other")
 
 
 def test_a_truncated_wheel_is_refused(pip_install: Install, tmp_path: Path) -> None:

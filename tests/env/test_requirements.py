@@ -106,6 +106,7 @@ def test_options_are_known_by_their_short_names_too(tmp_path: Path) -> None:
         "--trusted-host two.example",
         "--no-index",
         "--prefer-binary",
+        "--require-hashes",
         "--pre",
     )
     assert found.options == (
@@ -119,6 +120,7 @@ def test_options_are_known_by_their_short_names_too(tmp_path: Path) -> None:
         "--trusted-host two.example",
         "--no-index",
         "--prefer-binary",
+        "--require-hashes",
     )
 
 

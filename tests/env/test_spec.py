@@ -17,6 +17,12 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
+def test_the_category_of_conda_lock_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "dev.yml"
+    path.write_text("channels: [c]\ndependencies: [a]\ncategory: dev\n")
+    assert read_environment_yml(path).specs == ("a",)
+
+
 def test_reads_all_keys(tmp_path: Path) -> None:
     spec = read_environment_yml(
         write(

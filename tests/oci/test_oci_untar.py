@@ -184,3 +184,19 @@ def test_any_damage_to_headers_is_read_or_refused(position: int, value: int) -> 
     except ImageError:
         return
     assert all(len(content) == member.size for member, content in found)
+
+
+def _extended(records: bytes) -> bytes:
+    """A pax header with these records, as nobody would write it."""
+    header = info("x", tarfile.XHDTYPE)
+    header.size = len(records)
+    return header.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % 512)
+
+
+def test_records_without_a_meaning_take_no_memory() -> None:
+    records = b"".join(b"%d k%07d=v\n" % (14, number) for number in range(50_000))
+    member = archived(info("a"), form=tarfile.USTAR_FORMAT)
+    ((found, _),) = read(_extended(records) + member)
+    assert found.path == "a"
+    with pytest.raises(ImageError, match="too many extended headers"):
+        read(_extended(b"6 a=b\n") * 9 + member)

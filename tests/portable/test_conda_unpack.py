@@ -260,6 +260,32 @@ def test_however_it_is_called(how: str, python: bool, tools: Path, tmp_path: Pat
     assert digests(root) == expected(str(root))
 
 
+@pytest.mark.parametrize("name", ["argparse", "runpy", "re"])
+def test_modules_that_lie_about_are_not_imported(name: str, tmp_path: Path) -> None:
+    """Neither from the current folder, which may be anybody's, nor from the environment's bin."""
+    root = make(tmp_path / "env")
+    (root / "bin/python").symlink_to(sys.executable)
+    for folder in (tmp_path, root / "bin"):
+        (folder / f"{name}.py").write_text("open('imported', 'w')\n")
+    subprocess.run(["sh", root / NAME], cwd=tmp_path, check=True)
+    assert not (tmp_path / "imported").exists()
+    assert digests(root) == expected(str(root))
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o077])
+@pytest.mark.parametrize("runner", ["python", "dash"], indirect=True)
+def test_the_state_has_a_plain_mode(
+    mask: int, runner: list[str], tools: Path, tmp_path: Path
+) -> None:
+    root = make(tmp_path / "env")
+    old = os.umask(mask)
+    try:
+        assert unpack(runner, root, tools).returncode == 0
+    finally:
+        os.umask(old)
+    assert (root / "conda-meta/unpacked-prefix").stat().st_mode & 0o777 == 0o644
+
+
 def test_others_can_read_the_list(tmp_path: Path) -> None:
     root = make(tmp_path / "env")
     text = (root / NAME).read_text("utf-8")

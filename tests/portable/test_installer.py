@@ -26,7 +26,10 @@ from tests.portable.shells import command
 from tests.portable.test_conda_unpack import TOOLS
 from tests.support.channel import missing
 
-INSTALLER_TOOLS = [*TOOLS, "sh", "tar", "gzip", "head", "tail", "df", "sed", "sha256sum", "sleep"]
+INSTALLER_TOOLS = [
+    *TOOLS,
+    *("sh", "tar", "gzip", "head", "tail", "df", "sed", "sha256sum", "sleep", "rmdir"),
+]
 SHELLS = ["bash", "dash", "ash", "mksh", "ksh93", "posh", "yash"]
 
 
@@ -379,6 +382,68 @@ def test_signals_leave_nothing(number: int, shell: str, archive: Path, tools: Pa
     process.send_signal(number)
     assert process.wait(20) == 128 + number
     assert names(archive.parent) == {archive.name}
+
+
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_signal_between_the_two_moves_loses_nothing(
+    existing: bool, archive: Path, tools: Path
+) -> None:
+    """The old environment is aside, the new one not yet in its place."""
+    if existing:
+        install(archive, tools)
+        (archive.parent / "demo/mine").write_text("mine")
+    real = shutil.which("mv")
+    (tools / "mv").unlink()
+    (tools / "mv").write_text(
+        f'#!/bin/sh\ncase $1 in\n  */demo) {real} "$@"; kill -TERM $PPID ;;\n'
+        f'  */env) [ -d "$2" ] || kill -TERM $PPID ;;\n  *) {real} "$@" ;;\nesac\n'
+    )
+    (tools / "mv").chmod(0o755)
+    install(archive, tools, "-f", code=143)
+    assert names(archive.parent) == {archive.name, *(["demo"] if existing else [])}
+    assert not existing or (archive.parent / "demo/mine").read_text() == "mine"
+
+
+def test_what_came_while_it_was_unpacked_stays(archive: Path, tools: Path) -> None:
+    real = shutil.which("tar")
+    (archive.parent / "demo").mkdir()
+    (tools / "tar").unlink()
+    (tools / "tar").write_text(f'#!/bin/sh\n: >../../demo/mine\nexec {real} "$@"\n')
+    (tools / "tar").chmod(0o755)
+    assert "demo is not empty" in install(archive, tools, code=2).stderr
+    assert names(archive.parent / "demo") == {"mine"}
+
+
+def test_folders_made_for_nothing_are_removed(archive: Path, tools: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    for parent in (tmp_path / "here", Path("some")):
+        install(archive, tools, "-p", parent / "new/er" / ("l" * 200), code=1)
+    assert names(tmp_path / "here") == set()
+    assert names(archive.parent) == {archive.name}
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "ash"])
+def test_from_a_folder_that_is_gone(shell: str, archive: Path, tools: Path) -> None:
+    found = command(shell)
+    run = [shutil.which(found[0]) or "", *found[1:], str(archive), "-q", "-p", "env-of-nowhere"]
+    gone = archive.parent / "gone"
+    gone.mkdir()
+    script = f'cd "{gone}" && {shutil.which("rmdir")} "{gone}" && exec "$@"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *run], env={"PATH": str(tools)}, check=False
+    )
+    assert done.returncode != 0
+    assert not Path("/env-of-nowhere").exists()
+    assert names(archive.parent) == {archive.name}
+
+
+def test_a_name_like_an_option(archive: Path, tools: Path) -> None:
+    named = archive.rename(archive.with_name("-n 1.sh"))
+    done = subprocess.run(
+        ["/bin/sh", "--", named.name, "-q"], env={"PATH": str(tools)}, cwd=named.parent, check=True
+    )
+    assert done.returncode == 0
+    assert names(named.parent) == {named.name, "demo"}
 
 
 @pytest.mark.parametrize("name", ["", "a b", "-a", ".a", "a/b", "a\n", "é", "a" * 101, "$(id)"])

@@ -52,7 +52,7 @@ def test_offsets_of_text_and_binary() -> None:
     assert found[1].offsets == (1, size + 2)
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\udcff"])
+@pytest.mark.parametrize("name", ["a\nb", "a\rimport os", "a\udcff"])
 def test_names_that_the_program_cannot_hold_are_refused(name: str) -> None:
     tree = Tree([bytes_entry(name, OLD)])
     with pytest.raises(RelocationError, match="such a name"):

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimpack.errors import ArchiveError
+from slimpack.portable import unpack_program
 from slimpack.portable.script import NAME
 from slimpack.portable.unpacking import (
     PrefixedPath,
@@ -131,6 +132,7 @@ def test_no_program(tmp_path: Path) -> None:
         ("a//b", LONG, "text"),
         ("", LONG, "text"),
         ("a\nb", LONG, "text"),
+        ("a\rb", LONG, "text"),
         ("a\0b", LONG, "text"),
         ("a\ud800", LONG, "text"),
         ("a", "", "text"),
@@ -167,6 +169,13 @@ def test_hostile_lists_of_conda_pack(record: object, tmp_path: Path) -> None:
         "\n#= table 1\n#p /p\n#t 10 1 ../a\n",
         "\n#= table 1\n#p p\n#t 10 1 a\n",
         "\n#= table 1\n#x\n",
+        "\n#= table 1\n#p /p\n#t 2 0 a\n#t 2 0 a\n",
+        # A count that is not that of the steps would ask for terabytes of padding.
+        "\n#= table 1\n#p /p\n#b 9 0:0:1000000000000 a\n",
+        "\n#= table 1\n#p /p\n#b 9 0:0:0 a\n",
+        "_prefix_records = [\n" * 500_000,
+        "_prefix_records = [\n('a', '/p', 'text'),\n('a', '/p', 'text')\n]\n",
+        "_prefix_records = [\n('a', '/p" + "p" * 20_000 + "', 'text')\n]\n",
     ],
 )
 def test_malformed_programs(text: str, tmp_path: Path) -> None:
@@ -194,7 +203,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     root = tmp_path / "env"
     conda_pack(root, ("etc/passwd", LONG, "text"))
     (root / "etc").symlink_to(tmp_path)
-    with pytest.raises(ArchiveError, match="through the link etc"):
+    with pytest.raises(ArchiveError, match="through the link 'etc'"):
         read_records(root)
     (root / "etc").unlink()
     (root / "etc").mkdir()
@@ -205,14 +214,30 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert outside.read_text() == LONG
     (root / NAME).unlink()
     (root / NAME).symlink_to(outside)
-    with pytest.raises(ArchiveError, match="through the link bin/conda-unpack"):
+    with pytest.raises(ArchiveError, match="through the link 'bin/conda-unpack'"):
+        read_records(root)
+
+
+def test_what_would_take_all_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = conda_pack(tmp_path / "env", ("a", "/p", "text"))
+    found = read_records(root)
+    assert found is not None
+    (root / "a").write_bytes(b"/p" * 1001)
+    monkeypatch.setattr(unpack_program, "MAX_STEPS", 1000)
+    assert rewrite(root, found, "/e").failed == (("a", "it holds the prefix more than 1000 times"),)
+    (root / "conda-meta/unpacked-prefix").write_bytes(b"/a\n" * 30_000)
+    with pytest.raises(ArchiveError, match=r"unpacked-prefix: File too large"):
+        rewrite(root, found, "/e")
+    with (root / "a").open("wb") as stream:
+        stream.truncate((1 << 30) + 1)
+    with pytest.raises(ArchiveError, match="bytes that can be rewritten"):
         read_records(root)
 
 
 def test_a_program_that_is_too_large(tmp_path: Path) -> None:
     root = program(tmp_path, "")
     with (root / NAME).open("wb") as stream:
-        stream.truncate(64 * 1024 * 1024 + 1)
+        stream.truncate((16 << 20) + 1)
     with pytest.raises(ArchiveError, match="not a file of at most"):
         read_records(root)
 

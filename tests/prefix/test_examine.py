@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.channel import PLACEHOLDER
 from slimpack.env.meta import read_installed
 from slimpack.errors import InputError
+from slimpack.prefix.compare import State
 from slimpack.prefix.examination import Examination, Verdict
 from slimpack.prefix.examine import examine
 from tests.prefix.conftest import SITE, pip_install, pip_uninstall
@@ -341,3 +344,50 @@ def test_progress_counts_bytes(env: Path) -> None:
     listener = Listener()
     examine(env, read_installed(env), progress=listener)
     assert listener.amount == listener.task_.done > 0
+
+
+def test_a_first_line_with_env_does_not_tell_where_it_was(env: Path, tmp_path: Path) -> None:
+    """conda-pack writes such lines; their packaged form comes out right for any path."""
+    script = env / "bin/tool"
+    text = script.read_text().partition("\n")[2]
+    rewrite(script, f"#!/usr/bin/env python3.11 -s\n{text}")
+    shutil.move(env, tmp_path / "moved")
+    assert look(tmp_path / "moved").origin != "/usr"
+
+
+def test_packages_may_have_come_by_a_link_and_without_it(env: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(env)
+    config = env / "share/config.txt"
+    rewrite(config, config.read_text().replace(str(env), str(link)))
+    examination = look(link)
+    assert examination.findings == ()
+    assert {examination.holders[path].state for path in ("share/config.txt", "lib/data.bin")} == {
+        State.RESTORED
+    }
+
+
+def test_an_installed_file_that_names_another_place(env: Path) -> None:
+    """As conda-pack leaves libraries when its package cache is gone."""
+    config = env / "share/config.txt"
+    rewrite(config, "root = /somewhere/else/share\n")
+    record = next((env / "conda-meta").glob("prefixed-*.json"))
+    data = json.loads(record.read_text())
+    (declared,) = [
+        item for item in data["paths_data"]["paths"] if item["_path"] == "share/config.txt"
+    ]
+    declared["sha256_in_prefix"] = hashlib.sha256(config.read_bytes()).hexdigest()
+    rewrite(record, json.dumps(data))
+    assert "share/config.txt (package prefixed): names another place" in str(refused(env).details)
+
+
+def test_placeholders_left_in_activation_are_told(
+    mini: MiniChannel, install: Callable[..., Path]
+) -> None:
+    path = "etc/conda/env_vars.d/act.json"
+    text = f'{{"ACT": "{PLACEHOLDER}/share"}}'
+    mini.add("act", {path: text})
+    prefix = install(mini, "act")
+    assert not look(prefix).unfinished
+    rewrite(prefix / path, text)
+    assert look(prefix).unfinished

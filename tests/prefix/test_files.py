@@ -345,3 +345,13 @@ def test_what_was_unpacked_and_not_finished(env: Path, tmp_path: Path) -> None:
     image = from_prefix(place, tmp_path)
     assert content(image, "opt/env/share/config.txt") == b"root = /opt/env/share\n"
     assert content(image, "opt/env/lib/data.bin").startswith(b"\0/opt/env/lib:/opt/env/share\0")
+
+
+def test_a_copy_in_the_place_of_a_link_loses_its_placeholder(env: Path, tmp_path: Path) -> None:
+    """The zip files of conda-pack hold copies as packaged, which its conda-unpack forgets."""
+    link = env / "bin/link"
+    link.unlink()
+    link.write_text(f"#!{DECLARED}/bin/python3.11 -s\nprint(1)\n")
+    link.chmod(0o755)
+    moved = content(from_prefix(env, tmp_path), "opt/env/bin/link")
+    assert moved == b"#!/opt/env/bin/python3.11 -s\nprint(1)\n"

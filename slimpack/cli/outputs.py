@@ -1,0 +1,55 @@
+"""Where results go: never over an input, and never among what is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from slimpack.config import Config
+from slimpack.errors import InputError
+
+
+def check_output(output: str, config: Config) -> None:
+    """Raise InputError for an output that is an input, lies in one, or is standard output."""
+    path = Path(output)
+    if output == "-" or _is_stdout(path):
+        raise InputError(
+            f"{output}: standard output is for what is told, not for files",
+            hint="give the name of a file: it appears when it is whole",
+        )
+    target = path.resolve()
+    for text in config.env.inputs:
+        source = Path(text)
+        if source.exists() and source.resolve() in (target, *target.parents):
+            what = "is the input" if source.resolve() == target else f"lies in the input {text}"
+            raise InputError(
+                f"{output} {what}, which is never written to", hint="choose another place"
+            )
+
+
+def _is_stdout(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1)) and not path.samefile(os.devnull)
+    except OSError:  # it does not exist, or standard output is closed
+        return False
+
+
+def environment_name(path: str) -> str:
+    """Return what an archive's environment is called: a file's name without its ending.
+
+    Only letters, digits and ``. _ + -`` are left, since scripts hold the name.
+    """
+    stem = re.sub(r"(\.tar)?\.[A-Za-z0-9]+\Z", "", Path(path).name)
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", stem).lstrip("-.") or "env"
+
+
+def default_output(config: Config, suffix: str) -> str:
+    """Return where an archive goes when nobody says it: here, named as the input is.
+
+    conda-pack, too, names it after the environment's folder. Match specs have no name.
+    """
+    inputs = config.env.inputs
+    source = Path(inputs[0]) if inputs else Path()
+    named = len(inputs) == 1 and source.exists()
+    return f"{environment_name(str(source.resolve())) if named else 'env'}{suffix}"
