@@ -29,7 +29,7 @@ from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
 from benchmarks.running import Measured, RunError, measure
 from benchmarks.setup.apt import SetupError, install
 from slimpack.cli.table import megabytes
-from slimpack.env.rattler import RattlerEngine
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import SlimpackError
 from slimpack.oci.compress import DEFAULT
 from slimpack.platforms import SUBDIRS, resolve

@@ -25,8 +25,8 @@ from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
 from benchmarks.running import RunError, measure
 from benchmarks.setup.apt import SetupError, install
 from slimpack.cli.table import megabytes
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import read_environment_yml
+from slimpack.env.inputs.spec import read_environment_yml
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import SlimpackError
 from slimpack.platforms import SUBDIRS, resolve, virtual_packages
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from slimpack.archive.extract import extract, find_environment
 from slimpack.cache import Cache
 from slimpack.config import Config
-from slimpack.env.editable import build_editables
 from slimpack.env.engine import choose_engine
-from slimpack.env.inputs import Input, InputKind, identify
-from slimpack.env.lock import Lock
-from slimpack.env.lockfiles import format_of, write_locks
+from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import Target
+from slimpack.env.locks.files import format_of, write_locks
+from slimpack.env.locks.lock import Lock
 from slimpack.env.meta import Installed, read_installed
-from slimpack.env.rattler import RattlerEngine
+from slimpack.env.pypi.editable import build_editables
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import ArchiveError, InputError
 from slimpack.installing import carry_out, installed_at, plan_of, target_of
 from slimpack.platforms import SUBDIRS, resolve

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from slimpack.config import EnvConfig
 from slimpack.env.engine import Engine
-from slimpack.env.inputs import Input, InputKind
-from slimpack.env.lock import Lock
-from slimpack.env.lockfiles import as_spec
+from slimpack.env.inputs.identify import Input, InputKind
+from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locking import (
     Target,
     is_specification,
@@ -18,10 +17,11 @@ from slimpack.env.locking import (
     resolve_pip,
     solve_conda,
 )
+from slimpack.env.locks.files import as_spec
+from slimpack.env.locks.lock import Lock
 from slimpack.env.meta import Installed, read_installed
-from slimpack.env.pypi import install
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import EnvSpec
+from slimpack.env.pypi.install import install
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.platforms import SUBDIRS, virtual_packages
 from slimpack.progress import Progress
 

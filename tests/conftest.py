@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.channel import PLACEHOLDER, Executable, Symlink
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.rattler.engine import RattlerEngine
 from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing
 
 

@@ -84,7 +84,7 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_only_the_command_line_prints_or_exits() -> None:
-    programs = {"env/worker.py", "slim/pyc_worker.py"}  # processes of their own
+    programs = {"env/rattler/worker.py", "slim/pyc_worker.py"}  # processes of their own
     for path in modules():
         if room(path) == "cli" or str(path.relative_to(PACKAGE)) in programs:
             continue

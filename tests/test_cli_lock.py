@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from slimpack.cli import main
-from slimpack.env.lock import PypiPackage
-from slimpack.env.lockfiles import LockFormat, write_locks
-from slimpack.env.rattler import RattlerEngine, with_pypi
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.files import LockFormat, write_locks
+from slimpack.env.locks.lock import PypiPackage
+from slimpack.env.rattler.engine import RattlerEngine, with_pypi
 from tests.support.channel import GLIBC, MiniChannel, Run
 from tests.support.wheels import wheel
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.channel import write_conda
-from slimpack.env.rattler import RattlerEngine
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import merged_view
 from tests.support.channel import ROOT, Run

@@ -13,8 +13,7 @@ from slimpack.cli.options import platform_option, solving_options, telling_optio
 from slimpack.cli.outputs import check_output
 from slimpack.config import Config
 from slimpack.env.engine import choose_engine
-from slimpack.env.inputs import Input, InputKind, identify
-from slimpack.env.lockfiles import LockFormat, as_spec, format_of, write_locks
+from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import (
     Locked,
     Options,
@@ -24,7 +23,8 @@ from slimpack.env.locking import (
     lock_all,
     read_spec,
 )
-from slimpack.env.rattler import RattlerEngine
+from slimpack.env.locks.files import LockFormat, as_spec, format_of, write_locks
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError, LockError
 from slimpack.installing import DEFAULT_CHANNELS, DEFAULT_GLIBC, target_of
 from slimpack.platforms import SUBDIRS, resolve

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from slimpack.env.lock import Lock, LockedPackage
+from slimpack.env.inputs.spec import EnvSpec, is_package_file
+from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.redact import redacted
-from slimpack.env.spec import EnvSpec, is_package_file
 from slimpack.errors import InputError, InstallError
 
 

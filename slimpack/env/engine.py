@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from slimpack.env.lock import Lock
-from slimpack.env.micromamba import MINIMUM_VERSION, MicromambaEngine
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock
+from slimpack.env.micromamba.engine import MINIMUM_VERSION, MicromambaEngine
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError
 from slimpack.progress import SILENT, Progress
 

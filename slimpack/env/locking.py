@@ -1,4 +1,4 @@
-"""From an input to locks; `slimpack.env.lockfiles` writes them."""
+"""From an input to locks; `slimpack.env.locks.files` writes them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimpack.env.agreement import disagreements
-from slimpack.env.condalock import read_conda_lock
 from slimpack.env.engine import Engine
-from slimpack.env.inputs import Input, InputKind, identify
-from slimpack.env.lock import Lock, NotForPlatformError, read_explicit, read_explicit_pypi
-from slimpack.env.lockfiles import place
+from slimpack.env.inputs.identify import Input, InputKind, identify
+from slimpack.env.inputs.spec import EnvSpec, read_environment_yml, spec_of
+from slimpack.env.locks.agreement import disagreements
+from slimpack.env.locks.condalock import read_conda_lock
+from slimpack.env.locks.files import place
+from slimpack.env.locks.lock import Lock, NotForPlatformError, read_explicit, read_explicit_pypi
 from slimpack.env.meta import read_installed
-from slimpack.env.pypi import Resolution, resolve
-from slimpack.env.rattler import RattlerEngine, with_pypi
-from slimpack.env.spec import EnvSpec, read_environment_yml, spec_of
+from slimpack.env.pypi.resolve import Resolution, resolve
+from slimpack.env.rattler.engine import RattlerEngine, with_pypi
 from slimpack.errors import InputError, SolveError
 from slimpack.progress import SILENT, Progress
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from slimpack.env.editable import Overlay
 from slimpack.env.meta import Installed
+from slimpack.env.pypi.editable import Overlay
 from slimpack.errors import InputError
 from slimpack.prefix.compare import Claim, State, restored_file
 from slimpack.prefix.examination import Examination

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from slimpack.env.lock import Lock, PypiPackage
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock, PypiPackage
 from slimpack.env.meta import Installed, read_installed
-from slimpack.env.pypi import Resolution, install, resolve
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import EnvSpec
+from slimpack.env.pypi.install import install
+from slimpack.env.pypi.resolve import Resolution, resolve
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.progress import SILENT, Progress
 from tests.support.channel import GLIBC
 

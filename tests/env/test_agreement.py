@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from slimpack.env.agreement import disagreements
-from slimpack.env.agreement_pip import pip_disagreements
-from slimpack.env.lock import Lock, PypiPackage
-from slimpack.env.rattler import RattlerEngine, with_pypi
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.agreement import disagreements
+from slimpack.env.locks.agreement_pip import pip_disagreements
+from slimpack.env.locks.lock import Lock, PypiPackage
+from slimpack.env.rattler.engine import RattlerEngine, with_pypi
 from slimpack.errors import InputError
 from tests.support.channel import GLIBC, MiniChannel
 

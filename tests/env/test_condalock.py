@@ -11,11 +11,17 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimpack.env.condalock import read_conda_lock
-from slimpack.env.condalock_write import write_conda_lock
-from slimpack.env.lock import Lock, LockedPackage, PypiPackage, read_explicit, read_explicit_pypi
-from slimpack.env.rattler import RattlerEngine, with_pypi
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.condalock import read_conda_lock
+from slimpack.env.locks.condalock_write import write_conda_lock
+from slimpack.env.locks.lock import (
+    Lock,
+    LockedPackage,
+    PypiPackage,
+    read_explicit,
+    read_explicit_pypi,
+)
+from slimpack.env.rattler.engine import RattlerEngine, with_pypi
 from slimpack.errors import InputError, InstallError
 from tests.support.channel import GLIBC, MiniChannel, missing
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from slimpack.env.editable import Overlay, build_editables
 from slimpack.env.meta import read_installed
-from slimpack.env.sources import copy_project
+from slimpack.env.pypi.editable import Overlay, build_editables
+from slimpack.env.pypi.sources import copy_project
 from slimpack.errors import InputError, InstallError
 from tests.env.conftest import Base, snapshot
 from tests.support.wheels import installed_wheel, project

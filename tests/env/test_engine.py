@@ -9,9 +9,9 @@ import pytest
 
 from slimpack.env.check import check_installed
 from slimpack.env.engine import Engine, choose_engine
-from slimpack.env.lock import Lock, LockedPackage
-from slimpack.env.micromamba import MicromambaEngine
-from slimpack.env.rattler import RattlerEngine
+from slimpack.env.locks.lock import Lock, LockedPackage
+from slimpack.env.micromamba.engine import MicromambaEngine
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError, InstallError, SlimpackError
 from tests.support.channel import GLIBC, MiniChannel
 from tests.support.micromamba import stand_in

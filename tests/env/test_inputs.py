@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimpack.env.inputs import Input, InputKind, identify
+from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.errors import InputError
 from tests.support.channel import MiniChannel
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from packaging.tags import Tag
 
-from slimpack.env.interpreter import Interpreter, check_wheel, interpreter, unfit
 from slimpack.env.meta import Installed, InstalledPackage
+from slimpack.env.pypi.interpreter import Interpreter, check_wheel, interpreter, unfit
 from slimpack.errors import InputError, InstallError
 
 

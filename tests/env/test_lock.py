@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimpack.env.check import check_installed
-from slimpack.env.lock import (
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.files import format_of, write_locks
+from slimpack.env.locks.lock import (
     Lock,
     PypiPackage,
     explicit_text,
     read_explicit,
     read_explicit_pypi,
 )
-from slimpack.env.lockfiles import format_of, write_locks
-from slimpack.env.rattler import RattlerEngine, merge_locks, with_pypi
-from slimpack.env.spec import EnvSpec
+from slimpack.env.rattler.engine import RattlerEngine, merge_locks, with_pypi
 from slimpack.errors import InputError, InstallError, SolveError
 from tests.support.channel import GLIBC, MiniChannel
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from slimpack.env.inputs import InputKind, identify
+from slimpack.env.inputs.identify import InputKind, identify
 from slimpack.errors import InputError
 
 LOCK = "version: 6\nenvironments:\n  default: {}\npackages: []\n"

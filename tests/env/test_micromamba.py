@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from benchmarks.channel import Executable
-from slimpack.env.lock import Lock, LockedPackage
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.meta import read_installed
-from slimpack.env.micromamba import MicromambaEngine, dependency_order
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import EnvSpec
+from slimpack.env.micromamba.engine import MicromambaEngine, dependency_order
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.progress import SILENT, Task
 from tests.support.channel import GLIBC, ROOT, MiniChannel
@@ -425,8 +425,8 @@ def test_an_interrupted_call_takes_micromamba_with_it(
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path\n"
-        "from slimpack.env.micromamba import MicromambaEngine\n"
-        "from slimpack.env.lock import Lock, LockedPackage\n"
+        "from slimpack.env.micromamba.engine import MicromambaEngine\n"
+        "from slimpack.env.locks.lock import Lock, LockedPackage\n"
         f"engine = MicromambaEngine(Path({str(faulty.program)!r}), Path('pkgs'), Path('r'))\n"
         "package = LockedPackage('b', '1', '0', 'noarch', 'file:///c/noarch/b-1-0.conda')\n"
         f"engine.install(Lock('linux-64', (package,), ''), Path({str(tmp_path / 'p')!r}))\n"

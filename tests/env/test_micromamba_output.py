@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slimpack.env.micromamba_output import errors, failure, read_plan, solver_problems
+from slimpack.env.micromamba.output import errors, failure, read_plan, solver_problems
 from slimpack.errors import InputError, InstallError, SlimpackError
 from tests.support.micromamba import recording
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from slimpack.env.interpreter import Interpreter
-from slimpack.env.pip import Pip, PipError, _run, configuration, environment, private_file
+from slimpack.env.pypi.interpreter import Interpreter
+from slimpack.env.pypi.pip import Pip, PipError, _run, configuration, environment, private_file
 
 TARGET = Interpreter(Path("/nowhere"), "3.11.2", "", "linux-aarch64", (2, 36))
 
@@ -105,7 +105,7 @@ def test_the_worker_refuses_a_pip_that_it_does_not_know(tmp_path: Path) -> None:
     request.write_text(
         f'{{"root": "{tmp_path}", "installed": [], "glibc": [2, 36], "markers": null}}'
     )
-    worker = Path(sys.modules["slimpack.env.pip"].__file__ or "").with_name("pip_worker.py")
+    worker = Path(sys.modules["slimpack.env.pypi.pip"].__file__ or "").with_name("pip_worker.py")
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(worker), str(request), "list"],
         capture_output=True,

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from slimpack.env.lock import PypiPackage
+from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.meta import read_installed
-from slimpack.env.pypi import resolve
+from slimpack.env.pypi.resolve import resolve
 from slimpack.errors import InputError, InstallError, SolveError
 from slimpack.prefix.dist_records import with_dist_records
 from slimpack.progress import SILENT

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slimpack.env.requirements import Requirements, read_requirements
+from slimpack.env.pypi.requirements import Requirements, read_requirements
 from slimpack.errors import InputError
 from tests.support.wheels import project, wheel
 

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimpack.env.spec import read_environment_yml, spec_of
+from slimpack.env.inputs.spec import read_environment_yml, spec_of
 from slimpack.errors import InputError
 
 

@@ -15,8 +15,8 @@ from benchmarks.channel import Executable
 from benchmarks.channel.generated import stage_generated
 from benchmarks.channel.recipes import Recipe
 from slimpack.env.dists import Dist
-from slimpack.env.editable import Overlay
 from slimpack.env.meta import read_installed
+from slimpack.env.pypi.editable import Overlay
 from slimpack.errors import RelocationError
 from slimpack.prefix.examine import examine
 from slimpack.prefix.files import prefix_files

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.channel import index_channel, write_conda
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 """The `run` fixture: runs slimpack in a folder and checks its exit code."""

@@ -28,9 +28,9 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
-from slimpack.env.lock import Lock, read_explicit
-from slimpack.env.rattler import RattlerEngine
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock, read_explicit
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InstallError, SolveError
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -1,4 +1,4 @@
-"""Writing conda-lock.yml, version 1; see `slimpack.env.condalock` for the format."""
+"""Writing conda-lock.yml, version 1; see `slimpack.env.locks.condalock` for the format."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from slimpack.env.lock import Lock
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock
 from slimpack.env.redact import redacted
-from slimpack.env.spec import EnvSpec
 from slimpack.errors import InputError
 
 _COMMIT = re.compile(r"@(?P<commit>[0-9a-f]{40,64})(?:[#?].*)?\Z")

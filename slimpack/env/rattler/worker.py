@@ -1,4 +1,4 @@
-"""The process in which py-rattler works; started by `slimpack.env.rattler`.
+"""The process in which py-rattler works; started by `slimpack.env.rattler.engine`.
 
 Reads one JSON request from standard input, writes one JSON object a line to
 standard output: ``{"event": ...}`` while it works, at last ``{"result": ...}``
@@ -38,9 +38,9 @@ from rattler.repo_data.gateway import Gateway
 from rattler.version import Version
 from rattler.virtual_package.generic import GenericVirtualPackage
 
-from slimpack.env.worker_explicit import explicit_records
-from slimpack.env.worker_facts import facts
-from slimpack.env.worker_lock import (
+from slimpack.env.rattler.worker_explicit import explicit_records
+from slimpack.env.rattler.worker_facts import facts
+from slimpack.env.rattler.worker_lock import (
     ENVIRONMENT,
     Part,
     RequestError,
@@ -49,7 +49,7 @@ from slimpack.env.worker_lock import (
     lock_text,
     read_part,
 )
-from slimpack.env.worker_urls import check_pins, with_digests
+from slimpack.env.rattler.worker_urls import check_pins, with_digests
 
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _write_lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Running one request in a py-rattler worker process; see `slimpack.env.worker`."""
+"""Running one request in a py-rattler worker process; see `slimpack.env.rattler.worker`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from slimpack.env.lock import NotForPlatformError
+from slimpack.env.locks.lock import NotForPlatformError
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 
@@ -17,7 +17,7 @@ from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 # and nothing from the folder that the user happens to be in (-I).
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-    "from slimpack.env.worker import main; main()"
+    "from slimpack.env.rattler.worker import main; main()"
 )
 _ERRORS: dict[str, tuple[type[SlimpackError], str, str]] = {
     "input": (InputError, "", ""),

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from slimpack.env.interpreter import Interpreter
+from slimpack.env.pypi.interpreter import Interpreter
 from slimpack.env.redact import redacted
 from slimpack.errors import SlimpackError
 
@@ -68,7 +68,7 @@ _ADVICE = re.compile(
 class PipError(Exception):
     """pip ended with an error; `output` is what it said, without credentials.
 
-    It never reaches the user: who called pip knows what for (`slimpack.env.pip_errors`).
+    It never reaches the user: who called pip knows what for (`slimpack.env.pypi.pip_errors`).
     """
 
     def __init__(self, output: str) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from slimpack.env.inputs.text import read_text
+from slimpack.env.pypi.requirement import Requirement, read_requirement
 from slimpack.env.redact import redacted
-from slimpack.env.requirement import Requirement, read_requirement
-from slimpack.env.text import read_text
 from slimpack.errors import InputError
 
 __all__ = ["Requirement", "Requirements", "read_requirements"]

@@ -1,7 +1,7 @@
 """pip packages on top of a conda environment: which ones, exactly.
 
 pip resolves; what conda brought counts as installed and stays as it is.
-`install` puts the packages in.
+`slimpack.env.pypi.install` puts the packages in.
 """
 
 from __future__ import annotations
@@ -18,20 +18,17 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 
 from slimpack.env.dists import owned_dists
-from slimpack.env.interpreter import Interpreter, check_wheel, interpreter
-from slimpack.env.lock import PypiPackage
+from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.meta import Installed
-from slimpack.env.pip import Pip, PipError, private_file
-from slimpack.env.pip_errors import nothing_found, resolve_failure, skipped_links
-from slimpack.env.pypi_install import install
-from slimpack.env.pypi_names import file_name, is_version, source_kind
+from slimpack.env.pypi.interpreter import Interpreter, check_wheel, interpreter
+from slimpack.env.pypi.names import file_name, is_version, source_kind
+from slimpack.env.pypi.pip import Pip, PipError, private_file
+from slimpack.env.pypi.pip_errors import nothing_found, resolve_failure, skipped_links
+from slimpack.env.pypi.requirements import Requirement, Requirements, read_requirements
+from slimpack.env.pypi.sources import copy_project, fresh_folder
 from slimpack.env.redact import redacted
-from slimpack.env.requirements import Requirement, Requirements, read_requirements
-from slimpack.env.sources import copy_project, fresh_folder
 from slimpack.errors import InputError, InstallError, SolveError
 from slimpack.progress import SILENT, Progress
-
-__all__ = ["Resolution", "install", "resolve"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a lock says about a specification, for the process in which py-rattler works.
 
 Only facts are gathered here, with rattler's own idea of what matches;
-`slimpack.env.agreement` judges them. It imports nothing of slimpack, like `worker`.
+`slimpack.env.locks.agreement` judges them. It imports nothing of slimpack, like `worker`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import rattler
 from rattler.package import BuildString
 
-from slimpack.env.worker_lock import Part
+from slimpack.env.rattler.worker_lock import Part
 
 
 def facts(

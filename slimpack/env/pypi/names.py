@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.version import InvalidVersion, Version
 
-from slimpack.env.lock import PypiPackage
+from slimpack.env.locks.lock import PypiPackage
 
 VCS = ("git+", "hg+", "svn+", "bzr+")
 

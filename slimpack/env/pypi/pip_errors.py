@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from packaging.utils import canonicalize_name
 
-from slimpack.env.interpreter import Interpreter, unfit
-from slimpack.env.lock import PypiPackage
-from slimpack.env.pip import PipError
+from slimpack.env.locks.lock import PypiPackage
+from slimpack.env.pypi.interpreter import Interpreter, unfit
+from slimpack.env.pypi.pip import PipError
 from slimpack.env.redact import redacted
 from slimpack.errors import InstallError, SlimpackError, SolveError
 

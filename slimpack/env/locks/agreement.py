@@ -15,12 +15,12 @@ from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name
 
-from slimpack.env.agreement_pip import pip_disagreements
-from slimpack.env.lock import Lock, LockedPackage
-from slimpack.env.rattler import lock_facts
+from slimpack.env.inputs.spec import EnvSpec, is_package_file
+from slimpack.env.inputs.text import parse_yaml
+from slimpack.env.locks.agreement_pip import pip_disagreements
+from slimpack.env.locks.lock import Lock, LockedPackage
+from slimpack.env.rattler.engine import lock_facts
 from slimpack.env.redact import redacted
-from slimpack.env.spec import EnvSpec, is_package_file
-from slimpack.env.text import parse_yaml
 
 _FRAGMENT = re.compile(r"(?:(?:md5|sha256):)?(?P<digest>[0-9a-f]+)\Z")
 _PURL = re.compile(r"pkg:pypi/(?P<name>[^@?#]+)")

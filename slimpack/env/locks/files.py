@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from slimpack.env.condalock_write import write_conda_lock
-from slimpack.env.inputs import Input
-from slimpack.env.lock import Lock, explicit_text
-from slimpack.env.rattler import merge_locks
+from slimpack.env.inputs.identify import Input
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.condalock_write import write_conda_lock
+from slimpack.env.locks.lock import Lock, explicit_text
+from slimpack.env.rattler.engine import merge_locks
 from slimpack.env.redact import redacted
-from slimpack.env.spec import EnvSpec
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 

@@ -17,9 +17,9 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from slimpack.env.lock import LockedPackage, NotForPlatformError, PypiPackage
+from slimpack.env.inputs.text import MAX_LOCK_BYTES, parse_yaml, read_text, type_name
+from slimpack.env.locks.lock import LockedPackage, NotForPlatformError, PypiPackage
 from slimpack.env.redact import redacted
-from slimpack.env.text import MAX_LOCK_BYTES, parse_yaml, read_text, type_name
 from slimpack.errors import InputError
 
 _FILE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+)-(?P<build>[^-]+)\.(?:conda|tar\.bz2)\Z")

@@ -14,7 +14,7 @@ from rattler.package import BuildString, NoArchLiteral
 from rattler.platform import Subdir
 from rattler.repo_data.gateway import Gateway
 
-from slimpack.env.worker_lock import RequestError
+from slimpack.env.rattler.worker_lock import RequestError
 
 _ARCHIVE = re.compile(r"(.+)-([^-]+)-([^-]+)\.(conda|tar\.bz2)\Z")
 _PARTS = 3  # CHANNEL/SUBDIR/FILE

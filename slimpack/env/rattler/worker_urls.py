@@ -16,7 +16,7 @@ import rattler
 from rattler.networking.client import Client
 from rattler.package_streaming import download_to_path
 
-from slimpack.env.worker_lock import RequestError
+from slimpack.env.rattler.worker_lock import RequestError
 
 _FRAGMENT = re.compile(r"(?P<url>[^#]+)#(?:(?P<kind>md5|sha256):)?(?P<digest>[0-9a-fA-F]+)\Z")
 _CHUNK = 1 << 20

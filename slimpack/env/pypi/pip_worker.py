@@ -1,4 +1,4 @@
-"""The process in which pip runs; started by `slimpack.env.pip`.
+"""The process in which pip runs; started by `slimpack.env.pypi.pip`.
 
 ``python -I pip_worker.py REQUEST ARGUMENT...``: REQUEST is a JSON file with
 

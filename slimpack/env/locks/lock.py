@@ -21,7 +21,7 @@ from packaging.utils import (
     parse_wheel_filename,
 )
 
-from slimpack.env.text import MAX_LOCK_BYTES, read_text
+from slimpack.env.inputs.text import MAX_LOCK_BYTES, read_text
 from slimpack.errors import InputError
 
 _HASHES = {32: "md5", 64: "sha256"}

@@ -25,8 +25,8 @@ from installer.destinations import SchemeDictionaryDestination
 from installer.exceptions import InvalidWheelSource
 from installer.sources import WheelFile
 
-from slimpack.env.interpreter import Interpreter
-from slimpack.env.lock import PypiPackage
+from slimpack.env.locks.lock import PypiPackage
+from slimpack.env.pypi.interpreter import Interpreter
 from slimpack.errors import InstallError, SlimpackError
 
 _INSTALLER = b"slimpack\n"

@@ -39,7 +39,7 @@ class RequestError(Exception):
 class Part:
     """One platform of a lock.
 
-    pypi: name, version, url, sha256 and requires of each, as `slimpack.env.lock.PypiPackage`.
+    pypi: name, version, url, sha256 and requires of each, as `slimpack.env.locks.lock.PypiPackage`.
     """
 
     subdir: str
@@ -196,7 +196,7 @@ def _location(url: str) -> str:
 
 
 def describe(record: rattler.RepoDataRecord) -> dict[str, Any]:
-    """Return the fields of `slimpack.env.lock.LockedPackage`."""
+    """Return the fields of `slimpack.env.locks.lock.LockedPackage`."""
     return {
         "name": record.name.normalized,
         "version": str(record.version),

@@ -1,6 +1,6 @@
 """The embedded engine: py-rattler, in a short-lived worker process.
 
-See `slimpack.env.worker` for why it is a process and for the protocol.
+See `slimpack.env.rattler.worker` for why it is a process and for the protocol.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from slimpack.env.check import check_channels, check_installed
-from slimpack.env.lock import ExplicitEntry, Lock, LockedPackage, PypiPackage
-from slimpack.env.rattler_process import call
-from slimpack.env.spec import EnvSpec
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import ExplicitEntry, Lock, LockedPackage, PypiPackage
+from slimpack.env.rattler.process import call
 from slimpack.progress import SILENT, Progress
 
 
@@ -173,7 +173,7 @@ def with_pypi(lock: Lock, packages: Sequence[PypiPackage]) -> Lock:
 def lock_facts(
     spec: EnvSpec, lock: Lock, virtual_packages: Sequence[tuple[str, str, str]]
 ) -> dict[str, Any]:
-    """Return how a lock and a specification fit together (see `slimpack.env.worker_facts`)."""
+    """Return how a lock and a specification fit together (see `worker_facts`)."""
     with tempfile.TemporaryDirectory(prefix="slimpack-lock-") as folder:
         request = {
             "action": "lock_facts",

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slimpack.env.selectors import chosen, without_other_platforms
-from slimpack.env.text import parse_yaml, read_text, type_name
+from slimpack.env.inputs.selectors import chosen, without_other_platforms
+from slimpack.env.inputs.text import parse_yaml, read_text, type_name
 from slimpack.errors import InputError
 
 # `category` is conda-lock's: to which part of a lock the file belongs.

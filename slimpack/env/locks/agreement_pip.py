@@ -1,4 +1,4 @@
-"""The pip half of `slimpack.env.agreement`: requirements against locked PyPI packages."""
+"""The pip half of `slimpack.env.locks.agreement`: requirements against locked PyPI packages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Pep508
 from packaging.utils import canonicalize_name
 
-from slimpack.env.lock import Lock, PypiPackage
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock, PypiPackage
+from slimpack.env.pypi.requirements import Requirement, read_requirements
 from slimpack.env.redact import redacted
-from slimpack.env.requirements import Requirement, read_requirements
-from slimpack.env.spec import EnvSpec
 
 _VCS = re.compile(
     r"(?P<repository>(?:git|hg|svn|bzr)\+[^#]+?)(?:@(?P<revision>[^@/#]+))?(?:#.*)?\Z"

@@ -30,12 +30,12 @@ from typing import Any, ClassVar
 import yaml
 
 from slimpack.env.check import check_channels, check_installed
-from slimpack.env.lock import Lock, LockedPackage
-from slimpack.env.micromamba_output import errors, failure, read_plan, solver_problems
-from slimpack.env.micromamba_process import Answer, overrides, run, surroundings
-from slimpack.env.rattler import RattlerEngine
+from slimpack.env.inputs.spec import EnvSpec
+from slimpack.env.locks.lock import Lock, LockedPackage
+from slimpack.env.micromamba.output import errors, failure, read_plan, solver_problems
+from slimpack.env.micromamba.process import Answer, overrides, run, surroundings
+from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.env.redact import redacted
-from slimpack.env.spec import EnvSpec
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.files import explained
 from slimpack.progress import SILENT, Progress

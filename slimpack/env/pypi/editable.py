@@ -20,13 +20,13 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import parse_wheel_filename
 
 from slimpack.env.dists import Dist
-from slimpack.env.interpreter import Interpreter, interpreter
-from slimpack.env.lock import PypiPackage
+from slimpack.env.inputs.text import parse_toml, read_text
+from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.meta import Installed
-from slimpack.env.pip import Pip, PipError
-from slimpack.env.sources import build_wheel, copy_project, fresh_folder
-from slimpack.env.text import parse_toml, read_text
-from slimpack.env.wheels import stage
+from slimpack.env.pypi.interpreter import Interpreter, interpreter
+from slimpack.env.pypi.pip import Pip, PipError
+from slimpack.env.pypi.sources import build_wheel, copy_project, fresh_folder
+from slimpack.env.pypi.wheels import stage
 from slimpack.errors import InputError, InstallError
 from slimpack.progress import SILENT, Progress
 

@@ -1,6 +1,6 @@
 """Putting locked pip packages into a prefix.
 
-pip downloads, verifies and builds; `slimpack.env.wheels` installs.
+pip downloads, verifies and builds; `slimpack.env.pypi.wheels` installs.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from slimpack.env.dists import read_dists
-from slimpack.env.interpreter import Interpreter, check_wheel, interpreter
-from slimpack.env.lock import PypiPackage
+from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.meta import Installed
-from slimpack.env.pip import Pip, PipError, private_file
-from slimpack.env.pip_errors import build_failure, fetch_failure
-from slimpack.env.pypi_names import VCS, file_name, is_version, source_kind
+from slimpack.env.pypi.interpreter import Interpreter, check_wheel, interpreter
+from slimpack.env.pypi.names import VCS, file_name, is_version, source_kind
+from slimpack.env.pypi.pip import Pip, PipError, private_file
+from slimpack.env.pypi.pip_errors import build_failure, fetch_failure
+from slimpack.env.pypi.sources import build_wheel, copy_project, fresh_folder
+from slimpack.env.pypi.wheels import Staged, merge, stage
 from slimpack.env.redact import redacted
-from slimpack.env.sources import build_wheel, copy_project, fresh_folder
-from slimpack.env.wheels import Staged, merge, stage
 from slimpack.errors import InputError, InstallError
 from slimpack.progress import SILENT, Progress
 

@@ -16,8 +16,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from slimpack.env.interpreter import Interpreter
-from slimpack.env.pip import Pip, PipError, private_file
+from slimpack.env.pypi.interpreter import Interpreter
+from slimpack.env.pypi.pip import Pip, PipError, private_file
 from slimpack.errors import InstallError
 
 # Never part of what is built; a stale build/lib or egg-info would even leak into the wheel.

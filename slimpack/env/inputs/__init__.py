@@ -1,0 +1,1 @@
+"""What users hand over: telling it apart, and reading specifications."""

@@ -1,0 +1,1 @@
+"""micromamba as an engine."""

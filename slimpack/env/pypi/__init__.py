@@ -1,0 +1,1 @@
+"""Packages from PyPI: pip resolves and builds, `installer` installs."""

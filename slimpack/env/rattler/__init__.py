@@ -1,0 +1,1 @@
+"""The embedded engine: py-rattler in a short-lived process."""
