@@ -20,7 +20,6 @@ from slimpack.env.engine import choose_engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import Target
 from slimpack.env.locks.files import format_of, write_locks
-from slimpack.env.locks.lock import Lock
 from slimpack.env.meta import Installed, read_installed
 from slimpack.env.pypi.editable import build_editables
 from slimpack.env.rattler.engine import RattlerEngine
@@ -45,7 +44,6 @@ class Environment:
     origin: the path that its files name.
     variables: that the specification sets, beyond those that `prefix` records.
     files: where its files come from, None for the package cache.
-    lock: which packages, None when it was installed by somebody else.
     """
 
     source: str
@@ -55,7 +53,6 @@ class Environment:
     installed: Installed
     variables: tuple[tuple[str, str], ...] = ()
     files: tuple[PrefixFile, ...] | None = None
-    lock: Lock | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -167,7 +164,6 @@ def _made(
         origin=str(installed_at(scratch)),
         installed=installed,
         variables=plan.variables,
-        lock=plan.lock,
         notes=plan.notes,
     )
 

@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from slimpack import __version__, content
+from slimpack.archive.folder import check_free
 from slimpack.archive.formats import Packing
 from slimpack.archive.links import with_copies
 from slimpack.archive.selfextract import Payload
@@ -24,14 +25,12 @@ from slimpack.environment import Environment, locate, platform_of, provide
 from slimpack.errors import InputError
 from slimpack.installing import DEFAULT_GLIBC
 from slimpack.portable.activation import (
-    ACTIVATION_PREFIXES,
     PREFIX_TOKEN,
     activation_files,
 )
 from slimpack.portable.installer import installer
-from slimpack.portable.records import PrefixRecord, find_records
+from slimpack.portable.records import PrefixRecord
 from slimpack.portable.script import NAME as CONDA_UNPACK
-from slimpack.portable.script import conda_unpack_script
 from slimpack.progress import SILENT, Progress
 from slimpack.relocate import PrefixedFile, Relocated
 from slimpack.slim.bytecode import BytecodeReport, source_of
@@ -80,13 +79,7 @@ def pack(
     self-extracting form makes. force: replace what is at `output`.
     Raises the children of SlimpackError; then `output` is as it was.
     """
-    if not force and (output.is_file() or output.is_symlink()):
-        raise InputError(f"{output} is there already", hint="pass --force to replace it")
-    if packing.format == "sh" and config.pack.arcroot:
-        raise InputError(
-            "--arcroot has no meaning in a self-extracting archive",
-            hint="leave it out: the script makes the folder that its --prefix names",
-        )
+    _check_output(output, packing, config.pack, force=force)
     stage = Stages()
     dest = config.pack.dest_prefix
     with cache.scratch() as scratch:
@@ -110,14 +103,8 @@ def pack(
             tree, code = _bytecode(tree, environment, relocated, config.pack, scratch, progress)
             tree = content.with_true_records(tree, environment, relocated, dest)
         with stage("finish"):
-            tree, prefixes = _at_root(tree, dest), relocated.prefixes
-            if packing.format == "zip" and not packing.zip_symlinks:
-                tree, prefixes = _copied(tree, prefixes)
-            tree = tree.merge(_activation(environment, dest))
-            records = find_records(tree, (*prefixes, *(() if dest else ACTIVATION_PREFIXES)))
-            if not dest:
-                script = conda_unpack_script(records, __version__)
-                tree = tree.merge([bytes_entry(CONDA_UNPACK, script, mode=0o755)])
+            tree = _at_root(tree, dest)
+            tree, records = _finished(tree, environment, relocated, packing, dest)
             private = (str(scratch), str(cache.packages))
             checked = _checked(tree, environment, relocated, records, private, config.pack)
         with stage("write"):
@@ -146,6 +133,19 @@ def pack(
         notes=tuple(content.notes(environment, relocated, code)),
         stages=tuple(stage.seconds),
     )
+
+
+def _check_output(output: Path, packing: Packing, config: PackConfig, *, force: bool) -> None:
+    """Refuse at once what could only be refused when everything is done."""
+    if packing.format == "folder":
+        check_free(output, force)
+    elif output.is_file() and not force:
+        raise InputError(f"{output} is there already", hint="pass --force to replace it")
+    if packing.format == "sh" and config.arcroot:
+        raise InputError(
+            "--arcroot has no meaning in a self-extracting archive",
+            hint="leave it out: the script makes the folder that its --prefix names",
+        )
 
 
 def _chosen(tree: Tree, dest: str, config: PackConfig) -> Tree:
@@ -189,6 +189,21 @@ def _bytecode(
 def _at_root(tree: Tree, dest: str) -> Tree:
     start = len(under(dest, ""))
     return tree.map(lambda entry: replace(entry, path=entry.path[start:]))
+
+
+def _finished(
+    tree: Tree, environment: Environment, relocated: Relocated, packing: Packing, dest: str
+) -> tuple[Tree, tuple[PrefixRecord, ...]]:
+    """Add what lets the environment work at the other end; return what is left to rewrite."""
+    prefixes = relocated.prefixes
+    if packing.format == "zip" and not packing.zip_symlinks:
+        tree, prefixes = _copied(tree, prefixes)
+    tree = tree.merge(_activation(environment, dest))
+    if dest:
+        return tree, ()
+    records = find_records(tree, (*prefixes, *ACTIVATION_PREFIXES))
+    script = conda_unpack_script(records, __version__)
+    return tree.merge([bytes_entry(CONDA_UNPACK, script, mode=0o755)]), records
 
 
 def _copied(tree: Tree, prefixes: Sequence[PrefixedFile]) -> tuple[Tree, tuple[PrefixedFile, ...]]:

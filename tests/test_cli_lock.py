@@ -249,6 +249,13 @@ def test_an_unsolvable_specification_leaves_the_old_lock(run: Run, spec: Path) -
     assert names(spec.parent) == ["environment.yml", "pixi.lock"]
 
 
+def test_variables_that_no_lock_holds_are_named(run: Run, spec: Path) -> None:
+    spec.write_text(f"{spec.read_text()}variables:\n  SET_HERE: x\n")
+    done = run("lock", spec.name, "-o", "pixi.lock", cwd=spec.parent)
+    assert "note: a lock holds no variables: SET_HERE" in done.stdout
+    assert "SET_HERE" not in (spec.parent / "pixi.lock").read_text()
+
+
 def test_a_pip_section_needs_python(run: Run, spec: Path) -> None:
     spec.write_text(spec.read_text().replace("[a]", "[a, {pip: [six]}]"))
     done = run("lock", "environment.yml", cwd=spec.parent, code=2)

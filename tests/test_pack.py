@@ -361,4 +361,6 @@ def test_a_folder_is_an_environment_at_once(
     result = packed(prefix, "site/", dest_prefix="/opt/site")
     assert (tmp_path / "site/share/config.txt").read_text() == "root = /opt/site/share\n"
     assert result.format == "folder"
+    with pytest.raises(InputError, match="not empty"):
+        packed(prefix, "site/")
     assert (tmp_path / "site").stat().st_mode & 0o777 == 0o755

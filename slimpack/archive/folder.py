@@ -27,7 +27,7 @@ def new_folder(path: Path, *, force: bool = False, durable: bool = True) -> Iter
     """
     with explained(path):
         path = path.resolve() if path.is_symlink() else path.absolute()
-    old = _check_free(path, force)
+    old = check_free(path, force)
     with explained(path), _folders_above(path):
         staging, aside = temporary_name(path), temporary_name(path)
         staging.mkdir(mode=0o700)
@@ -62,7 +62,7 @@ def _folders_above(path: Path) -> Iterator[None]:
         raise
 
 
-def _check_free(path: Path, force: bool) -> bool:
+def check_free(path: Path, force: bool) -> bool:
     """Tell whether an environment is to be replaced; raise InputError if that is not allowed."""
     if not path.exists():
         return False
@@ -77,7 +77,8 @@ def _check_free(path: Path, force: bool) -> bool:
             return False
     if not force:
         raise InputError(
-            f"the folder {path} is not empty", hint="choose a folder that does not exist yet"
+            f"the folder {path} is not empty",
+            hint="choose a folder that does not exist yet, or --force to replace an environment",
         )
     if not (path / "conda-meta").is_dir():
         raise InputError(

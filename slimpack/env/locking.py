@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,14 +126,21 @@ def solve_spec(
     """
     with progress.task(f"solve {target.subdir}", unit="step"):
         lock = solve_conda(spec, target, engine, strict_priority=strict_priority)
+    notes = tuple(_not_locked(spec))
     if not spec.pip:
-        return Locked(lock)
+        return Locked(lock, notes)
     prefix = scratch / f"prefix-{target.subdir}"
     engine.install(lock, prefix, progress=progress)
     work = scratch / f"pip-{target.subdir}"
     work.mkdir()
     lock, resolution = resolve_pip(spec, lock, prefix, target, work, progress)
-    return Locked(lock, resolution.notes)
+    return Locked(lock, (*notes, *resolution.notes))
+
+
+def _not_locked(spec: EnvSpec) -> Iterator[str]:
+    if spec.variables:
+        names = ", ".join(name for name, _ in spec.variables)
+        yield f"a lock holds no variables: {names} must be set under [image.env]"
 
 
 def solve_conda(
