@@ -24,13 +24,11 @@ from slimpack.env.activation import UNSET, declared_variables, moved
 from slimpack.environment import Environment, locate, platform_of, provide
 from slimpack.errors import InputError
 from slimpack.installing import DEFAULT_GLIBC
-from slimpack.portable.activation import (
-    PREFIX_TOKEN,
-    activation_files,
-)
+from slimpack.portable.activation import ACTIVATION_PREFIXES, PREFIX_TOKEN, activation_files
 from slimpack.portable.installer import installer
-from slimpack.portable.records import PrefixRecord
+from slimpack.portable.records import PrefixRecord, find_records
 from slimpack.portable.script import NAME as CONDA_UNPACK
+from slimpack.portable.script import conda_unpack_script
 from slimpack.progress import SILENT, Progress
 from slimpack.relocate import PrefixedFile, Relocated
 from slimpack.slim.bytecode import BytecodeReport, source_of
