@@ -131,7 +131,6 @@ def test_solves_and_installs_as_the_embedded_engine_does(
     assert ours ^ theirs <= {"CACHEDIR.TAG"}
 
 
-@pytest.mark.channel
 def test_an_environment_with_python(channel: str, engine: MicromambaEngine, tmp_path: Path) -> None:
     spec = EnvSpec("t", (channel,), ("python =3.11", "click"), source="environment.yml")
     lock = engine.solve(spec, "linux-64", GLIBC)
