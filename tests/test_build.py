@@ -148,8 +148,11 @@ def test_result_as_json(built: tuple[Path, dict[str, object]]) -> None:
     stages = result["stages"]
     assert isinstance(stages, list)
     assert [name for name, _ in stages] == [
-        "base", "solve", "install", "relocate", "application", "bytecode", "layers", "output",
-    ]  # fmt: skip
+        *("input", "base", "solve", "install", "relocate"),
+        *("application", "bytecode", "layers", "output"),
+    ]
+    assert result["source"] == "environment.yml (environment.yml)"
+    assert (result["engine"], result["pypi"]) == ("rattler", 0)
 
 
 def test_configuration_of_the_image(built: tuple[Path, dict[str, object]]) -> None:
