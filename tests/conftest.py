@@ -112,15 +112,18 @@ def prefixed(mini: MiniChannel) -> MiniChannel:
     return mini
 
 
+PROBES = ("activation-probe", "prefix-probe", "prefix-text")
+
+
 @pytest.fixture(scope="session")
 def python_prefix(
     channel: str, engine: RattlerEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """An installed environment of the local channel: Python, an entry point, activation.
+    """An installed environment: Python, entry points, prefixes in text and binary, activation.
 
     Nobody may write to it: tests that change an environment copy it first.
     """
-    spec = EnvSpec("t", (channel,), ("python 3.11.*", "click", "uvicorn", "activation-probe"))
+    spec = EnvSpec("t", (channel,), ("python 3.11.*", "click", "uvicorn", *PROBES))
     prefix = tmp_path_factory.mktemp("home") / "env"
     engine.install(engine.solve(spec, "linux-64", GLIBC), prefix)
     return prefix

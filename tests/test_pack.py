@@ -83,10 +83,9 @@ def test_an_archive_works_as_one_of_conda_pack(
     script = (folder / "bin/conda-unpack").read_text()
     listed = re.search(r"^_prefix_records = (\[.*?^\])", script, re.MULTILINE | re.DOTALL)
     assert listed
-    # conda-pack leaves out Python itself, which runs its script; ours replaces the file.
-    assert "bin/python3.11" in [path for path, _, _ in ast.literal_eval(listed[1])]
+    assert "bin/prefix-probe" in [path for path, _, _ in ast.literal_eval(listed[1])]
     out = shell(
-        ". 'a b/env/bin/activate' && conda-unpack && uvicorn --version && "
+        ". 'a b/env/bin/activate' && conda-unpack && uvicorn --version && prefix-text && "
         "python -c 'import sys, click; print(sys.prefix)' && . deactivate && echo Done",
         tmp_path,
     )

@@ -14,8 +14,9 @@ from tests.support.channel import missing
 
 REQUIRED = {"bash": ["bash"], "dash": ["dash"], "zsh": ["zsh", "-f"], "ash": ["busybox", "ash"]}
 OPTIONAL = {"mksh": ["mksh"], "ksh93": ["ksh93"], "posh": ["posh"], "yash": ["yash"]}
-# Shells that run programs for sh; zsh is not one.
-PLAIN = ["bash", "dash", "ash", "mksh", "ksh93", "posh", "yash"]
+# Shells that run programs for sh; zsh is not one, and posh 0.14 loses variables on
+# their way to `wait`.
+PLAIN = ["bash", "dash", "ash", "mksh", "ksh93", "yash"]
 
 
 def command(shell: str) -> list[str]:

@@ -22,7 +22,7 @@ import zstandard
 from slimpack.errors import InputError
 from slimpack.portable.installer import installer
 from tests.portable.environments import FILES, digests, expected, make, programs
-from tests.portable.shells import command
+from tests.portable.shells import PLAIN, command
 from tests.portable.test_conda_unpack import TOOLS
 from tests.support.channel import missing
 
@@ -30,7 +30,7 @@ INSTALLER_TOOLS = [
     *TOOLS,
     *("sh", "tar", "gzip", "head", "tail", "df", "sed", "sha256sum", "sleep", "rmdir"),
 ]
-SHELLS = ["bash", "dash", "ash", "mksh", "ksh93", "posh", "yash"]
+SHELLS = PLAIN
 
 
 @dataclass(frozen=True)
