@@ -77,9 +77,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pack")
     parser.add_argument("--runs", type=int, default=3, help="of each [default: 3]")
     parser.add_argument("--channel", help="a channel's name or URL, instead of choosing one")
+    parser.add_argument(
+        "--format",
+        dest="formats",
+        action="append",
+        choices=[case.suffix for case in CASES],
+        help="only this one; more than once for several [default: all]",
+    )
     options = parser.parse_args(arguments)
+    cases = [case for case in CASES if not options.formats or case.suffix in options.formats]
     try:
-        bench(options.runs, options.channel or choose_channel())
+        bench(cases, options.runs, options.channel or choose_channel())
     except (RunError, SetupError, ChannelError, SlimpackError) as problem:
         say(f"error: {problem}")
         return 1
@@ -89,8 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def bench(count: int, channel: str) -> None:
-    """Run all cases in turn, `count` times, and write what came out."""
+def bench(cases: Sequence[Case], count: int, channel: str) -> None:
+    """Run the cases in turn, `count` times, and write what came out."""
     if shutil.which("mksquashfs") is None:
         install(("squashfs-tools",))
     shutil.rmtree(WORK, ignore_errors=True)
@@ -100,9 +108,9 @@ def bench(count: int, channel: str) -> None:
         "SLIMPACK_CACHE_DIR": str(WORK / "cache"),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    results = {(case, tool): Runs() for case in CASES for tool in case.commands()}
+    results = {(case, tool): Runs() for case in cases for tool in case.commands()}
     for number in range(count):
-        for case in CASES:
+        for case in cases:
             for tool, command in case.commands().items():
                 say(f"run {number + 1} of {count}: {tool}, {case.name}")
                 remove(case.output(tool))
