@@ -1,8 +1,8 @@
 """Fixtures of all tests: the local channel, an engine with a cache of its own, the CLI.
 
 A test that needs something this machine lacks is skipped with the reason, unless
-SLIMPACK_REQUIRE_CHANNEL, _ENGINE, _NETWORK, _SHELLS, _TOOLS or _PEERS says that it
-must be there (CI does): then it fails.
+SLIMPACK_REQUIRE_CHANNEL, _ENGINE, _NETWORK, _SHELLS or _PEERS says that it must be
+there (CI does): then it fails.
 """
 
 from __future__ import annotations

@@ -107,11 +107,6 @@ def _expanded(node: yaml.Node, path: Path, sizes: dict[int, int]) -> int:
     return size
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """Return the data of a small TOML file; InputError when it cannot be read or is none."""
-    return parse_toml(read_text(path), path)
-
-
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
     """Return the data of a TOML document; InputError with line and column when it has none."""
     try:
