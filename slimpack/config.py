@@ -121,6 +121,60 @@ class PackConfig:
 
 
 @dataclass(frozen=True)
+class PackageSlimming:
+    """``[slim.packages.NAME]``: globs of paths below the prefix, for files of one package."""
+
+    name: str
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SlimConfig:
+    """``[slim]``: what is left out (docs/slimming.md).
+
+    profile: "" for the command's own: safe for images, none for archives.
+    keep, drop: globs of paths below the prefix; keep wins over every rule and drop.
+    disable: names of rules that shall not count. rules: files with more rules.
+    drop_packages: conda or pip packages that shall go as a whole; names, with globs.
+    trace: files with what a workload opened (`slimpack trace`), for the profile traced.
+    """
+
+    profile: str = ""
+    keep: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+    disable: tuple[str, ...] = ()
+    rules: tuple[Path, ...] = ()
+    drop_packages: tuple[str, ...] = ()
+    packages: tuple[PackageSlimming, ...] = ()
+    trace: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """``[[verify.smoke]]``: a command that must succeed in the image. timeout: seconds."""
+
+    command: tuple[str, ...]
+    timeout: int = 300
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """``[verify]``: proof that the result works (docs/verify.md).
+
+    enabled: whether a build ends with it. sandbox: how commands are run in an image.
+    ignore: names of checks whose findings do not count.
+    skip_imports: globs of modules that are not imported by the check.
+    """
+
+    enabled: bool = True
+    sandbox: str = "auto"
+    ignore: tuple[str, ...] = ()
+    skip_imports: tuple[str, ...] = ()
+    smoke: tuple[SmokeTest, ...] = ()
+
+
+@dataclass(frozen=True)
 class DebianConfig:
     """``[debian]``: mirrors for runtimes that are assembled from Debian packages."""
 
@@ -137,6 +191,8 @@ class Config:
     image: ImageConfig = field(default_factory=ImageConfig)
     app: AppConfig = field(default_factory=AppConfig)
     pack: PackConfig = field(default_factory=PackConfig)
+    slim: SlimConfig = field(default_factory=SlimConfig)
+    verify: VerifyConfig = field(default_factory=VerifyConfig)
     debian: DebianConfig = field(default_factory=DebianConfig)
 
     def with_env(self, **changes: Any) -> Config:
@@ -150,6 +206,14 @@ class Config:
     def with_pack(self, **changes: Any) -> Config:
         """Return the configuration with other values in ``[pack]`` (None changes nothing)."""
         return replace(self, pack=replace(self.pack, **_given(changes)))
+
+    def with_slim(self, **changes: Any) -> Config:
+        """Return the configuration with other values in ``[slim]`` (None changes nothing)."""
+        return replace(self, slim=replace(self.slim, **_given(changes)))
+
+    def with_verify(self, **changes: Any) -> Config:
+        """Return the configuration with other values in ``[verify]`` (None changes nothing)."""
+        return replace(self, verify=replace(self.verify, **_given(changes)))
 
 
 def _given(changes: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@
     ├── ImageError              7  an image is malformed or does not match its digests
     ├── DaemonError             8  the container engine refused or is not there
     ├── ArchiveError            9  an archive is malformed, hostile or damaged
-    └── LockError              10  a lock does not match its specification
+    ├── LockError              10  a lock does not match its specification
+    └── VerifyError            11  the result would not work, or not as promised
 
 The number is the exit code (docs/exit-codes.md). Every message says what was
 expected and what to do next: ``SlimpackError(message, hint=...)``.
@@ -99,3 +100,9 @@ class LockError(SlimpackError):
     """A lock does not match its specification any more."""
 
     exit_code = 10
+
+
+class VerifyError(SlimpackError):
+    """A check of the result found an error (`slimpack.verify`)."""
+
+    exit_code = 11

@@ -12,7 +12,7 @@ from slimpack.debian.certs import with_bundle
 from slimpack.debian.datatar import data_entries
 from slimpack.debian.deb import MAX_DATA, Deb, open_deb, read_control, refuse, unpack
 from slimpack.debian.fetch import Fetcher, NotFoundError
-from slimpack.debian.globs import matcher
+from slimpack.globs import matcher
 from slimpack.debian.keyring import Keyring, debian_keyring
 from slimpack.debian.mirrors import DebianMirrors, find_mirrors
 from slimpack.debian.model import (

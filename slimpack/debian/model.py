@@ -42,7 +42,7 @@ class DebianSource:
 
     suites: asked in this order; the newest version of a package wins. A name
         that ends in ``-security`` is looked up in the security archive.
-    exclude: path patterns of what stays out (see `slimpack.debian.globs`).
+    exclude: path patterns of what stays out (see `slimpack.globs`).
     only: package -> patterns; of such a package nothing else is taken.
     pins: platform -> exact packages; with pins for a platform no index is asked.
     """

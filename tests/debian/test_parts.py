@@ -14,7 +14,7 @@ import pytest
 
 from slimpack.debian import keyring
 from slimpack.debian.certs import BUNDLE, with_bundle
-from slimpack.debian.globs import matcher
+from slimpack.globs import matcher
 from slimpack.debian.keyring import debian_keyring
 from slimpack.debian.stanzas import find_stanzas, parse_stanza, split_stanzas
 from slimpack.debian.versions import Version

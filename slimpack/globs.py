@@ -1,4 +1,4 @@
-"""Path patterns of a runtime file.
+"""Path patterns, of runtime files and of slimming rules.
 
 ``*`` and ``?`` stay inside a path segment, ``**`` crosses them. A pattern that
 matches a directory matches everything below it. The last pattern that matches
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import groupby
 
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _PIECE = re.compile(r"\*\*/?|\*|\?|[^*?]+")
@@ -16,10 +17,14 @@ _PIECE = re.compile(r"\*\*/?|\*|\?|[^*?]+")
 
 def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     """Return a function that says whether a path is chosen by `patterns`."""
-    rules = [(not text.startswith("!"), _compile(text.lstrip("!"))) for text in patterns]
+    # Neighbours of one kind are one expression: rules are asked for every file there is.
+    runs = [
+        (wanted, _compile(text.lstrip("!") for text in run))
+        for wanted, run in groupby(patterns, key=lambda text: not text.startswith("!"))
+    ][::-1]
 
     def chosen(path: str) -> bool:
-        for answer, rule in reversed(rules):
+        for answer, rule in runs:
             if rule.fullmatch(path):
                 return answer
         return False
@@ -27,9 +32,12 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
     return chosen
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
-    body = "".join(_translate(piece) for piece in _PIECE.findall(pattern.strip("/")))
-    return re.compile(f"{body}(?:/.*)?", re.DOTALL)
+def _compile(patterns: Iterable[str]) -> re.Pattern[str]:
+    bodies = (
+        "".join(_translate(piece) for piece in _PIECE.findall(pattern.strip("/")))
+        for pattern in patterns
+    )
+    return re.compile(f"(?:{'|'.join(bodies)})(?:/.*)?", re.DOTALL)
 
 
 def _translate(piece: str) -> str:
