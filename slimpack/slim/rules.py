@@ -1,0 +1,175 @@
+"""Slimming rules: data in TOML files, which people can read and extend.
+
+``slimpack/slim/rules/*.toml`` holds those of the profiles; each profile has the rules
+of the ones before it in `PROFILES`. A file is a list of tables ``[[rule]]``::
+
+    name = "headers"
+    profile = "safe"
+    reason = "only compilers read them"
+    paths = ["include", "**/*.h", "!**/licenses"]  # below the prefix (`slimpack.globs`)
+    packages = ["numpy"]            # only files of these packages; globs
+    unless = ["gcc_impl_*"]         # the rule rests when the environment has one of these
+    action = "drop"                 # or strip-debug, strip-symbols, bytecode-only
+    when = "unneeded"               # a predicate of `slimpack.slim.predicates`
+
+and of tables ``[[keep]]`` (name, reason, paths) with what no rule may take.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from slimpack.errors import InputError
+from slimpack.toml import Table
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only"]
+PROFILES = ("none", "safe", "serve", "tight", "traced")
+ACTIONS: tuple[Action, ...] = ("drop", "strip-debug", "strip-symbols", "bytecode-only")
+When = Literal["", "unneeded", "unimported", "duplicate"]
+PREDICATES: tuple[When, ...] = ("", "unneeded", "unimported", "duplicate")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; see the head of this module.
+
+    profile: the first that has it, "" for the user's own, which always count.
+    """
+
+    name: str
+    reason: str
+    profile: str = ""
+    paths: tuple[str, ...] = ("**",)
+    packages: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    action: Action = "drop"
+    when: When = ""
+
+    def concerns(self, owner: str) -> bool:
+        """Tell whether files of that package can be meant."""
+        return not self.packages or _any(owner, self.packages)
+
+    def rests(self, packages: Sequence[str]) -> str:
+        """Return the package of the environment because of which the rule rests, else ""."""
+        return next((name for name in packages if _any(name, self.unless)), "")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Paths that no rule may take."""
+
+    name: str
+    reason: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules in the order in which they are asked; the first that takes a file is told of it."""
+
+    rules: tuple[Rule, ...] = ()
+    keeps: tuple[Keep, ...] = ()
+
+    def of(self, profile: str) -> Rules:
+        """Return those of a profile and of the ones before it, and the user's."""
+        level = PROFILES.index(profile)
+        wanted = ("", *PROFILES[1 : level + 1])
+        return Rules(tuple(rule for rule in self.rules if rule.profile in wanted), self.keeps)
+
+    def __add__(self, other: Rules) -> Rules:
+        return Rules(self.rules + other.rules, self.keeps + other.keeps)
+
+    def without(self, names: Sequence[str]) -> Rules:
+        """Return the rules but those named; InputError for a name that no rule has."""
+        known = {rule.name for rule in self.rules}
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    f"[slim] disable: there is no rule {name!r}",
+                    hint="`slimpack slim --rules` lists them",
+                )
+        return Rules(tuple(rule for rule in self.rules if rule.name not in names), self.keeps)
+
+
+def shipped_rules() -> Rules:
+    """Return the rules that come with slimpack, files in order of name."""
+    folder = files("slimpack.slim") / "rules"
+    found = Rules()
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        if item.name.endswith(".toml"):
+            found += parse_rules(item.read_text(encoding="utf-8"), item.name)
+    return found
+
+
+def read_rules(path: Path) -> Rules:
+    """Read a rule file of the user's; InputError with file and key for what is wrong."""
+    try:
+        return parse_rules(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def parse_rules(text: str, where: str) -> Rules:
+    """Parse a rule file; `where` names it in errors."""
+    try:
+        data: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid TOML: {error}") from error
+    top = Table(data, where, "")
+    rules = tuple(_rule(table) for table in top.tables("rule"))
+    keeps = tuple(_keep(table) for table in top.tables("keep"))
+    top.finish()
+    names = [rule.name for rule in rules]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{where}: two rules are called {name!r}", hint="rename one of them")
+    return Rules(rules, keeps)
+
+
+def _rule(table: Table) -> Rule:
+    rule = Rule(
+        name=_needed(table, "name"),
+        reason=_needed(table, "reason"),
+        profile=table.choice("profile", ("", *PROFILES[1:]), ""),
+        paths=table.strings("paths") or ("**",),
+        packages=table.strings("packages"),
+        unless=table.strings("unless"),
+        action=table.choice("action", ACTIONS, "drop"),
+        when=table.choice("when", PREDICATES, ""),
+    )
+    if rule.action == "drop" and rule.paths == ("**",) and not (rule.packages or rule.when):
+        table.fail("paths", "is missing: such a rule would take everything")
+    if rule.action != "drop" and rule.when:
+        table.fail("when", "goes with the action drop only")
+    table.finish()
+    return rule
+
+
+def _keep(table: Table) -> Keep:
+    keep = Keep(_needed(table, "name"), _needed(table, "reason"), table.strings("paths"))
+    table.finish()
+    return keep
+
+
+def _needed(table: Table, key: str) -> str:
+    value = table.string(key)
+    if not value.strip():
+        table.fail(key, "is missing")
+    return value
+
+
+def _any(name: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
