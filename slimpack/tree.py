@@ -25,6 +25,8 @@ class Kind(Enum):
     FILE = "file"
     SYMLINK = "symlink"
     DIRECTORY = "directory"
+    HARDLINK = "hardlink"
+    """Another name of a regular file of the same layer; trees have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Entry:
     owner: name of the package that the entry came from; "" for nobody.
     size: bytes of a regular file, 0 for others.
     opener: gives a readable binary stream of exactly `size` bytes (files only).
-    link: target of a symbolic link, as stored.
+    link: target of a symbolic link, as stored; of a hard link, the `path` of the
+        regular file, of the same mode, uid and gid, that it is another name of.
     uid, gid: numeric owner in the image, root unless the entry needs another.
     """
 
@@ -55,8 +58,14 @@ class Entry:
         check_path(self.path)
         if (self.kind is Kind.FILE) != (self.opener is not None):
             raise ValueError(f"{self.path}: files, and only files, have an opener")
-        if (self.kind is Kind.SYMLINK) != bool(self.link):
-            raise ValueError(f"{self.path}: symlinks, and only symlinks, have a target")
+        if (self.kind in (Kind.SYMLINK, Kind.HARDLINK)) != bool(self.link):
+            raise ValueError(f"{self.path}: links, and only links, have a target")
+        if self.kind is not Kind.FILE and self.size:
+            raise ValueError(f"{self.path}: a {self.kind.value} has no size")
+        if self.kind is Kind.HARDLINK:
+            check_path(self.link)
+            if self.link == self.path:
+                raise ValueError(f"{self.path}: a hard link to itself")
 
     def open(self) -> BinaryIO:
         """Open the content of a regular file; the caller closes it."""
@@ -127,11 +136,21 @@ def directory_entry(
     return Entry(path=path, kind=Kind.DIRECTORY, mode=mode, owner=owner, uid=uid, gid=gid)
 
 
+def hardlink_entry(
+    path: str, target: str, *, mode: int, owner: str = "", uid: int = 0, gid: int = 0
+) -> Entry:
+    """Describe another name of the regular file at `target`, whose mode, uid and gid it repeats."""
+    return Entry(path, Kind.HARDLINK, mode, owner, link=target, uid=uid, gid=gid)
+
+
 class Tree:
     """Entries sorted by path, each path once; immutable.
 
-    Raises ValueError when two entries claim one path, or when a path runs
-    through something that is not a directory.
+    Every file of a tree has a content of its own, so that any of them can be
+    taken away or changed. Which share one is decided for each layer, at the end.
+
+    Raises ValueError when two entries claim one path, when a path runs through
+    something that is not a directory, and for a hard link.
     """
 
     __slots__ = ("_entries",)
@@ -141,6 +160,8 @@ class Tree:
         for entry in entries:
             if entry.path in by_path:
                 raise ValueError(f"two entries for {entry.path}")
+            if entry.kind is Kind.HARDLINK:
+                raise ValueError(f"{entry.path}: a tree has no hard links, a layer may")
             by_path[entry.path] = entry
         checked = {""}
         for path in by_path:

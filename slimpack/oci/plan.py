@@ -37,7 +37,8 @@ class LayerPlan:
     name: for humans; the owner, or what the layer gathers.
     entries: sorted by path. Directories that entries of this layer lie in are
         among them whenever the tree knows them, whichever layer owns them, so
-        that no layer resets their mode; everything else is in one layer only.
+        that no layer resets their mode; everything else is in one layer only. None
+        is a hard link before `slimpack.oci.sharing` makes some.
     owners: the owners whose files these are, sorted; "" stands for nobody.
     """
 

@@ -9,7 +9,8 @@ Directories above an entry are part of every layer, so that an engine never
 invents them: as given by an entry of their own (``tmp`` with mode 1777), else
 0755 and owned by root.
 
-Hard links inside one layer would become one more branch in `_header`.
+A hard link names a regular file of the same archive that comes before it, because
+readers of a stream link to what they have already placed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ END = bytes(2 * BLOCK)
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _MAX_OCTAL_11 = 8**11 - 1  # size and mtime: 8 GiB
 _MAX_OCTAL_7 = 8**7 - 1  # uid and gid
-_TYPES = {Kind.FILE: b"0", Kind.SYMLINK: b"2", Kind.DIRECTORY: b"5"}
+_TYPES = {Kind.FILE: b"0", Kind.HARDLINK: b"1", Kind.SYMLINK: b"2", Kind.DIRECTORY: b"5"}
 
 Advance = Callable[[int], object]
 """Called with the number of tar bytes that were just written."""
@@ -41,8 +42,9 @@ def write_tar(
 
     mtime: seconds since the epoch, the same for every member.
     Content is streamed in pieces of 1 MiB. Raises ImageError, naming the path,
-    for two entries of one path, for an entry below a file, and for content that
-    cannot be read or is not exactly `Entry.size` bytes long.
+    for two entries of one path, for an entry below a file, for a hard link to
+    anything but a file before it, and for content that cannot be read or is not
+    exactly `Entry.size` bytes long.
     """
     total = 0
     for data in tar_chunks(with_parents(entries), mtime=mtime):
@@ -81,19 +83,22 @@ def tar_chunks(members: Iterable[Entry], *, mtime: int) -> Iterator[bytes]:
 
 def tar_size(entries: Iterable[Entry]) -> int:
     """Return exactly how many bytes `write_tar` will write, without reading any content."""
-    total = len(END)
-    for entry in with_parents(entries):
-        pax = _pax_records(entry)
-        total += BLOCK + entry.size + -entry.size % BLOCK
-        total += BLOCK + len(pax) + -len(pax) % BLOCK if pax else 0
-    return total
+    return len(END) + sum(map(member_size, with_parents(entries)))
+
+
+def member_size(entry: Entry) -> int:
+    """Return how many bytes of an archive `entry` takes: headers, content and padding."""
+    pax = _pax_records(entry)
+    size = BLOCK + entry.size + -entry.size % BLOCK
+    return size + (BLOCK + len(pax) + -len(pax) % BLOCK if pax else 0)
 
 
 def with_parents(entries: Iterable[Entry]) -> list[Entry]:
     """Return the members of an archive of `entries`: missing parents added, sorted by path.
 
-    Raises ImageError for two entries of one path and for an entry that lies
-    below something that is not a directory.
+    Raises ImageError for two entries of one path, for an entry that lies below
+    something that is not a directory, and for a hard link whose target is not among
+    `entries`, comes after it, or is no regular file of the same mode and owner.
     """
     members: dict[str, Entry] = {}
     for entry in entries:
@@ -109,7 +114,22 @@ def with_parents(entries: Iterable[Entry]) -> list[Entry]:
             if parent.kind is not Kind.DIRECTORY:
                 raise ImageError(f"{path} lies below {above}, a {parent.kind.value}")
             above = above.rpartition("/")[0]
+    for entry in members.values():
+        if entry.kind is Kind.HARDLINK:
+            _check_hardlink(entry, members.get(entry.link))
     return [members[path] for path in sorted(members)]
+
+
+def _check_hardlink(entry: Entry, target: Entry | None) -> None:
+    what = f"{entry.path} is a hard link to {entry.link}"
+    if target is None:
+        raise ImageError(f"{what}, which is not in the same layer")
+    if target.kind is not Kind.FILE:
+        raise ImageError(f"{what}, a {target.kind.value}")
+    if target.path > entry.path:
+        raise ImageError(f"{what}, which comes after it")
+    if (target.mode, target.uid, target.gid) != (entry.mode, entry.uid, entry.gid):
+        raise ImageError(f"{what}, which has another mode or owner")
 
 
 def tar_header(entry: Entry, mtime: int) -> bytes:
