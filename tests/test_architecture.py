@@ -44,6 +44,8 @@ ALLOWED: dict[str, set[str]] = {
         *("prefix", "progress"),
     },
     "content": {"env", "environment", "prefix", "progress", "relocate", "slim", "tree"},
+    "rootfs": {"archive", "errors", "oci", "progress", "tree"},
+    "sandbox": {"daemon", "errors", "oci", "tree"},
     "unpack": {"archive", "errors", "files", "portable", "progress"},
     "compose": {"base", "config", "env", "errors", "oci", "tree"},
 }

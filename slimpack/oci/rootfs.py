@@ -22,6 +22,7 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 MAX_FILES_BYTES = 256 << 20
 _MAX_PATHS = 2_000_000
+_MAX_TEXT = 256 << 20  # characters of all names and targets of an image, which are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,18 @@ class Placed:
 
     layer: number, from the bottom, of the layer that holds its content; for a
         hard link that may be a lower layer than its own.
+    target: for a hard link, the member in that layer that it is another name of,
+        through all links between them; None when there is none.
     """
 
     member: Member
     layer: int
+    target: Member | None = None
+
+    @property
+    def source(self) -> Member | None:
+        """The member that holds the content: itself, or what a hard link leads to."""
+        return self.target if self.member.kind == "hardlink" else self.member
 
 
 def iter_layer_members(
@@ -55,12 +64,16 @@ def iter_layer_members(
 def merged_view(image: Image) -> dict[str, Placed]:
     """Return path -> what is there, for all paths of the image, sorted; reads every layer once."""
     view = _View()
+    text = 0
     for number, layer in enumerate(image.layers):
         members = []
         for member, _ in iter_layer_members(layer):
             members.append(member)
+            text += len(member.name) + len(member.link)
             if len(members) > _MAX_PATHS:
                 raise ImageError(f"layer {layer.digest} has more than {_MAX_PATHS} members")
+            if text > _MAX_TEXT:
+                raise ImageError(f"the image has names of more than {_MAX_TEXT >> 20} MiB")
         view.apply(number, members)
     return dict(sorted(view.paths.items()))
 
@@ -79,17 +92,17 @@ def read_files(
     more than `limit` bytes together, and as `iter_layer_members` does.
     """
     view = merged_view(image) if view is None else view
-    sources: dict[tuple[int, str], list[str]] = {}
+    sources: dict[tuple[int, int], list[str]] = {}
     for path, placed in view.items():
-        if placed.member.kind in ("file", "hardlink") and wanted(path):
-            origin = placed.member.link if placed.member.kind == "hardlink" else path
-            sources.setdefault((placed.layer, origin), []).append(path)
+        source = placed.source
+        if source is not None and source.kind == "file" and wanted(path):
+            sources.setdefault((placed.layer, source.offset), []).append(path)
     total = 0
     found: dict[str, bytes] = {}
     for number in sorted({layer for layer, _ in sources}):
         for member, read in iter_layer_members(image.layers[number]):
-            paths = sources.get((number, member.path), [])
-            if not paths or member.kind != "file":
+            paths = sources.get((number, member.offset), [])
+            if not paths:
                 continue
             total += member.size
             if total > limit:
@@ -161,9 +174,10 @@ class _View:
             if name in names:
                 break
             names.add(name)
+        target = None
         if member.kind == "hardlink" and member.link in self.paths:
-            layer = self.paths[member.link].layer
-        self.paths[member.path] = Placed(member, layer)
+            layer, target = self.paths[member.link].layer, self.paths[member.link].source
+        self.paths[member.path] = Placed(member, layer, target)
 
     def _clear(self, directory: str) -> None:
         for name in self._names.pop(directory, set()):
