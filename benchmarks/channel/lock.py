@@ -16,7 +16,9 @@ from benchmarks.channel.errors import ChannelError
 
 LOCK_FILE = Path(__file__).with_name("channel.lock")
 SCHEMA = 1
+# The first pins what has no pin yet, the second chooses everything anew.
 RELOCK = "run: python -m benchmarks.channel lock"
+RENEW = f"{RELOCK} --upgrade"
 
 Pin = TypeVar("Pin")
 
@@ -70,7 +72,7 @@ def load_lock(subdir: str, path: Path = LOCK_FILE) -> Lock:
     try:
         table = json.loads(path.read_text())
     except (OSError, ValueError) as problem:
-        raise ChannelError(f"cannot read {path.name}: {problem}; {RELOCK}") from problem
+        raise ChannelError(f"cannot read {path.name}: {problem}; {RENEW}") from problem
     return parse_lock(table, subdir)
 
 
@@ -78,7 +80,7 @@ def parse_lock(table: Mapping[str, Any], subdir: str) -> Lock:
     """Check the schema and turn JSON into pins."""
     if table.get("schema") != SCHEMA:
         raise ChannelError(
-            f"channel.lock has schema {table.get('schema')!r}, not {SCHEMA}; {RELOCK}"
+            f"channel.lock has schema {table.get('schema')!r}, not {SCHEMA}; {RENEW}"
         )
     if subdir not in table:
         raise ChannelError(f"channel.lock knows nothing of {subdir}; {RELOCK}")

@@ -70,6 +70,11 @@ class Plan:
         return self.recipe.kind == "python-source"
 
     @property
+    def option(self) -> str:
+        """What has to be asked for to get it: "full", a group, or "" for nothing."""
+        return "full" if self.is_slow else self.recipe.group
+
+    @property
     def is_arch_wheel(self) -> bool:
         """Whether it is made from a wheel with compiled modules."""
         return self.recipe.kind == "wheel" and self.noarch is None
@@ -100,11 +105,11 @@ def make_plan(recipe: Recipe, channel: Channel, lock: Lock, platform: Platform) 
     debs = tuple(lock.deb(name) for name in recipe.packages)
     source: tuple[LockedFile, ...] = ()
     noarch: Noarch | None = recipe.noarch or None
-    version = recipe.version
+    version, label = recipe.version, ""
     if recipe.kind == "wheel":
         name = canonicalize_name(recipe.pypi or recipe.name)
         wheels = {name: lock.wheel(name)}
-        version = wheels[name].version
+        version, _, label = wheels[name].version.partition("+")
         noarch = "python" if is_pure(wheels[name]) else None
     elif recipe.version_of:
         version = make_plan(channel.by_name()[recipe.version_of], channel, lock, platform).version
@@ -118,11 +123,12 @@ def make_plan(recipe: Recipe, channel: Channel, lock: Lock, platform: Platform) 
         version = version or debian_to_conda_version(source[0].version)
     pins = [asdict(pin) for pin in (*wheels.values(), *debs, *source)]
     texts = {p.name: digest_bytes(p.read_bytes()) for p in source_files(recipe)}
-    content = [asdict(recipe), version, pins, texts, channel.python, platform.subdir]
+    made_from = {key: value for key, value in asdict(recipe).items() if key != "group"}
+    content = [made_from, version, pins, texts, channel.python, platform.subdir]
     return Plan(
         recipe=recipe,
         version=version,
-        build=recipe.build or build_string(recipe, noarch, channel.python, digest(content)),
+        build=recipe.build or build_string(recipe, noarch, channel.python, digest(content), label),
         noarch=noarch,
         subdir=platform.subdir,
         key=digest([content, code_digest(recipe.kind)]),
@@ -137,11 +143,18 @@ def is_pure(pin: LockedFile) -> bool:
     return all(tag.platform == "any" for tag in parse_wheel_filename(pin.name)[3])
 
 
-def build_string(recipe: Recipe, noarch: Noarch | None, python: str, content: str) -> str:
-    """conda-forge's forms: ``py311h<hash>_0``, ``pyh<hash>_0``, ``h<hash>_0_cpython``."""
+def build_string(
+    recipe: Recipe, noarch: Noarch | None, python: str, content: str, label: str = ""
+) -> str:
+    """conda-forge's forms: ``py311h<hash>_0``, ``pyh<hash>_0``, ``h<hash>_0_cpython``.
+
+    ``label`` is the local part of a wheel's version (PEP 440): ``2.13.0+cpu`` gives version 2.13.0
+    and ``cpu_py311h<hash>_0``, as conda-forge names the variants of PyTorch.
+    """
     start = {"python": "py", None: ""}.get(noarch, "")
     if recipe.kind == "wheel" and noarch is None:
         start = f"py{python.replace('.', '')}"
+    start = f"{label}_{start}" if label else start
     end = "_cpython" if recipe.kind in {"python", "python-source"} else ""
     return f"{start}h{content[:7]}_{recipe.build_number}{end}"
 

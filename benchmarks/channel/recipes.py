@@ -48,6 +48,8 @@ class Recipe:
 
     name: str
     kind: Kind
+    # Made only when this group is asked for; "" is always made.
+    group: str = ""
     depends: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
     # "{version}" stands for the version of the package itself.
@@ -88,6 +90,8 @@ class Channel:
     python: str
     tools: Mapping[str, str]
     recipes: tuple[Recipe, ...]
+    # What is made only when asked for: names and what each is for.
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, Recipe]:
         """Recipes by package name; the quick variant of Python stands for both."""
@@ -109,7 +113,7 @@ def load_channel(path: Path = RECIPES_FILE) -> Channel:
 
 def parse_channel(table: Mapping[str, Any]) -> Channel:
     """Turn the parsed TOML into recipes; unknown keys are errors."""
-    unknown = set(table) - {"channel", "tools", *KINDS}
+    unknown = set(table) - {"channel", "groups", "tools", *KINDS}
     if unknown:
         raise ChannelError(f"packages.toml: unknown kind [{min(unknown)}], known: {KINDS}")
     recipes = [
@@ -117,8 +121,16 @@ def parse_channel(table: Mapping[str, Any]) -> Channel:
         for kind in KINDS
         for name, entry in table.get(kind, {}).items()
     ]
-    settings = table["channel"]
-    return Channel(settings["suite"], settings["python"], table.get("tools", {}), tuple(recipes))
+    settings, groups = table["channel"], table.get("groups", {})
+    for recipe in recipes:
+        if recipe.group and recipe.group not in groups:
+            raise ChannelError(
+                f"packages.toml: {recipe.name} is in group {recipe.group!r}, "
+                f"known: {', '.join(groups) or 'none'}"
+            )
+    return Channel(
+        settings["suite"], settings["python"], table.get("tools", {}), tuple(recipes), groups
+    )
 
 
 def parse_recipe(kind: Kind, name: str, table: Mapping[str, Any]) -> Recipe:

@@ -1,4 +1,4 @@
-"""The ``lock`` command: choose versions anew and pin them.
+"""The ``lock`` command: choose versions and pin them. Pins that are there already stay.
 
 Wheels are resolved by pip (``install --dry-run --report``), Debian packages by reading the
 indices of the suite, whose hashes its Release file holds.
@@ -10,7 +10,8 @@ import hashlib
 import json
 import lzma
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -22,14 +23,22 @@ from benchmarks.channel.lock import Lock, LockedFile
 from benchmarks.channel.recipes import Channel, Platform, Recipe
 
 
-def resolve(channel: Channel, platform: Platform, report: Callable[[str], None]) -> Lock:
-    """Pins for everything that ``packages.toml`` names."""
+def resolve(
+    channel: Channel, platform: Platform, kept: Lock, report: Callable[[str], None]
+) -> Lock:
+    """Pins for everything that ``packages.toml`` names; those of ``kept`` do not move."""
     report("resolving wheels with pip")
-    wheels = resolve_wheels(channel, platform)
-    mirror = find_mirror(channel.suite)
-    report(f"reading the indices of Debian {channel.suite}")
-    debs = resolve_debs(channel, platform, mirror)
-    return Lock(wheels, debs, resolve_sources(channel, mirror))
+    wheels = resolve_wheels(channel, platform, kept.wheels)
+    debs = {name: kept.debs[name] for name in deb_names(channel) if name in kept.debs}
+    sources = {name: kept.sources[name] for name in source_names(channel) if name in kept.sources}
+    new_debs = [name for name in deb_names(channel) if name not in debs]
+    new_sources = [name for name in source_names(channel) if name not in sources]
+    if new_debs or new_sources:
+        report(f"reading the indices of Debian {channel.suite}")
+        mirror = find_mirror(channel.suite)
+        debs |= resolve_debs(channel, platform, mirror, new_debs)
+        sources |= resolve_sources(channel, mirror, new_sources)
+    return Lock(wheels, debs, sources)
 
 
 def wheel_requirement(recipe: Recipe) -> str:
@@ -38,15 +47,23 @@ def wheel_requirement(recipe: Recipe) -> str:
     return f"{recipe.pypi or recipe.name}{extras}{recipe.require}"
 
 
-def resolve_wheels(channel: Channel, platform: Platform) -> dict[str, LockedFile]:
-    """One consistent set of wheels; packages that only dependencies name must be listed too."""
+def resolve_wheels(
+    channel: Channel, platform: Platform, kept: Mapping[str, LockedFile]
+) -> dict[str, LockedFile]:
+    """One consistent set of wheels; packages that only dependencies name must be listed too.
+
+    Versions of ``kept`` constrain pip. Of one version the kept file stays, whichever pip prefers.
+    """
     recipes = channel.of_kind("wheel")
     wanted = [
         *(wheel_requirement(r) for r in recipes),
         *(f"{n}{s}" for n, s in channel.tools.items()),
     ]
     with tempfile.TemporaryDirectory() as scratch:
+        versions = Path(scratch, "constraints.txt")
+        versions.write_text("".join(f"{name}=={pin.version}\n" for name, pin in kept.items()))
         options = ["--dry-run", "--ignore-installed", "--quiet", "--target", scratch]
+        options += ["--constraint", str(versions)]
         out = run_pip(
             ["install", *options, "--report", "-", *pip_platform(channel.python, platform), *wanted]
         )
@@ -55,7 +72,7 @@ def resolve_wheels(channel: Channel, platform: Platform) -> dict[str, LockedFile
     extra = sorted(set(pins) - listed)
     if extra:
         raise ChannelError(f"packages.toml lacks dependencies; add to [wheel]: {', '.join(extra)}")
-    return pins
+    return {name: kept.get(name, pin) for name, pin in pins.items()}
 
 
 def read_report_item(item: dict[str, Any]) -> tuple[str, LockedFile]:
@@ -83,10 +100,17 @@ def deb_names(channel: Channel) -> list[str]:
     return sorted({name for recipe in channel.recipes for name in recipe.packages})
 
 
-def resolve_debs(channel: Channel, platform: Platform, mirror: str) -> dict[str, LockedFile]:
-    """Pins for the binary packages."""
+def source_names(channel: Channel) -> list[str]:
+    """Every source package that a recipe needs, sorted."""
+    return sorted({recipe.source for recipe in channel.recipes if recipe.source})
+
+
+def resolve_debs(
+    channel: Channel, platform: Platform, mirror: str, names: Collection[str]
+) -> dict[str, LockedFile]:
+    """Pins for binary packages."""
     index = read_index(mirror, channel.suite, f"main/binary-{platform.debian_arch}/Packages.xz")
-    return select_debs(index, deb_names(channel))
+    return select_debs(index, names)
 
 
 def select_debs(index: str, names: Collection[str]) -> dict[str, LockedFile]:
@@ -102,9 +126,10 @@ def select_debs(index: str, names: Collection[str]) -> dict[str, LockedFile]:
     return found
 
 
-def resolve_sources(channel: Channel, mirror: str) -> dict[str, tuple[LockedFile, ...]]:
-    """Pins for the source packages."""
-    names = {recipe.source for recipe in channel.recipes if recipe.source}
+def resolve_sources(
+    channel: Channel, mirror: str, names: Collection[str]
+) -> dict[str, tuple[LockedFile, ...]]:
+    """Pins for source packages."""
     return select_sources(read_index(mirror, channel.suite, "main/source/Sources.xz"), names)
 
 
