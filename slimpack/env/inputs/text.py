@@ -65,6 +65,8 @@ def parse_yaml(text: str, path: Path) -> object:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
+        if "nesting depth" in problem:  # libyaml's own limit, since 0.2.6
+            problem = "nested too deeply"
         raise InputError(f"{path}:{where} not valid YAML: {problem}") from error
     except (ValueError, TypeError) as error:  # dates such as 2001-13-45
         raise InputError(f"{path}: not valid YAML: {error}") from error
