@@ -34,13 +34,15 @@ from slimpack.oci.rootfs import base_directories
 from slimpack.oci.tar import tar_size, with_parents
 from slimpack.prefix.scripts import direct_shebang
 from slimpack.progress import SILENT, Progress
-from slimpack.result import BuildResult, LayerRow
+from slimpack.result import BuildResult, LayerRow, Slimmed
+from slimpack.slimming import begin
 from slimpack.stages import Stages
 from slimpack.tree import Kind, Tree
 from slimpack.verify.prefixes import forbidden_paths, scanned
 
 # Zip files and some tools know no date before 1980.
 DEFAULT_EPOCH = 315_532_800
+DEFAULT_PROFILE = "safe"
 _LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
 
 
@@ -104,9 +106,12 @@ def build(
         with stage("relocate"):
             relocated = content.relocated(environment, prefix, scratch)
             activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
+        with stage("slim"):
+            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, prefix)
+            slimmed = slimming.dropped(relocated.tree) if slimming else relocated.tree
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
-            tree = _joined(relocated.tree, application)
+            tree = _joined(slimmed, application)
             check_places(tree, base, prefix)
         with stage("bytecode"):
             tree, bytecode = content.with_bytecode(
@@ -118,6 +123,10 @@ def build(
                 checked=False,
                 progress=progress,
             )
+        with stage("shrink"):
+            if slimming:
+                tree, slimming = slimming.finished(tree)
+                tree = tree.merge([slimming.record_entry()])
             tree = content.with_true_records(tree, environment, relocated, prefix)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
         run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch)
@@ -156,8 +165,10 @@ def build(
         layers=rows,
         size=image.size,
         bytecode=bytecode,
+        slimmed=Slimmed.of(slimming.record if slimming else None),
         notes=(
             *base.notes,
+            *(slimming.notes if slimming else ()),
             *activation.notes,
             *content.notes(environment, relocated, bytecode),
         ),

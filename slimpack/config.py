@@ -16,6 +16,7 @@ _VERSION = re.compile(r"[0-9]+\.[0-9]+\Z")
 Compression = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
 PRIORITIES = ("strict", "disabled")
+SANDBOXES = ("auto", "bubblewrap", "unshare", "podman", "docker", "none")
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,25 @@ from typing import Any
 from slimpack.config import (
     COMPRESSIONS,
     PRIORITIES,
+    SANDBOXES,
     AppConfig,
     Config,
     CopyRule,
     DebianConfig,
     EnvConfig,
     ImageConfig,
+    PackageSlimming,
     PackConfig,
+    SlimConfig,
+    SmokeTest,
+    VerifyConfig,
     check_arcroot,
     check_prefix,
     check_version,
 )
 from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
+from slimpack.slim.ruleset import PROFILES
 from slimpack.toml import Table
 
 if sys.version_info >= (3, 11):
@@ -73,6 +79,8 @@ def read_config(path: Path) -> Config:
         image=_image(top.table("image"), path.parent),
         app=_app(top.table("app"), path.parent),
         pack=_pack(top.table("pack")),
+        slim=_slim(top.table("slim"), path.parent),
+        verify=_verify(top.table("verify")),
         debian=_debian(top.table("debian")),
     )
     top.finish()
@@ -174,6 +182,50 @@ def _pack(table: Table) -> PackConfig:
         include=table.strings("include"),
         bytecode=table.boolean("bytecode", True),
         allow_build_paths=table.strings("allow_build_paths"),
+    )
+    table.finish()
+    return config
+
+
+def _slim(table: Table, folder: Path) -> SlimConfig:
+    packages = table.table("packages")
+    config = SlimConfig(
+        profile=table.choice("profile", ("", *PROFILES), ""),
+        keep=table.strings("keep"),
+        drop=table.strings("drop"),
+        disable=table.strings("disable"),
+        rules=tuple(folder / name for name in table.strings("rules")),
+        drop_packages=table.strings("drop_packages"),
+        packages=tuple(_package(packages.table(name), name) for name in packages.names()),
+        trace=tuple(folder / name for name in table.strings("trace")),
+    )
+    packages.finish()
+    table.finish()
+    return config
+
+
+def _package(table: Table, name: str) -> PackageSlimming:
+    found = PackageSlimming(name, keep=table.strings("keep"), drop=table.strings("drop"))
+    table.finish()
+    return found
+
+
+def _verify(table: Table) -> VerifyConfig:
+    defaults = VerifyConfig()
+    smoke = []
+    for test in table.tables("smoke"):
+        command = test.strings("command", hint="there is no shell in the image: write a list")
+        if not command:
+            test.fail("command", "is missing")
+        timeout = test.integer("timeout", SmokeTest(()).timeout, minimum=1, maximum=86_400)
+        smoke.append(SmokeTest(command, timeout))
+        test.finish()
+    config = VerifyConfig(
+        enabled=table.boolean("enabled", defaults.enabled),
+        sandbox=table.choice("sandbox", SANDBOXES, "auto"),
+        ignore=table.strings("ignore"),
+        skip_imports=table.strings("skip_imports"),
+        smoke=tuple(smoke),
     )
     table.finish()
     return config

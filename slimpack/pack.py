@@ -31,10 +31,15 @@ from slimpack.portable.script import NAME as CONDA_UNPACK
 from slimpack.portable.script import conda_unpack_script
 from slimpack.progress import SILENT, Progress
 from slimpack.relocate import PrefixedFile, Relocated
+from slimpack.result import Slimmed
 from slimpack.slim.bytecode import BytecodeReport, source_of
+from slimpack.slimming import begin
 from slimpack.stages import Stages
 from slimpack.tree import Entry, Tree, bytes_entry, under
 from slimpack.verify.prefixes import forbidden_paths, scanned
+
+# Archives are for people who know conda-pack's: they hold everything, unless asked otherwise.
+DEFAULT_PROFILE = "none"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class PackResult:
     pypi: int
     rewrites: int
     bytecode: BytecodeReport
+    slimmed: Slimmed
     notes: tuple[str, ...]
     stages: tuple[tuple[str, float], ...]
 
@@ -97,8 +103,15 @@ def pack(
         with stage("relocate"):
             relocated = content.relocated(environment, dest or None, scratch)
             tree = _chosen(relocated.tree, dest, config.pack)
+        with stage("slim"):
+            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, dest)
+            tree = slimming.dropped(tree) if slimming else tree
         with stage("bytecode"):
             tree, code = _bytecode(tree, environment, relocated, config.pack, scratch, progress)
+        with stage("shrink"):
+            if slimming:
+                tree, slimming = slimming.finished(tree)
+                tree = tree.merge([slimming.record_entry()])
             tree = content.with_true_records(tree, environment, relocated, dest)
         with stage("finish"):
             tree = _at_root(tree, dest)
@@ -128,7 +141,11 @@ def pack(
         pypi=len(environment.installed.dists),
         rewrites=len(records),
         bytecode=code,
-        notes=tuple(content.notes(environment, relocated, code)),
+        slimmed=Slimmed.of(slimming.record if slimming else None),
+        notes=(
+            *(slimming.notes if slimming else ()),
+            *content.notes(environment, relocated, code),
+        ),
         stages=tuple(stage.seconds),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slimpack.slim.bytecode import BytecodeReport
+from slimpack.slim.record import SlimRecord
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,40 @@ class LayerRow:
     unpacked: int
     compressed: int
     digest: str
+
+
+@dataclass(frozen=True)
+class Slimmed:
+    """What slimming did, in short; the whole is in the result (`slimpack.slim.record`).
+
+    rules: (rule, files, bytes), most bytes first.
+    """
+
+    profile: str = "none"
+    before_files: int = 0
+    before_bytes: int = 0
+    rules: tuple[tuple[str, int, int], ...] = ()
+    packages: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, record: SlimRecord | None) -> Slimmed:
+        """Sum up a record."""
+        if record is None:
+            return cls()
+        sums: dict[str, tuple[int, int]] = {}
+        for item in record.applied:
+            files, size = sums.get(item.rule, (0, 0))
+            sums[item.rule] = files + item.files, size + item.bytes
+        return cls(
+            profile=record.profile,
+            before_files=sum(item.files for item in record.before),
+            before_bytes=sum(item.bytes for item in record.before),
+            rules=tuple(
+                (rule, files, size)
+                for rule, (files, size) in sorted(sums.items(), key=lambda item: -item[1][1])
+            ),
+            packages=record.packages,
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +73,7 @@ class BuildResult:
     layers: tuple[LayerRow, ...]
     size: int
     bytecode: BytecodeReport
+    slimmed: Slimmed
     notes: tuple[str, ...]
     stages: tuple[tuple[str, float], ...]
     outputs: tuple[str, ...]

@@ -40,6 +40,10 @@ class Table:
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self._asked)}"
                 self.fail(key, "unknown key", hint=hint)
 
+    def names(self) -> tuple[str, ...]:
+        """Return all keys, where they are names that the user chooses."""
+        return tuple(self._data)
+
     def table(self, key: str) -> Table:
         """Return a table below this one, empty when absent."""
         return Table(self._get(key, {}), self._where, self._full(key))

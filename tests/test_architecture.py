@@ -44,8 +44,15 @@ ALLOWED: dict[str, set[str]] = {
         *("archive", "cache", "config", "env", "errors", "installing", "platforms", "portable"),
         *("prefix", "progress"),
     },
-    "slimming": {"config", "content", "env", "environment", "errors", "relocate", "slim", "tree"},
+    "slimming": {"app", "config", "content", "env", "environment", "errors", "relocate", "slim", "tree"},
+    "explain": {
+        *("cache", "config", "content", "environment", "errors", "installing", "progress"),
+        *("relocate", "slim", "slimming", "stages", "tree"),
+    },
     "content": {"env", "environment", "prefix", "progress", "relocate", "slim", "tree"},
+    "trace": {
+        *("elf", "errors", "globs", "oci", "progress", "rootfs", "sandbox", "slim", "tree"),
+    },
     "rootfs": {"archive", "errors", "oci", "progress", "tree"},
     "sandbox": {"daemon", "errors", "files", "oci", "tree"},
     "unpack": {"archive", "errors", "files", "portable", "progress"},

@@ -17,6 +17,8 @@ from slimpack.cli.load import load_command
 from slimpack.cli.lock import lock_command
 from slimpack.cli.pack import pack_command
 from slimpack.cli.runtime import runtime_group
+from slimpack.cli.slim import slim_command, why_command
+from slimpack.cli.trace import trace_command
 from slimpack.cli.unpack import unpack_command
 from slimpack.errors import SlimpackError
 
@@ -33,7 +35,10 @@ cli.add_command(load_command)
 cli.add_command(lock_command)
 cli.add_command(pack_command)
 cli.add_command(runtime_group)
+cli.add_command(slim_command)
+cli.add_command(trace_command)
 cli.add_command(unpack_command)
+cli.add_command(why_command)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from slimpack.build import Outputs, build
+from slimpack.build import DEFAULT_PROFILE, Outputs, build
 from slimpack.cache import default_cache
 from slimpack.cli.options import (
     environment_options,
@@ -17,6 +17,7 @@ from slimpack.cli.options import (
     telling_options,
 )
 from slimpack.cli.outputs import check_output
+from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.config import COMPRESSIONS, Config
 from slimpack.errors import InputError
@@ -63,6 +64,7 @@ from slimpack.result import BuildResult
     help="Compression level [default: zstd 9, gzip 6].",
 )
 @environment_options
+@slim_options(DEFAULT_PROFILE)
 @telling_options("Print only the image's digest.")
 def build_command(
     config: Config,
@@ -142,6 +144,8 @@ def _summary(result: BuildResult) -> str:
     lines = [
         "",
         table(("layer", "files", "unpacked MB", "compressed MB"), rows, right=(1, 2, 3)),
+        "",
+        *filter(None, [slim_table(result.slimmed)]),
         "",
         table(("stage", "seconds"), stages, right=(1,)),
         "",

@@ -19,9 +19,10 @@ from slimpack.cli.options import (
     telling_options,
 )
 from slimpack.cli.outputs import check_output, default_output, environment_name
+from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.config import Config, check_arcroot
-from slimpack.pack import PackResult, pack
+from slimpack.pack import DEFAULT_PROFILE, PackResult, pack
 from slimpack.progress import Progress
 
 
@@ -78,6 +79,7 @@ from slimpack.progress import Progress
 )
 @click.option("-f", "--force", is_flag=True, help="Replace what is at PATH.")
 @environment_options
+@slim_options(DEFAULT_PROFILE)
 @telling_options("Print only the archive's SHA-256.")
 def pack_command(
     config: Config,
@@ -144,6 +146,8 @@ def _summary(result: PackResult) -> str:
     stages.append(("together", f"{sum(seconds for _, seconds in result.stages):.1f}"))
     code = result.bytecode
     lines = [
+        "",
+        *filter(None, [slim_table(result.slimmed)]),
         "",
         table(("stage", "seconds"), stages, right=(1,)),
         "",

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from packaging.metadata import RawMetadata, parse_email
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidName, canonicalize_name
 
 from slimpack.errors import InputError
@@ -40,6 +41,7 @@ class Dist:
     installer: what INSTALLER says, "" when it says nothing.
     url: of direct_url.json, "" when there is none.
     editable: it only points to a source folder (`url`).
+    requires: normalised names of what it requires in this environment, without extras.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Dist:
     url: str = ""
     editable: bool = False
     license: str = ""
+    requires: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:
@@ -91,7 +94,7 @@ def owned_dists(prefix: Path, owners: Mapping[str, str]) -> dict[str, tuple[str,
             if file is None or not owner or owner.startswith("pypi:"):
                 continue
             try:
-                name, version, _ = _described(file)
+                name, version = _described(file)[:2]
             except InputError:
                 continue
             found[name] = version, owner
@@ -137,7 +140,7 @@ def _dist(folder: Path, prefix: Path) -> Dist | None:
     file = _metadata_file(folder)
     if file is None:
         return None
-    name, version, license_text = _described(file)
+    name, version, license_text, requires = _described(file)
     files = _listed(folder, prefix)
     url, editable = _origin(folder / "direct_url.json")
     if not url:
@@ -153,11 +156,12 @@ def _dist(folder: Path, prefix: Path) -> Dist | None:
         url=url,
         editable=editable,
         license=license_text,
+        requires=requires,
     )
 
 
-def _described(file: Path) -> tuple[str, str, str]:
-    """Return name, version and license of a METADATA or PKG-INFO file."""
+def _described(file: Path) -> tuple[str, str, str, tuple[str, ...]]:
+    """Return name, version, license and requirements of a METADATA or PKG-INFO file."""
     raw, _ = parse_email(_text(file, _MAX_METADATA_BYTES))
     name, version = raw.get("name", ""), raw.get("version", "")
     try:
@@ -166,7 +170,20 @@ def _described(file: Path) -> tuple[str, str, str]:
         raise InputError(f"{file}: {name!r} is not a package name", hint=_REPAIR) from error
     if not _VERSION.match(version):
         raise InputError(f"{file}: {version!r} is not a version", hint=_REPAIR)
-    return normal, version, _license(raw)
+    return normal, version, _license(raw), _requires(raw)
+
+
+def _requires(raw: RawMetadata) -> tuple[str, ...]:
+    """Return the names of Requires-Dist that are not for an extra; other markers are not asked."""
+    names = set()
+    for text in raw.get("requires_dist", []):
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue  # pip reads over it too
+        if "extra" not in str(requirement.marker or ""):
+            names.add(str(canonicalize_name(requirement.name)))
+    return tuple(sorted(names))
 
 
 def _license(raw: RawMetadata) -> str:

@@ -62,6 +62,7 @@ class InstalledPackage:
     files: paths below the prefix.
     noarch: "python", "generic" or "".
     extracted: folder in the package cache that it was installed from.
+    depends: names of the packages that it needs at run time.
     """
 
     name: str
@@ -73,6 +74,7 @@ class InstalledPackage:
     noarch: str
     extracted: str
     files: tuple[InstalledFile, ...]
+    depends: tuple[str, ...] = ()
 
     @property
     def dist(self) -> str:
@@ -183,6 +185,7 @@ def _package(path: Path) -> InstalledPackage:
             noarch=str(record.get("noarch") or ""),
             extracted=(record.get("link") or {}).get("source") or "",
             files=tuple(_file(name, declared.get(name, {})) for name in record.get("files", [])),
+            depends=tuple(str(spec).split()[0] for spec in record.get("depends") or () if spec),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

@@ -26,7 +26,7 @@ _VERSION = 1
 class RuleNote:
     """A rule that did something.
 
-    profile: the first that has it, "" for one of the user's. action: see `slimpack.slim.rules`.
+    profile: the first that has it, "" for one of the user's. action: see `slimpack.slim.ruleset`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class SlimRecord:
     """All that slimming did to one environment.
 
     applied: sorted by rule, owner, kind. before: sorted by owner, kind.
-    modules: dotted names of the modules and packages that are gone as a whole, outermost only.
+    modules: top-level modules of which nothing is left that Python could import.
     packages: conda packages of which all files but the record are gone.
     prefix: where the environment lies, without slashes around it; "" for an archive's root.
     """

@@ -11,15 +11,18 @@ of the ones before it in `PROFILES`. A file is a list of tables ``[[rule]]``::
     unless = ["gcc_impl_*"]         # the rule rests when the environment has one of these
     action = "drop"                 # or strip-debug, strip-symbols, bytecode-only
     when = "unneeded"               # a predicate of `slimpack.slim.predicates`
+    ignore = ["**/cpp_extension.py"]  # sources that the predicate does not look into
+    spare = ["numba"]               # not these packages, nor what depends on them
 
-and of tables ``[[keep]]`` (name, reason, paths) with what no rule may take.
+and of tables ``[[keep]]`` (name, reason, paths) with what no rule may take. A table
+``[groups]`` names lists of packages, which rules of any file can use as ``"@name"``.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -36,8 +39,8 @@ else:
 Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only"]
 PROFILES = ("none", "safe", "serve", "tight", "traced")
 ACTIONS: tuple[Action, ...] = ("drop", "strip-debug", "strip-symbols", "bytecode-only")
-When = Literal["", "unneeded", "unimported", "duplicate"]
-PREDICATES: tuple[When, ...] = ("", "unneeded", "unimported", "duplicate")
+When = Literal["", "unneeded", "unimported", "unimported-at-start", "zoneinfo"]
+PREDICATES: tuple[When, ...] = ("", "unneeded", "unimported", "unimported-at-start", "zoneinfo")
 
 
 @dataclass(frozen=True)
@@ -55,40 +58,66 @@ class Rule:
     unless: tuple[str, ...] = ()
     action: Action = "drop"
     when: When = ""
+    ignore: tuple[str, ...] = ()
+    spare: tuple[str, ...] = ()
 
     def concerns(self, owner: str) -> bool:
         """Tell whether files of that package can be meant."""
-        return not self.packages or _any(owner, self.packages)
+        return not self.packages or fits(owner, self.packages)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes packages as a whole."""
+        return bool(self.packages) and self.paths == ("**",)
 
     def rests(self, packages: Sequence[str]) -> str:
         """Return the package of the environment because of which the rule rests, else ""."""
-        return next((name for name in packages if _any(name, self.unless)), "")
+        return next((name for name in packages if fits(name, self.unless)), "")
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Paths that no rule may take."""
+    """Paths that no rule may take.
+
+    packages: only those of these packages; globs. firm: not even a rule that takes whole
+    packages, whose licences and records else go with them.
+    """
 
     name: str
     reason: str
     paths: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    firm: bool = False
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules in the order in which they are asked; the first that takes a file is told of it."""
+    """Rules in the order in which they are asked; the first that takes a file is told of it.
+
+    groups: name -> packages.
+    """
 
     rules: tuple[Rule, ...] = ()
     keeps: tuple[Keep, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, profile: str) -> Rules:
         """Return those of a profile and of the ones before it, and the user's."""
         level = PROFILES.index(profile)
         wanted = ("", *PROFILES[1 : level + 1])
-        return Rules(tuple(rule for rule in self.rules if rule.profile in wanted), self.keeps)
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.profile in wanted))
 
     def __add__(self, other: Rules) -> Rules:
-        return Rules(self.rules + other.rules, self.keeps + other.keeps)
+        """Return both; a name that is there already is an error of the second."""
+        known = {rule.name for rule in self.rules}
+        for rule in other.rules:
+            if rule.name in known:
+                raise InputError(
+                    f"there is a slimming rule {rule.name!r} already", hint="choose another name"
+                )
+        return Rules(
+            self.rules + other.rules, self.keeps + other.keeps, {**self.groups, **other.groups}
+        )
 
     def without(self, names: Sequence[str]) -> Rules:
         """Return the rules but those named; InputError for a name that no rule has."""
@@ -99,7 +128,11 @@ class Rules:
                     f"[slim] disable: there is no rule {name!r}",
                     hint="`slimpack slim --rules` lists them",
                 )
-        return Rules(tuple(rule for rule in self.rules if rule.name not in names), self.keeps)
+        return replace(self, rules=tuple(rule for rule in self.rules if rule.name not in names))
+
+    def resolved(self) -> Rules:
+        """Return the rules with the packages of groups in place of their names."""
+        return replace(self, rules=tuple(_resolved(rule, self.groups) for rule in self.rules))
 
 
 def shipped_rules() -> Rules:
@@ -131,12 +164,40 @@ def parse_rules(text: str, where: str) -> Rules:
     top = Table(data, where, "")
     rules = tuple(_rule(table) for table in top.tables("rule"))
     keeps = tuple(_keep(table) for table in top.tables("keep"))
+    groups = dict(_group(top.table("groups"), name) for name in data.get("groups") or ())
     top.finish()
     names = [rule.name for rule in rules]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{where}: two rules are called {name!r}", hint="rename one of them")
-    return Rules(rules, keeps)
+    return Rules(rules, keeps, groups)
+
+
+def _group(table: Table, name: str) -> tuple[str, tuple[str, ...]]:
+    return name, table.strings(name)
+
+
+def _resolved(rule: Rule, groups: Mapping[str, tuple[str, ...]]) -> Rule:
+    def expand(names: tuple[str, ...]) -> tuple[str, ...]:
+        found: list[str] = []
+        for name in names:
+            if not name.startswith("@"):
+                found.append(name)
+            elif name[1:] in groups:
+                found += groups[name[1:]]
+            else:
+                raise InputError(
+                    f"the slimming rule {rule.name!r} names the group {name!r}, which is none",
+                    hint=f"known: {', '.join(f'@{group}' for group in sorted(groups))}",
+                )
+        return tuple(found)
+
+    return replace(
+        rule,
+        packages=expand(rule.packages),
+        unless=expand(rule.unless),
+        spare=expand(rule.spare),
+    )
 
 
 def _rule(table: Table) -> Rule:
@@ -149,6 +210,8 @@ def _rule(table: Table) -> Rule:
         unless=table.strings("unless"),
         action=table.choice("action", ACTIONS, "drop"),
         when=table.choice("when", PREDICATES, ""),
+        ignore=table.strings("ignore"),
+        spare=table.strings("spare"),
     )
     if rule.action == "drop" and rule.paths == ("**",) and not (rule.packages or rule.when):
         table.fail("paths", "is missing: such a rule would take everything")
@@ -159,7 +222,14 @@ def _rule(table: Table) -> Rule:
 
 
 def _keep(table: Table) -> Keep:
-    keep = Keep(_needed(table, "name"), _needed(table, "reason"), table.strings("paths"))
+    keep = Keep(
+        _needed(table, "name"),
+        _needed(table, "reason"),
+        table.strings("paths") or ("**",),
+        table.strings("packages"),
+    )
+    if keep.paths == ("**",) and not keep.packages:
+        table.fail("paths", "is missing: it would keep everything")
     table.finish()
     return keep
 
@@ -171,5 +241,6 @@ def _needed(table: Table, key: str) -> str:
     return value
 
 
-def _any(name: str, globs: Sequence[str]) -> bool:
+def fits(name: str, globs: Sequence[str]) -> bool:
+    """Tell whether any of the globs is that of a package's name."""
     return any(fnmatchcase(name, glob) for glob in globs)

@@ -1,0 +1,204 @@
+"""What the `when` of a rule asks before it takes a file: whether what stays uses it.
+
+Each predicate gets the candidates of one rule and the files that stay, and returns
+the candidates that may go. They look into files, so they are asked last, once a rule.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from slimpack.elf.read import Elf, ElfError, read_elf
+from slimpack.globs import matcher
+from slimpack.slim.modules import Module, imports_of, module_at
+from slimpack.slim.ruleset import Rule
+from slimpack.tree import Entry, Kind, parents
+
+_SOURCES = (".py",)
+_LIBRARY = re.compile(r"\.so(?:\.[\w.]+)?\Z")
+_TZPATH = re.compile(rb"""['"]TZPATH['"]: *['"]([^'"]*)""")
+_SYSCONFIG = re.compile(r"lib/python[^/]+/_sysconfigdata_[^/]*\.py\Z")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of an environment by their path below its prefix.
+
+    on_disk: gives the file that holds an entry's bytes unchanged, None when there is none.
+    prefix: where the environment lies, without slashes around it.
+    mentions: name of a rule -> the sources that may import a candidate of it (`mentions_of`).
+    """
+
+    entries: Mapping[str, Entry]
+    on_disk: Callable[[Entry], Path | None]
+    prefix: str
+    mentions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def without(self, paths: Iterable[str]) -> Files:
+        """Return the files but those."""
+        gone = set(paths)
+        left = {path: entry for path, entry in self.entries.items() if path not in gone}
+        return replace(self, entries=left)
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        with self.open(self.entries[path]) as stream:
+            return stream.read()
+
+    def open(self, entry: Entry) -> BinaryIO:
+        """Open an entry's content so that one can seek in it."""
+        path = self.on_disk(entry)
+        if path is not None:
+            return path.open("rb")
+        return io.BytesIO(entry.read())
+
+
+def unneeded(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
+    """Return the libraries that nothing which stays names in its DT_NEEDED.
+
+    A library that stays keeps what it needs in turn, and a link where it leads to. What
+    is only opened by name at run time is not seen: such libraries are no candidates.
+    """
+    may_go = set(candidates)
+    waiting = [path for path in stays.entries if path not in may_go]
+    while waiting:
+        needed: set[str] = set()
+        for path in waiting:
+            entry = stays.entries[path]
+            elf = elf_of(path, entry, stays)
+            needed.update(elf.needed if elf else ())
+            if entry.link:
+                needed.add(posixpath.basename(entry.link))
+        waiting = [path for path in may_go if posixpath.basename(path) in needed]
+        may_go.difference_update(waiting)
+    return may_go
+
+
+def elf_of(path: str, entry: Entry, files: Files) -> Elf | None:
+    """Return what the loader sees in a file, None for one that is no (sound) ELF file."""
+    if entry.kind is not Kind.FILE or not (entry.mode & 0o111 or _LIBRARY.search(path)):
+        return None
+    with files.open(entry) as stream:
+        try:
+            return read_elf(stream, entry.size, path)
+        except ElfError:
+            return None
+
+
+def unimported(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
+    """Return the candidates that no source among the files that stay imports.
+
+    A rule for named packages takes each of them as a whole or not at all; any other
+    leaves the modules that are imported, with all that these import in turn. Imports in
+    the sources that ``rule.ignore`` names do not count, and with `unimported-at-start`
+    neither do those inside of functions and conditions.
+    """
+    modules = {path: module for path in candidates if (module := module_at(path))}
+    wanted = _imported(rule, modules, stays)
+    if not rule.packages:
+        spared = {path for path, module in modules.items() if module.name in wanted}
+        return set(candidates) - spared
+    tops = {module.top for module in modules.values() if module.name in wanted}
+    owners = {stays.entries[path].owner for path, module in modules.items() if module.top in tops}
+    return {path for path in candidates if stays.entries[path].owner not in owners}
+
+
+def _imported(rule: Rule, modules: Mapping[str, Module], files: Files) -> set[str]:
+    """Return the names of `modules`, and of the packages above them, that are imported."""
+    paths = {module.name: path for path, module in modules.items() if path.endswith(_SOURCES)}
+    names = {module.name for module in modules.values()}
+    ignored = matcher(rule.ignore)
+    at_start = rule.when == "unimported-at-start"
+    found: set[str] = set()
+    for path in sorted(files.mentions[rule.name]):
+        if path in files.entries and path not in modules and not ignored(path):
+            found |= _names(files.read(path), path, names, at_start=at_start)
+    waiting = sorted(found)
+    while waiting:
+        path = paths.get(waiting.pop(), "")
+        if path:
+            more = _names(files.read(path), path, names, at_start=False) - found
+            found |= more
+            waiting += sorted(more)
+    return found
+
+
+def words_of(candidates: Collection[str], files: Files) -> set[bytes]:
+    """Return what `Files.mentions` must know for `unimported` to judge those paths.
+
+    Whoever imports a candidate from outside writes the name of the outermost folder that
+    has nothing but candidates in it, or the candidate's own.
+    """
+    own = set(candidates)
+    shared = {above for path in files.entries if path not in own for above in parents(path)}
+    words = set()
+    for path in candidates:
+        module = module_at(path)
+        if module is not None:
+            folders = [above for above in parents(path) if above not in shared]
+            name = folders[0] if folders else module.name.replace(".", "/")
+            words.add(name.rpartition("/")[2].encode())
+    return words
+
+
+def mentions_of(files: Files, words: Mapping[str, Collection[bytes]]) -> dict[str, frozenset[str]]:
+    """Return for each key the sources in which one of its words stands as in an import.
+
+    Every source is read once. Looking for bytes first is many times quicker than the
+    expression alone.
+    """
+    wanted = {
+        word: re.compile(rb"[ \t.,(]" + re.escape(word) + rb"\b")
+        for word in set().union(*words.values())
+    }
+    found: dict[bytes, list[str]] = {word: [] for word in wanted}
+    for path, entry in files.entries.items():
+        if entry.kind is Kind.FILE and path.endswith(_SOURCES):
+            source = files.read(path)
+            for word, expression in wanted.items():
+                if word in source and expression.search(source):
+                    found[word].append(path)
+    return {
+        key: frozenset(path for word in listed for path in found[word])
+        for key, listed in words.items()
+    }
+
+
+def _names(source: bytes, path: str, names: set[str], *, at_start: bool) -> set[str]:
+    """Return which of `names` the source at `path` imports; a.b.c imports a and a.b too."""
+    found: set[str] = set()
+    for item in imports_of(source, module_at(path) or Module("", package=False)):
+        name = item.name if item.at_start or not at_start else ""
+        while name:
+            if name in names:
+                found.add(name)
+            name = name.rpartition(".")[0]
+    return found
+
+
+def zoneinfo(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
+    """Return all candidates where Python finds the environment's own time zones before them.
+
+    `zoneinfo` looks below TZPATH first, which is compiled in, and in the package tzdata
+    only for what it has not found there (PEP 615).
+    """
+    own = f"/{stays.prefix}/share/zoneinfo" if stays.prefix else "/share/zoneinfo"
+    there = any(path.startswith("share/zoneinfo/") for path in stays.entries)
+    for path, entry in stays.entries.items():
+        if there and _SYSCONFIG.match(path) and (match := _TZPATH.search(entry.read())):
+            return set(candidates) if own.encode() in match[1].split(b":") else set()
+    return set()
+
+
+PREDICATES: Mapping[str, Callable[[Rule, Sequence[str], Files], set[str]]] = {
+    "unneeded": unneeded,
+    "unimported": unimported,
+    "unimported-at-start": unimported,
+    "zoneinfo": zoneinfo,
+}

@@ -1,0 +1,117 @@
+"""What stays becomes smaller: sources that bytecode stands for, parts of ELF files.
+
+Both see the tree with its final bytecode. New contents are made while they are read,
+from the packaged bytes, so that nothing is written and every check of those still holds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from slimpack.elf.strip import StripPlan, strip_plan
+from slimpack.elf.stripped import stripped
+from slimpack.slim.bytecode import source_of
+from slimpack.slim.modules import module_at
+from slimpack.slim.ruleset import Rule, Rules
+from slimpack.slim.slimming import Change, Scope, selector
+from slimpack.tree import Entry, Kind, Tree, under
+
+Selector = Callable[[str, Entry], bool]
+_ELF = b"\x7fELF"
+_LEVELS: tuple[tuple[str, Literal["debug", "symbols"]], ...] = (
+    ("strip-debug", "debug"),
+    ("strip-symbols", "symbols"),
+)
+
+
+def shrink(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Change, ...]]:
+    """Return the tree after the rules that shorten files, and what each did."""
+    tree, sources = _bytecode_only(tree, rules, scope)
+    tree, parts = _stripped(tree, rules, scope)
+    return tree, (*sources, *parts)
+
+
+def _bytecode_only(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Change, ...]]:
+    """Put bytecode in the place of sources (``a.pyc`` for ``a.py``), where rules say so.
+
+    Python takes such a file where it finds no source (`SourcelessFileLoader`); tracebacks
+    keep names and line numbers, which are in the code, and lose the lines themselves.
+    """
+    wanted = _active(rules, "bytecode-only", scope)
+    if not wanted:
+        return tree, ()
+    inside = under(scope.prefix, "")
+    cached = {source: entry for entry in tree if (source := source_of(entry.path))}
+    changes = []
+    gone: set[str] = set()
+    moved: list[Entry] = []
+    for path, entry in scope.files(tree).items():
+        code = cached.get(entry.path)
+        if code is None or not path.endswith(".py") or module_at(path) is None:
+            continue
+        rule = next((rule for rule, means in wanted if means(path, entry)), None)
+        target = f"{entry.path[:-3]}.pyc"
+        if rule is None or target in tree:
+            continue
+        gone |= {entry.path, code.path}
+        moved.append(replace(code, path=target))
+        changes.append(Change(entry.path[len(inside) :], entry.owner, rule.name, entry.size))
+    return Tree((*(entry for entry in tree if entry.path not in gone), *moved)), tuple(changes)
+
+
+def _stripped(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Change, ...]]:
+    """Leave out sections that no loader maps, where rules say so."""
+    wanted = [(level, _active(rules, action, scope)) for action, level in _LEVELS]
+    if not any(active for _, active in wanted):
+        return tree, ()
+    changes: list[Change] = []
+    smaller: list[Entry] = []
+    for path, entry in scope.files(tree).items():
+        if entry.kind is not Kind.FILE or not _may_be_elf(path, entry):
+            continue
+        plan: StripPlan | None = None
+        for level, active in wanted:
+            rule = next((rule for rule, means in active if means(path, entry)), None)
+            new = _plan(entry, level, scope.on_disk(entry)) if rule else None
+            if rule and new and new.new_size < (plan.new_size if plan else entry.size):
+                saved = (plan.new_size if plan else entry.size) - new.new_size
+                changes.append(Change(path, entry.owner, rule.name, saved, removed=False))
+                plan = new
+        if plan:
+            smaller.append(_with_plan(entry, plan))
+    return tree.merge(smaller), tuple(changes)
+
+
+def _active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selector]]:
+    return [
+        (rule, selector(rule, scope))
+        for rule in rules.rules
+        if rule.action == action and not rule.rests(sorted(scope.graph))
+    ]
+
+
+def _may_be_elf(path: str, entry: Entry) -> bool:
+    return bool(entry.mode & 0o111) or ".so" in path.rpartition("/")[2]
+
+
+def _plan(
+    entry: Entry, level: Literal["debug", "symbols"], on_disk: Path | None
+) -> StripPlan | None:
+    with on_disk.open("rb") if on_disk else entry.open() as stream:
+        head = stream.read(4)
+        if head != _ELF:
+            return None
+        if on_disk:
+            return strip_plan(stream, entry.size, level)
+        return strip_plan(io.BytesIO(head + stream.read()), entry.size, level)
+
+
+def _with_plan(entry: Entry, plan: StripPlan) -> Entry:
+    def opened() -> BinaryIO:
+        return stripped(entry.open(), plan)
+
+    return replace(entry, size=plan.new_size, opener=opened)

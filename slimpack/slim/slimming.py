@@ -1,0 +1,208 @@
+"""Which files go: rules and files in, a decision for every path out. Nothing is written.
+
+A tree is slimmed in two steps, because bytecode is made between them: `choose` decides
+what is dropped, so that nothing is compiled for a source that goes; `slimpack.slim.shrink`
+makes what stays smaller.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+
+from slimpack.globs import matcher
+from slimpack.slim.modules import module_at
+from slimpack.slim.predicates import PREDICATES, Files, mentions_of, words_of
+from slimpack.slim.ruleset import Keep, Rule, Rules, fits
+from slimpack.tree import Entry, Kind, Tree, parents, under
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a rule did to one path below the prefix: `bytes` fewer; removed or only smaller."""
+
+    path: str
+    owner: str
+    rule: str
+    bytes: int
+    removed: bool = True
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What rules may know of an environment.
+
+    prefix: where it lies in the tree, without slashes around it; "" for its root.
+    graph: package -> packages that it depends on (`slimpack.env.graph`), for all packages.
+    on_disk: gives the file on disk that is exactly an entry's content, else None.
+    spared: owners whose files no rule is asked for, such as the application.
+    """
+
+    prefix: str
+    graph: Mapping[str, Sequence[str]]
+    on_disk: Callable[[Entry], Path | None] = lambda entry: None
+    spared: tuple[str, ...] = ()
+
+    def files(self, tree: Iterable[Entry]) -> dict[str, Entry]:
+        """Return the entries of the environment that are no folders, by path below the prefix."""
+        inside = under(self.prefix, "")
+        return {
+            entry.path[len(inside) :]: entry
+            for entry in tree
+            if entry.path.startswith(inside)
+            and entry.kind is not Kind.DIRECTORY
+            and entry.owner not in self.spared
+        }
+
+    def dependents(self, names: Collection[str]) -> set[str]:
+        """Return the packages with such a name (globs) and all that depend on one of them."""
+        found = {name for name in self.graph if fits(name.removeprefix("pypi:"), tuple(names))}
+        while (
+            more := {name for name, needs in self.graph.items() if found.intersection(needs)}
+            - found
+        ):
+            found |= more
+        return found
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `choose` decided. notes: rules that rest, and why."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Paths below the prefix that go."""
+        return frozenset(change.path for change in self.changes)
+
+
+def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
+    """Decide which files of the environment in `tree` go.
+
+    Rules without a predicate come first, in their order, then those with one, which see
+    what is left; the first that takes a file is the one that is told. Then links go whose
+    target has gone. Folders are no concern: a tree need not list them.
+    """
+    files = scope.files(tree)
+    kept = _kept(rules.keeps)
+    firm = _kept([keep for keep in rules.keeps if keep.firm])
+    taken: dict[str, str] = {}
+    notes = tuple(
+        f"the rule {rule.name!r} rests: the environment has {blocker}"
+        for rule in rules.rules
+        if (blocker := rule.rests(sorted(scope.graph)))
+    )
+    drops = [
+        (rule, _candidates(rule, files, firm if rule.whole else kept, scope))
+        for rule in rules.rules
+        if rule.action == "drop" and not rule.rests(sorted(scope.graph))
+    ]
+    for rule, candidates in drops:
+        if not rule.when:
+            taken.update((path, rule.name) for path in candidates if path not in taken)
+    asked = [(rule, candidates) for rule, candidates in drops if rule.when and candidates]
+    stays = Files(files, scope.on_disk, scope.prefix).without(taken)
+    words = {
+        rule.name: words_of(candidates, stays) if "import" in rule.when else set()
+        for rule, candidates in asked
+    }
+    stays = replace(stays, mentions=mentions_of(stays, words))
+    for rule, candidates in asked:
+        left = [path for path in candidates if path not in taken]
+        may_go = PREDICATES[rule.when](rule, left, stays) if left else set()
+        taken.update((path, rule.name) for path in left if path in may_go)
+        stays = stays.without(taken)
+    taken.update(_dangling(files, taken))
+    changes = (
+        Change(path, files[path].owner, rule, files[path].size) for path, rule in taken.items()
+    )
+    return Choice(tuple(sorted(changes, key=lambda change: change.path)), notes)
+
+
+def without(tree: Tree, paths: Collection[str], prefix: str) -> Tree:
+    """Return the tree without those paths below `prefix`, and without folders left empty."""
+    gone = {under(prefix, path) for path in paths}
+    if not gone:
+        return tree
+    above = {path.rpartition("/")[0] for path in gone}
+    left = [entry for entry in tree if entry.path not in gone]
+    while True:
+        parents = {entry.path.rpartition("/")[0] for entry in left}
+        emptied = {
+            entry.path
+            for entry in left
+            if entry.kind is Kind.DIRECTORY and entry.path in above and entry.path not in parents
+        }
+        if not emptied:
+            return Tree(left)
+        above |= {path.rpartition("/")[0] for path in emptied}
+        left = [entry for entry in left if entry.path not in emptied]
+
+
+def selector(rule: Rule, scope: Scope) -> Callable[[str, Entry], bool]:
+    """Return what tells whether a rule means a file, predicates aside."""
+    chosen = matcher(rule.paths)
+    spared = scope.dependents(rule.spare) if rule.spare else set()
+
+    @cache
+    def concerned(owner: str) -> bool:
+        return owner not in spared and rule.concerns(owner.removeprefix("pypi:"))
+
+    return lambda path, entry: concerned(entry.owner) and chosen(path)
+
+
+def _candidates(
+    rule: Rule, files: Mapping[str, Entry], kept: Callable[[str, Entry], bool], scope: Scope
+) -> list[str]:
+    means = selector(rule, scope)
+    return [path for path, entry in files.items() if means(path, entry) and not kept(path, entry)]
+
+
+def _kept(keeps: Sequence[Keep]) -> Callable[[str, Entry], bool]:
+    deciders = [(matcher(keep.paths), keep.packages) for keep in keeps]
+
+    def kept(path: str, entry: Entry) -> bool:
+        return any(
+            (not packages or fits(entry.owner.removeprefix("pypi:"), packages)) and decide(path)
+            for decide, packages in deciders
+        )
+
+    return kept
+
+
+def _dangling(files: Mapping[str, Entry], taken: Mapping[str, str]) -> dict[str, str]:
+    """Return the links that lead to what goes, through other links too, with its rule."""
+    gone = dict(taken)
+    links = {path: entry.link for path, entry in files.items() if entry.link}
+    folders = {above for path in files for above in parents(path)}
+    while True:
+        left = {above for path in files if path not in gone for above in parents(path)}
+        found = {}
+        for path, link in links.items():
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+            if path in gone:
+                continue
+            if target in gone:
+                found[path] = gone[target]
+            elif target in folders and target not in left:
+                found[path] = next(
+                    rule for below, rule in gone.items() if below.startswith(f"{target}/")
+                )
+        if not found:
+            return {path: rule for path, rule in gone.items() if path not in taken}
+        gone.update(found)
+
+
+def removed_modules(files: Collection[str], gone: Collection[str]) -> tuple[str, ...]:
+    """Return the top-level modules of which nothing that Python can import is left.
+
+    files: all paths below the prefix, before. gone: those that went.
+    """
+    before = {module.top for path in files if (module := module_at(path))}
+    left = {module.top for path in files if path not in gone and (module := module_at(path))}
+    return tuple(sorted(before - left))
