@@ -15,6 +15,7 @@ from slimpack.tree import (
     check_path,
     directory_entry,
     file_entry,
+    hardlink_entry,
     parents,
     symlink_entry,
     under,
@@ -73,6 +74,32 @@ def test_entry_checks_itself() -> None:
         Entry("a", Kind.DIRECTORY, 0o755, link="b")
     with pytest.raises(ValueError, match="has no content"):
         directory_entry("a").open()
+
+
+def test_hard_links_repeat_a_file_and_have_no_content() -> None:
+    link = hardlink_entry("b", "a", mode=0o640, owner="p", uid=1, gid=2)
+    assert (link.kind, link.link, link.size, link.opener) == (Kind.HARDLINK, "a", 0, None)
+    assert (link.mode, link.owner, link.uid, link.gid) == (0o640, "p", 1, 2)
+    with pytest.raises(ValueError, match="b is a hardlink and has no content"):
+        link.open()
+
+
+@pytest.mark.parametrize("target", ["", "/a", "../a", "a/", "b"])
+def test_hard_links_lead_to_another_path_of_the_image(target: str) -> None:
+    with pytest.raises(ValueError):
+        hardlink_entry("b", target, mode=0o644)
+
+
+def test_only_files_have_a_size() -> None:
+    with pytest.raises(ValueError, match="a hardlink has no size"):
+        Entry("b", Kind.HARDLINK, 0o644, size=1, link="a")
+    with pytest.raises(ValueError, match="a directory has no size"):
+        Entry("b", Kind.DIRECTORY, 0o755, size=1)
+
+
+def test_trees_have_no_hard_links() -> None:
+    with pytest.raises(ValueError, match="b: a tree has no hard links"):
+        Tree([bytes_entry("a", b"1"), hardlink_entry("b", "a", mode=0o644)])
 
 
 def test_merge_replaces_and_filter_keeps() -> None:

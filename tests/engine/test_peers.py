@@ -6,14 +6,17 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks.running import docker
+from slimpack.oci.archive import write_archive
 from slimpack.oci.read import read_image
 from tests.engine.conftest import Built, build
+from tests.oci.oci_images import GZIP, SHARED_FILES, sharing_image
 from tests.support.channel import missing
 
 pytestmark = [pytest.mark.engine, pytest.mark.channel]
@@ -129,3 +132,19 @@ def test_docker_loads_gzip_layers_from_a_file(small: Built) -> None:
     assert found == small.result["image_id"]
     run = ["run", "--rm", "--read-only", "--network=none", small.tag]
     assert docker(*run, "python", "-c", VERSION).stdout == SHOWN
+
+
+def test_docker_makes_one_file_of_hard_links(docker_engine: None, tmp_path: Path) -> None:
+    tag = "slimpack-test/sharing:1"
+    write_archive(sharing_image(tmp_path / "blobs", GZIP), tmp_path / "image.tar", [tag])
+    docker("load", "--input", str(tmp_path / "image.tar"))
+    container = docker("create", tag).stdout.strip()
+    try:
+        docker("export", "--output", str(tmp_path / "files.tar"), container)
+    finally:
+        docker("rm", container)
+        docker("image", "rm", "--force", tag)
+    with tarfile.open(tmp_path / "files.tar") as tar:
+        found = {path: tar.extractfile(path) for path in SHARED_FILES}
+        assert {path: file.read() for path, file in found.items() if file} == SHARED_FILES
+        assert sum(tar.getmember(path).islnk() for path in SHARED_FILES) == len(SHARED_FILES) - 1

@@ -17,6 +17,7 @@ from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.plan import plan_layers
+from slimpack.oci.sharing import share_all
 from slimpack.tree import Tree, bytes_entry, directory_entry, symlink_entry
 
 MTIME = 1_700_000_000
@@ -69,6 +70,28 @@ def sample_layers(directory: Path, compression: Compression = ZSTD) -> list[Laye
 
 def sample_image(directory: Path, compression: Compression = ZSTD) -> Image:
     return make_image(sample_layers(directory, compression), sample_config(), comment="slimpack")
+
+
+SHARED_FILES = {
+    f"opt/env/{folder}/licence": b"Permission is hereby granted. " * 40
+    for folder in ("a", "b", "c" * 120, "sch\u00f6n")
+}
+"""Path -> content of what `sharing_image` has: one file under four names."""
+
+
+def sharing_image(directory: Path, compression: Compression = ZSTD) -> Image:
+    """Return an image of one layer with `SHARED_FILES`, three of them hard links."""
+    tree = Tree(bytes_entry(path, data, owner=path[8]) for path, data in SHARED_FILES.items())
+    (plan,), shared = share_all(plan_layers(tree, budget=1))
+    assert shared.files == len(SHARED_FILES) - 1
+    layer = build_layer(
+        plan.name,
+        plan.entries,
+        blobs=BlobStore(directory, durable=False),
+        mtime=MTIME,
+        compression=compression,
+    )
+    return make_image([layer], sample_config(), comment="slimpack")
 
 
 def files_below(directory: Path) -> list[str]:

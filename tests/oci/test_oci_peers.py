@@ -32,8 +32,16 @@ from slimpack.oci.archive import write_archive
 from slimpack.oci.image import Image
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
+from slimpack.oci.rootfs import read_files
 from slimpack.oci.validate import validate
-from tests.oci.oci_images import BY_KIND, need, need_tool, sample_image
+from tests.oci.oci_images import (
+    BY_KIND,
+    SHARED_FILES,
+    need,
+    need_tool,
+    sample_image,
+    sharing_image,
+)
 
 TAG = "slimpack-test/peers:1.0"
 
@@ -116,3 +124,37 @@ def test_buildah_pulls_it(tmp_path: Path, image: Image, storage: list[str]) -> N
     need_tool("buildah")
     out = run("buildah", *storage, "pull", "-q", "oci-archive:image.tar", folder=tmp_path)
     assert f"sha256:{out.strip()}" == image.config_digest
+
+
+@pytest.fixture(params=list(BY_KIND))
+def sharing(request: pytest.FixtureRequest, tmp_path: Path) -> Image:
+    """An image with hard links, as image.tar in tmp_path."""
+    made = sharing_image(tmp_path / "blobs", BY_KIND[request.param])
+    write_archive(made, tmp_path / "image.tar", [TAG])
+    return made
+
+
+def test_skopeo_keeps_hard_links(tmp_path: Path, sharing: Image) -> None:
+    need_tool("skopeo")
+    copy = ["skopeo", "--insecure-policy", "copy", "oci-archive:image.tar", "oci:copy"]
+    run(*copy, "--dest-compress-format=gzip", folder=tmp_path)
+    found = read_image(tmp_path / "copy")
+    assert [x.diff_id for x in found.layers] == [x.diff_id for x in sharing.layers]
+    assert read_files(found, lambda path: True) == SHARED_FILES
+
+
+def test_podman_makes_one_file_of_hard_links(
+    tmp_path: Path, sharing: Image, storage: list[str]
+) -> None:
+    need_tool("podman")
+    podman = ["podman", *storage]
+    run(*podman, "load", "-q", "-i", "image.tar", folder=tmp_path)
+    mounted = Path(run(*podman, "image", "mount", TAG, folder=tmp_path).strip())
+    try:
+        files = [mounted / path for path in SHARED_FILES]
+        assert [file.read_bytes() for file in files] == list(SHARED_FILES.values())
+        assert {(file.stat().st_mode & 0o7777, file.stat().st_nlink) for file in files} == {
+            (0o644, len(files))
+        }
+    finally:
+        run(*podman, "image", "umount", TAG, folder=tmp_path)

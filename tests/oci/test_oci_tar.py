@@ -6,6 +6,7 @@ import io
 import random
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 from slimpack.errors import ImageError
 from slimpack.oci.digest import sha256
 from slimpack.oci.tar import tar_header, tar_size, with_parents, write_tar
+from slimpack.oci.untar import TarReader
 from slimpack.tree import (
     Entry,
     Kind,
     bytes_entry,
     directory_entry,
+    hardlink_entry,
     symlink_entry,
 )
 from tests.oci.oci_images import MTIME, need_tool, sample_tree
@@ -33,19 +36,25 @@ _PATH = st.lists(_SEGMENT, min_size=1, max_size=4).map("/".join)
 @st.composite
 def entries(draw: st.DrawFn) -> list[Entry]:
     found: dict[str, Entry] = {}
-    for path in draw(st.lists(_PATH, max_size=12, unique=True)):
+    for path in sorted(draw(st.lists(_PATH, max_size=12, unique=True))):
         kind = draw(st.sampled_from(Kind))
+        files = [entry for entry in found.values() if entry.kind is Kind.FILE]
         mode = draw(st.integers(0, 0o7777))
         if kind is Kind.FILE:
             size = draw(st.sampled_from([0, 1, 511, 512, 513, 1500]))
             entry = bytes_entry(path, b"x" * size, mode=mode)
         elif kind is Kind.SYMLINK:
             entry = symlink_entry(path, draw(_PATH))
+        elif kind is Kind.HARDLINK and files:
+            target = draw(st.sampled_from(files))
+            entry = hardlink_entry(path, target.path, mode=target.mode)
         else:
             entry = directory_entry(path, mode=mode, uid=draw(st.integers(0, 2**31)), gid=3)
         found[path] = entry
     blocked = [path for path, entry in found.items() if entry.kind is not Kind.DIRECTORY]
-    return [e for p, e in found.items() if not any(p.startswith(f"{b}/") for b in blocked)]
+    kept = [e for p, e in found.items() if not any(p.startswith(f"{b}/") for b in blocked)]
+    paths = {entry.path for entry in kept}
+    return [e for e in kept if e.kind is not Kind.HARDLINK or e.link in paths]
 
 
 def written(members: list[Entry], mtime: int = MTIME) -> bytes:
@@ -66,7 +75,8 @@ def test_tarfile_reads_back_what_was_written(members: list[Entry]) -> None:
     assert [(m.mode, m.uid, m.gid, m.mtime, m.uname, m.gname) for m in found] == [
         (e.mode, e.uid, e.gid, MTIME, "", "") for e in expected
     ]
-    assert [m.linkname for m in found if m.issym()] == [e.link for e in expected if e.link]
+    links = {m.name: (m.issym(), m.linkname) for m in found if m.issym() or m.islnk()}
+    assert links == {e.path: (e.kind is Kind.SYMLINK, e.link) for e in expected if e.link}
     assert [m.name for m in found if m.isdir()] == [
         e.path for e in expected if e.kind is Kind.DIRECTORY
     ]
@@ -116,6 +126,8 @@ def test_short_ascii_names_need_no_pax_record() -> None:
         bytes_entry("a" * 101, b""),
         bytes_entry("\u00e9", b""),
         symlink_entry("l", "t" * 101),
+        hardlink_entry("l", "t" * 101, mode=0o644),
+        hardlink_entry("l", "\u00e9", mode=0o644),
         directory_entry("d", uid=8**7),
         directory_entry("d" * 100),  # a directory's slash is the 101st character
     ],
@@ -167,6 +179,52 @@ def test_two_entries_of_one_path_are_refused() -> None:
 def test_an_entry_below_a_file_is_refused() -> None:
     with pytest.raises(ImageError, match="a/b/c lies below a/b, a file"):
         tar_size([bytes_entry("a/b/c", b""), bytes_entry("a/b", b"")])
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (bytes_entry("else", b""), "b is a hard link to a, which is not in the same layer"),
+        (directory_entry("a"), "b is a hard link to a, a directory"),
+        (bytes_entry("a/x", b""), "b is a hard link to a, a directory"),
+        (symlink_entry("a", "x"), "b is a hard link to a, a symlink"),
+        (bytes_entry("a", b"", mode=0o755), "another mode or owner"),
+        (replace(bytes_entry("a", b""), uid=1), "another mode or owner"),
+        (replace(bytes_entry("a", b""), gid=1), "another mode or owner"),
+    ],
+)
+def test_a_hard_link_to_anything_but_its_file_is_refused(target: Entry, message: str) -> None:
+    link = hardlink_entry("b", "a", mode=0o644)
+    with pytest.raises(ImageError, match=message):
+        with_parents([link, target])
+    with pytest.raises(ImageError, match=message):
+        written([link, target])
+
+
+def test_a_hard_link_to_a_link_or_to_a_later_file_is_refused() -> None:
+    file, link = bytes_entry("a", b"x"), hardlink_entry("b", "a", mode=0o644)
+    with pytest.raises(ImageError, match="c is a hard link to b, a hardlink"):
+        written([file, link, hardlink_entry("c", "b", mode=0o644)])
+    with pytest.raises(ImageError, match="b is a hard link to c, which comes after it"):
+        written([bytes_entry("c", b"x"), hardlink_entry("b", "c", mode=0o644)])
+
+
+def test_an_entry_below_a_hard_link_is_refused() -> None:
+    link = hardlink_entry("b", "a", mode=0o644)
+    with pytest.raises(ImageError, match="b/c lies below b, a hardlink"):
+        written([bytes_entry("a", b"x"), link, bytes_entry("b/c", b"")])
+
+
+@settings(max_examples=30, deadline=None)
+@given(entries())
+def test_our_own_reader_reads_back_what_was_written(members: list[Entry]) -> None:
+    kinds = {"file": Kind.FILE, "directory": Kind.DIRECTORY}
+    kinds |= {"symlink": Kind.SYMLINK, "hardlink": Kind.HARDLINK}
+    reader = TarReader(io.BytesIO(written(members)), "test")
+    found = [(m.path, kinds[m.kind], m.mode, m.uid, m.gid, m.size, m.link) for m in reader]
+    assert found == [
+        (e.path, e.kind, e.mode, e.uid, e.gid, e.size, e.link) for e in with_parents(members)
+    ]
 
 
 @pytest.mark.parametrize("size", [0, 3, (1 << 20) + 3])
