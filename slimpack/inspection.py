@@ -6,9 +6,9 @@ import csv
 import json
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.parser import HeaderParser
 
 from slimpack.oci.image import Image
@@ -26,7 +26,8 @@ _DEBIAN = re.compile(r"var/lib/dpkg/status\.d/(?P<name>[^/]+)\Z")
 class LayerInfo:
     """A layer; sizes in bytes, files without directories.
 
-    unpacked: bytes of the files that are visible in the image.
+    unpacked: bytes of the files that are visible in the image; hard links are files
+        of no bytes, so that no content counts twice.
     """
 
     number: int
@@ -69,19 +70,48 @@ class Inspection:
     packages: tuple[PackageInfo, ...]
 
 
+@dataclass(frozen=True)
+class Contents:
+    """An inspection and what it rests on.
+
+    view: see `merged_view`. owners: path -> index in ``inspection.packages``, for the
+    files that a package lists and the bytecode made of them; where two packages list
+    one file, the later in that order.
+    records: content of the packages' records and of the files that were asked for.
+    """
+
+    inspection: Inspection
+    view: Mapping[str, Placed]
+    owners: Mapping[str, int]
+    records: Mapping[str, bytes]
+
+
 def inspect_image(image: Image) -> Inspection:
     """Read every layer of `image` once or twice and describe it.
 
     Raises ImageError for layers that are malformed or do not match their digests.
     """
+    return examine(image).inspection
+
+
+def examine(image: Image, also: Callable[[str], bool] = lambda path: False) -> Contents:
+    """Do what `inspect_image` does and tell which file is whose; raises what it raises.
+
+    also: which other files to read.
+    """
     view = merged_view(image)
-    records = read_files(image, _is_record, view=view)
+    records = read_files(image, lambda path: _is_record(path) or also(path), view=view)
     layers = tuple(_layer(number, layer, view) for number, layer in enumerate(image.layers))
     contents = _contents(view)
     conda = _conda_files(records)
-    packages = [_package(path, records, contents) for path in sorted(records) if path not in conda]
+    found = [
+        _package(path, records)
+        for path in sorted(records)
+        if _is_record(path) and path not in conda
+    ]
+    packages = [pair for pair in found if pair]
     config: dict[str, object] = json.loads(image.config_json).get("config") or {}
-    return Inspection(
+    inspection = Inspection(
         digest=image.digest,
         image_id=image.config_digest,
         platform=str(image.platform),
@@ -89,8 +119,13 @@ def inspect_image(image: Image) -> Inspection:
         unpacked=sum(layer.unpacked for layer in layers),
         config=config,
         layers=layers,
-        packages=tuple(package for package in packages if package),
+        packages=tuple(_placed(package, files, contents) for package, files in packages),
     )
+    listed = {path: number for number, (_, files) in enumerate(packages) for path in files}
+    owners = {
+        path: listed[key] for path in view for key in (_source(path), path) if key in listed
+    }
+    return Contents(inspection, view, owners, records)
 
 
 def _is_record(path: str) -> bool:
@@ -102,7 +137,7 @@ def _conda_files(records: Mapping[str, bytes]) -> set[str]:
     owned: set[str] = set()
     for path, data in records.items():
         if match := _CONDA.match(path):
-            with suppress(ValueError, KeyError, TypeError):
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 owned.update(posixpath.join(match["prefix"], file) for file in _files(data))
     return owned
 
@@ -132,34 +167,38 @@ def _contents(view: Mapping[str, Placed]) -> dict[str, list[tuple[int, int]]]:
     return contents
 
 
-def _package(
-    path: str, records: Mapping[str, bytes], contents: Mapping[str, list[tuple[int, int]]]
-) -> PackageInfo | None:
+def _source(path: str) -> str:
+    """Return the source of bytecode, in __pycache__ or (without its source) beside it."""
+    return source_of(path) or (path[:-1] if path.endswith(".pyc") else path)
+
+
+_Found = tuple[PackageInfo, set[str]]
+"""A package, size and layer not yet known, and the paths of its files."""
+
+
+def _package(path: str, records: Mapping[str, bytes]) -> _Found | None:
     """Describe the package of a record; None for a file that only looks like one."""
     conda = _CONDA.match(path)
     if conda is None:
         read = _pypi if path.endswith(_DIST_FILES) else _debian
-        return read(path, records, contents)
+        return read(path, records)
     try:
         record = json.loads(records[path])
         files = {path, *(posixpath.join(conda["prefix"], file) for file in _files(records[path]))}
-        size, layer = _place(files, contents)
         return PackageInfo(
             kind="conda",
             name=str(record["name"]),
             version=str(record["version"]),
             build=str(record.get("build", "")),
             license=str(record.get("license") or ""),
-            size=size,
-            layer=layer,
-        )
-    except (ValueError, KeyError, TypeError):
+            size=0,
+            layer=-1,
+        ), files
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _pypi(
-    path: str, records: Mapping[str, bytes], contents: Mapping[str, list[tuple[int, int]]]
-) -> PackageInfo | None:
+def _pypi(path: str, records: Mapping[str, bytes]) -> _Found | None:
     """Describe what pip installed: core metadata, and the files that its RECORD lists."""
     match = _DIST.match(path)
     fields = HeaderParser().parsestr(records[path].decode("utf-8", "replace"))
@@ -170,37 +209,40 @@ def _pypi(
     with suppress(csv.Error):
         rows = list(csv.reader(record.splitlines()))
         files = {posixpath.normpath(f"{site}{row[0]}") for row in rows if row}
-        size, layer = _place(files, contents)
         return PackageInfo(
             kind="pypi",
             name=str(fields["Name"]),
             version=str(fields["Version"]),
             build="",
             license=str(fields.get("License-Expression") or fields.get("License") or "")[:200],
-            size=size,
-            layer=layer,
-        )
+            size=0,
+            layer=-1,
+        ), files
     return None
 
 
-def _debian(
-    path: str, records: Mapping[str, bytes], contents: Mapping[str, list[tuple[int, int]]]
-) -> PackageInfo | None:
+def _debian(path: str, records: Mapping[str, bytes]) -> _Found | None:
     """Describe a package of distroless' status.d, its files listed in NAME.md5sums beside it."""
     fields = HeaderParser().parsestr(records[path].decode("utf-8", "replace"))
     if "Package" not in fields or "Version" not in fields:
         return None
     sums = records.get(f"{path}.md5sums", b"").decode("utf-8", "replace").splitlines()
-    size, layer = _place({path, *(line[34:] for line in sums)}, contents)
     return PackageInfo(
         kind="debian",
         name=str(fields["Package"]),
         version=str(fields["Version"]),
         build="",
         license="",
-        size=size,
-        layer=layer,
-    )
+        size=0,
+        layer=-1,
+    ), {path, *(line[34:] for line in sums)}
+
+
+def _placed(
+    package: PackageInfo, files: set[str], contents: Mapping[str, list[tuple[int, int]]]
+) -> PackageInfo:
+    size, layer = _place(files, contents)
+    return replace(package, size=size, layer=layer)
 
 
 def _place(files: set[str], contents: Mapping[str, list[tuple[int, int]]]) -> tuple[int, int]:

@@ -37,6 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "app": {"config", "errors", "tree"},
     "result": {"slim"},
     "inspection": {"oci", "slim"},
+    "report": {"errors", "inspection", "oci", "slim"},
     "base": {"cache", "config", "debian", "oci", "progress", "result", "runtimes", "tree"},
     "stages": set(),
     "installing": {"config", "env", "platforms", "progress"},

@@ -12,10 +12,12 @@ import click
 
 from slimpack import __version__
 from slimpack.cli.build import build_command
+from slimpack.cli.diff import diff_command
 from slimpack.cli.inspect import inspect_command
 from slimpack.cli.load import load_command
 from slimpack.cli.lock import lock_command
 from slimpack.cli.pack import pack_command
+from slimpack.cli.report import report_command
 from slimpack.cli.runtime import runtime_group
 from slimpack.cli.slim import slim_command, why_command
 from slimpack.cli.trace import trace_command
@@ -30,10 +32,12 @@ def cli() -> None:
 
 
 cli.add_command(build_command)
+cli.add_command(diff_command)
 cli.add_command(inspect_command)
 cli.add_command(load_command)
 cli.add_command(lock_command)
 cli.add_command(pack_command)
+cli.add_command(report_command)
 cli.add_command(runtime_group)
 cli.add_command(slim_command)
 cli.add_command(trace_command)

@@ -1,0 +1,1 @@
+"""What an image holds, what slimming took, and what differs between two."""
