@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
 from pathlib import Path
 
 from slimpack.elf.headers import Headers, Source, read_headers
@@ -47,6 +48,20 @@ def library(folder: Path, output: str = "libanswer.so", *options: str) -> Path:
     """Compile `LIBRARY` with debug information."""
     shared = ("-g", "-O1", "-shared", "-fPIC", "-Wl,-soname,libanswer.so")
     return gcc(folder, output, LIBRARY, *shared, *options)
+
+
+def answers(path: Path) -> str:
+    """What a library made of `LIBRARY` answers, opened in a process of its own."""
+    code = (
+        "import ctypes, sys; lib = ctypes.CDLL(sys.argv[1]); "
+        "print(lib.answer(1), lib.answer(1), lib.exported_function_number_149(1))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    ).stdout
+
+
+ANSWERS = "13 14 150\n"
 
 
 def read(path: Path) -> Elf:
