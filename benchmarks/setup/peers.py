@@ -22,6 +22,10 @@ PEERS = {
     "podman": "podman",
     "buildah": "buildah",
     "docker-registry": "docker-registry",
+    # What runs a command in an image's own root file system, and what watches it.
+    "bwrap": "bubblewrap",
+    "unshare": "util-linux",
+    "strace": "strace",
     # Shells that activate environments, and programs that unpack archives.
     "zsh": "zsh",
     "fish": "fish",

@@ -1,7 +1,8 @@
 """A pytest plugin for CI: what is marked as needing something must not be skipped there.
 
 ``pytest -p benchmarks.setup.required`` with SLIMPACK_REQUIRE_ENGINE=1 fails each
-test marked ``engine`` that would be skipped; CHANNEL and NETWORK likewise.
+test marked ``engine`` that would be skipped; CHANNEL, NETWORK and SANDBOX
+likewise.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Generator
 
 import pytest
 
-MARKERS = ("channel", "engine", "network")
+MARKERS = ("channel", "engine", "network", "sandbox")
 
 
 @pytest.hookimpl(wrapper=True)
