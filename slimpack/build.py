@@ -18,6 +18,7 @@ from slimpack.compose import (
     image_config,
     layer_names,
     references,
+    sharing_notes,
 )
 from slimpack.config import Config
 from slimpack.env.activation import Activation, freeze
@@ -31,6 +32,7 @@ from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.layout import write_layout
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import base_directories
+from slimpack.oci.sharing import duplicates, share_all
 from slimpack.oci.tar import tar_size, with_parents
 from slimpack.prefix.scripts import direct_shebang
 from slimpack.progress import SILENT, Progress
@@ -145,6 +147,8 @@ def build(
                 last_owners=(app.OWNER,),
                 directories=base_directories(base.view, (entry.path for entry in tree)),
             )
+            identical = duplicates(entry for plan in plans for entry in plan.entries)
+            plans, shared = share_all(plans, apart=(app.OWNER,))
             layers = _layers(
                 plans, layer_names(plans, installed), compression, blobs, epoch, progress
             )
@@ -171,6 +175,7 @@ def build(
             *(slimming.notes if slimming else ()),
             *activation.notes,
             *content.notes(environment, relocated, bytecode),
+            *sharing_notes(identical, shared),
         ),
         stages=tuple(stage.seconds),
         outputs=outputs.paths,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from slimpack.base import Base
 from slimpack.config import Config, ImageConfig
@@ -13,6 +13,7 @@ from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.names import familiar_name
 from slimpack.oci.plan import LayerPlan
+from slimpack.oci.sharing import Duplicate, Shared
 from slimpack.tree import Kind, Tree, parents, under
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -28,6 +29,15 @@ def references(image: ImageConfig) -> tuple[str, ...]:
     if not names and image.name:
         names = tuple(f"{image.name}:{tag}" for tag in image.tags) or (image.name,)
     return tuple(familiar_name(name) for name in names)
+
+
+def sharing_notes(identical: Sequence[Duplicate], shared: Shared) -> Iterator[str]:
+    """Tell what lies in the image more than once, and what does not any more."""
+    if shared.files:
+        yield f"{shared.files} files are hard links to equal ones ({shared.size / 1e6:.1f} MB)"
+    for item in identical:
+        copies = ", ".join(f"/{path} of {owner or 'no package'}" for owner, path in item.copies)
+        yield f"the same library, {item.size / 1e6:.1f} MB each: {copies}"
 
 
 def check_places(tree: Tree, base: Base, prefix: str) -> None:

@@ -121,7 +121,9 @@ class Table:
         if found is None:
             near = difflib.get_close_matches(value, choices, n=1)
             hint = f"did you mean {near[0]!r}?" if near else ""
-            self.fail(key, f"expected one of {', '.join(choices)}, got {value!r}", hint=hint)
+            self.fail(
+                key, f"expected one of {', '.join(filter(None, choices))}, got {value!r}", hint=hint
+            )
         return found
 
     def path(self, key: str, folder: Path) -> Path | None:

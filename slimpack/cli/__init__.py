@@ -22,6 +22,7 @@ from slimpack.cli.runtime import runtime_group
 from slimpack.cli.slim import slim_command, why_command
 from slimpack.cli.trace import trace_command
 from slimpack.cli.unpack import unpack_command
+from slimpack.cli.verify import verify_command
 from slimpack.errors import SlimpackError
 
 
@@ -42,6 +43,7 @@ cli.add_command(runtime_group)
 cli.add_command(slim_command)
 cli.add_command(trace_command)
 cli.add_command(unpack_command)
+cli.add_command(verify_command)
 cli.add_command(why_command)
 
 
