@@ -213,11 +213,11 @@ def _rule(table: Table) -> Rule:
         ignore=table.strings("ignore"),
         spare=table.strings("spare"),
     )
+    table.finish()
     if rule.action == "drop" and rule.paths == ("**",) and not (rule.packages or rule.when):
         table.fail("paths", "is missing: such a rule would take everything")
     if rule.action != "drop" and rule.when:
         table.fail("when", "goes with the action drop only")
-    table.finish()
     return rule
 
 
