@@ -111,7 +111,12 @@ def test_imports_point_one_way(path: Path) -> None:
 
 def test_only_the_command_line_prints_or_exits() -> None:
     # Processes of their own.
-    programs = {"env/rattler/worker.py", "slim/pyc_worker.py", "verify/import_worker.py", "sandbox/worker.py"}
+    programs = {
+        "env/rattler/worker.py",
+        "slim/pyc_worker.py",
+        "verify/import_worker.py",
+        "sandbox/worker.py",
+    }
     for path in modules():
         if room(path) == "cli" or str(path.relative_to(PACKAGE)) in programs:
             continue

@@ -1,0 +1,72 @@
+"""What a check is given beside its subject."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from slimpack.config import VerifyConfig
+from slimpack.sandbox import Command, Finished, Prepared
+from slimpack.verify.model import SkippedError
+from slimpack.verify.subject import Subject
+
+Baseline = Callable[[Sequence[str]], set[str]]
+"""Takes names of modules, returns those that could not be imported before slimming either."""
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Starts programs of a subject as its user would: same user, variables and folder."""
+
+    prepared: Prepared
+    subject: Subject
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60.0,
+        max_output: int = 1 << 20,
+    ) -> Finished:
+        """Run a command to its end; see `slimpack.sandbox.Command`."""
+        start = self.subject.start
+        image = self.subject.kind == "image"
+        return self.prepared.run(
+            Command(
+                argv=tuple(argv),
+                env=start.env,
+                user=start.user if image else "",
+                workdir=start.workdir if image else "",
+                stdin=stdin,
+                timeout=timeout,
+                max_output=max_output,
+            ),
+            stop=self.stop,
+        )
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that checks may ask for.
+
+    runner: starts programs, None where that cannot be done; why_not says why.
+    scan: whether every byte is searched for build paths (a build has done so).
+    forbidden: paths of this machine's builds that must not be in the subject.
+    baseline: what failed before slimming, None when nobody can tell.
+    """
+
+    config: VerifyConfig = field(default_factory=VerifyConfig)
+    runner: Runner | None = None
+    why_not: str = "no sandbox was asked for"
+    scan: bool = True
+    forbidden: tuple[bytes, ...] = ()
+    baseline: Baseline | None = None
+
+    def need_runner(self) -> Runner:
+        """Return the runner; SkippedError without one."""
+        if self.runner is None:
+            raise SkippedError(self.why_not)
+        return self.runner

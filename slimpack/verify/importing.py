@@ -1,0 +1,141 @@
+"""Importing the modules of a subject in its own interpreter, and learning which fail."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimpack.verify.context import Baseline, Runner
+from slimpack.verify.modules import Importable
+
+_SECONDS = 60  # for one module
+_TOGETHER = 900.0  # for all of them
+_DEATHS = 20
+_ALONE = 100
+_MAX_OUTPUT = 8 << 20
+_PROGRAM = Path(__file__).with_name("import_worker.py")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A module that cannot be imported. missing: module that was not found, "" for other errors."""
+
+    module: str
+    message: str
+    missing: str = ""
+
+
+def import_all(runner: Runner, python: str, modules: Sequence[Importable]) -> list[Failure]:
+    """Import `modules`, in their order, in one process; return those that fail.
+
+    python: absolute path of the interpreter. When the process dies, the module that it was
+    at is the culprit, and a new process goes on behind it. What failed is tried again
+    alone: only what fails then, too, is returned.
+    """
+    failed = _together(runner, python, modules)
+    again = [module for module in modules if module.name in failed][:_ALONE]
+    outcome = _Outcome() if not again else _ask(runner, python, again, alone=True)
+    return [
+        outcome.failed.get(name, failure)
+        for name, failure in failed.items()
+        if name not in outcome.done
+    ]
+
+
+def baseline(runner: Runner, python: str) -> Baseline:
+    """Return what tells which modules fail where `runner` runs: the environment before."""
+
+    def ask(names: Sequence[str]) -> set[str]:
+        modules = [Importable(name, "", "") for name in names]
+        return {failure.module for failure in import_all(runner, python, modules)}
+
+    return ask
+
+
+class _Outcome:
+    """What one process has reported. last: the module that it was at."""
+
+    def __init__(self) -> None:
+        self.done: set[str] = set()
+        self.failed: dict[str, Failure] = {}
+        self.last = ""
+        self.why = ""
+
+
+def _together(runner: Runner, python: str, modules: Sequence[Importable]) -> dict[str, Failure]:
+    failed: dict[str, Failure] = {}
+    waiting = list(modules)
+    end = time.monotonic() + _TOGETHER
+    for _ in range(_DEATHS):
+        outcome = _ask(runner, python, waiting, seconds=end - time.monotonic())
+        failed.update(outcome.failed)
+        if not outcome.why:
+            return failed
+        names = [module.name for module in waiting]
+        culprit = outcome.last or names[0]
+        failed[culprit] = Failure(culprit, outcome.why)
+        waiting = waiting[names.index(culprit) + 1 :]
+        if not waiting or not outcome.last or time.monotonic() > end:
+            break
+    failed.update(
+        (module.name, Failure(module.name, "it was not tried: too many others ended the process"))
+        for module in waiting
+    )
+    return failed
+
+
+def _ask(
+    runner: Runner,
+    python: str,
+    modules: Sequence[Importable],
+    *,
+    alone: bool = False,
+    seconds: float = _TOGETHER,
+) -> _Outcome:
+    request = {
+        "modules": [(module.name, module.stdlib) for module in modules],
+        "seconds": _SECONDS,
+        "alone": alone,
+    }
+    done = runner.run(
+        [python, "-B", "-c", _PROGRAM.read_text(encoding="utf-8")],
+        stdin=json.dumps(request).encode(),
+        timeout=max(seconds, 1.0),
+        max_output=_MAX_OUTPUT,
+    )
+    outcome = _Outcome()
+    known = {module.name for module in modules}
+    for line in done.stdout.splitlines():
+        _note(outcome, line, known)
+    if done.returncode or done.timed_out:
+        outcome.why = _reason(done.returncode, done.timed_out, done.stderr)
+    return outcome
+
+
+def _note(outcome: _Outcome, line: bytes, known: set[str]) -> None:
+    """Take one line of the worker; what is none was written by a module."""
+    try:
+        what, name, *rest = json.loads(line)
+        if name not in known:
+            return
+        if what == "start":
+            outcome.last = name
+        elif what == "ok":
+            outcome.done.add(name)
+        elif what == "failed":
+            outcome.failed[name] = Failure(name, str(rest[0]), str(rest[1]))
+    except (ValueError, TypeError, IndexError, RecursionError):
+        return
+
+
+def _reason(code: int, timed_out: bool, stderr: bytes) -> str:
+    if timed_out or code == 128 + 14:
+        return f"it took more than {_SECONDS} seconds"
+    text = f"it was ended by signal {code - 128}" if code > 128 else f"exit code {code}"
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    last = re.sub(r"\s+", " ", lines[-1])[:200] if lines else ""
+    return f"the interpreter ended ({text}){f': {last}' if last else ''}"

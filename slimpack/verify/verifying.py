@@ -1,0 +1,217 @@
+"""All checks of one subject: those that read files here, those that start programs beside them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from slimpack.config import VerifyConfig
+from slimpack.errors import DaemonError, InputError, SlimpackError, VerifyError
+from slimpack.platforms import resolve
+from slimpack.progress import SILENT, Progress, Task
+from slimpack.sandbox import choose_sandbox
+from slimpack.verify.checks import CHECKS
+from slimpack.verify.context import Baseline, Context, Runner
+from slimpack.verify.importing import baseline as baseline_of
+from slimpack.verify.model import Check, Finding, Result, SkippedError, Verification
+from slimpack.verify.subject import Subject
+
+NONE = "none"
+_SHOWN = 10
+_DEFAULT = VerifyConfig()
+
+
+@dataclass(frozen=True)
+class Running:
+    """How programs are run. sandbox: its name, "" for not at all; why_not: says why."""
+
+    runner: Runner | None
+    sandbox: str = ""
+    why_not: str = ""
+
+
+def verify(
+    subject: Subject,
+    config: VerifyConfig = _DEFAULT,
+    *,
+    checks: Sequence[Check] = CHECKS,
+    scan: bool = True,
+    forbidden: tuple[bytes, ...] = (),
+    before: Subject | None = None,
+    progress: Progress = SILENT,
+) -> Verification:
+    """Make every check of `subject` and return what came of it; see `raise_if_failed`.
+
+    checks: which of them. scan: False when every byte was searched for build paths already.
+    forbidden: paths of this machine's builds that must not be in it.
+    before: the same environment before slimming; what failed there is no error here.
+
+    Programs run in the sandbox that `config` names. Where ``auto`` finds none that works,
+    checks that need one are skipped, which the result says. Environments and archives
+    run on this machine itself. Raises DaemonError when a named sandbox does not work,
+    InputError for an unknown name.
+    """
+    begin = time.monotonic()
+    stop = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(stop.set)
+        running = stack.enter_context(_running(subject, config.sandbox, stop))
+        context = Context(
+            config=config,
+            runner=running.runner,
+            why_not=running.why_not,
+            scan=scan,
+            forbidden=forbidden,
+            baseline=stack.enter_context(_baseline(before, config.sandbox, stop)),
+        )
+        task = stack.enter_context(progress.task("verify", total=len(checks), unit="checks"))
+        results = _all(checks, subject, context, task, stop)
+    return Verification(
+        subject=subject.name,
+        kind=subject.kind,
+        platform=subject.platform,
+        sandbox=running.sandbox,
+        results=results,
+        seconds=time.monotonic() - begin,
+    )
+
+
+def choose_checks(only: Sequence[str], skip: Sequence[str]) -> tuple[Check, ...]:
+    """Return the checks named in `only` (all of them for none) without those in `skip`.
+
+    Raises InputError for a name that is none.
+    """
+    names = [check.name for check in CHECKS]
+    for name in (*only, *skip):
+        if name not in names:
+            near = get_close_matches(name, names, 1)
+            raise InputError(
+                f"there is no check {name!r}",
+                hint=f"did you mean {near[0]!r}?" if near else f"they are {', '.join(names)}",
+            )
+    return tuple(
+        check for check in CHECKS if (not only or check.name in only) and check.name not in skip
+    )
+
+
+def raise_if_failed(verification: Verification) -> None:
+    """Raise VerifyError, with the first findings, unless the verification passed."""
+    if verification.passed:
+        return
+    lines = []
+    for result in verification.failed:
+        errors = [one for one in result.findings if result.severity_of(one) == "error"]
+        lines += [describe(result.name, one) for one in errors[:_SHOWN]]
+        if len(errors) > _SHOWN:
+            lines.append(f"{result.name}: and {len(errors) - _SHOWN} more")
+    names = [result.name for result in verification.failed]
+    first = verification.failed[0]
+    raise VerifyError(
+        f"{verification.subject}: the {'checks' if len(names) > 1 else 'check'} "
+        f"{', '.join(names)} failed",
+        details="\n".join(lines),
+        hint=f"{first.fix} (`slimpack verify --list` explains the checks; "
+        f'[verify] ignore = ["{first.name}"] delivers all the same)',
+    )
+
+
+def describe(check: str, finding: Finding) -> str:
+    """Return a finding on one line: check, path, package, message."""
+    where = f"{finding.path}: " if finding.path else ""
+    owner = f" ({finding.package})" if finding.package else ""
+    return f"{check}: {where}{finding.message}{owner}"
+
+
+def _all(
+    checks: Sequence[Check], subject: Subject, context: Context, task: Task, stop: threading.Event
+) -> tuple[Result, ...]:
+    """Make the checks; programs run in a thread of their own while files are read here."""
+    results: dict[str, Result] = {}
+
+    def make(check: Check) -> None:
+        results[check.name] = _made(check, subject, context)
+        task.advance()
+
+    def run() -> None:
+        for check in checks:
+            if check.runs and not stop.is_set():
+                make(check)
+
+    subject.prepare()
+    with ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(run)
+        try:
+            for check in checks:
+                if not check.runs:
+                    make(check)
+            beside.result()
+        except BaseException:
+            stop.set()
+            raise
+    return tuple(results[check.name] for check in checks)
+
+
+def _made(check: Check, subject: Subject, context: Context) -> Result:
+    begin = time.monotonic()
+    findings: list[Finding] = []
+    skipped = ""
+    try:
+        findings.extend(check.run(subject, context))
+    except SkippedError as error:
+        skipped = str(error)
+    except (DaemonError, InputError):
+        raise  # of the sandbox, not of what is verified
+    except SlimpackError as error:
+        findings.append(
+            Finding("", f"the check could not be made: {error.message}", fix=error.hint)
+        )
+    return Result(
+        name=check.name,
+        severity=check.severity,
+        explanation=check.explanation,
+        fix=check.fix,
+        findings=tuple(sorted(findings, key=lambda one: (one.path, one.message))),
+        skipped="" if findings else skipped,
+        ignored=check.name in context.config.ignore,
+        seconds=time.monotonic() - begin,
+    )
+
+
+@contextmanager
+def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[Running]:
+    if wanted == NONE:
+        yield Running(None, why_not="nothing is run (--sandbox none)")
+        return
+    here = resolve("")
+    if subject.platform != here:
+        yield Running(None, why_not=f"this machine ({here}) does not run {subject.platform}")
+        return
+    try:
+        host = subject.kind != "image" and wanted == "auto"
+        sandbox = choose_sandbox("host" if host else wanted)
+    except DaemonError as error:
+        if wanted != "auto":
+            raise
+        yield Running(None, why_not=f"{error.message}; {error.hint}")
+        return
+    with sandbox.prepare(subject.root, subject.image) as prepared:
+        yield Running(Runner(prepared, subject, stop), sandbox.name)
+
+
+@contextmanager
+def _baseline(
+    before: Subject | None, wanted: str, stop: threading.Event
+) -> Iterator[Baseline | None]:
+    if before is None or before.python is None:
+        yield None
+        return
+    with _running(before, wanted if before.kind == "image" else "auto", stop) as running:
+        if running.runner is None:
+            yield None
+        else:
+            yield baseline_of(running.runner, before.absolute(before.python.program))
