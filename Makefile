@@ -9,10 +9,11 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench bench-pack channel channel-full clean
+.PHONY: help venv engine demo test lint format bench bench-pack channel channel-full channel-workloads \
+	channel-heavy clean
 
 help: ## show this
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: engine ## build examples/serve into an image, run it, ask it, print a table
 	@$(RUN) benchmarks.demo $(DEMO)
@@ -41,6 +42,12 @@ channel: venv ## build the local conda channel (build/channel)
 
 channel-full: venv ## the same with CPython compiled from source (some minutes)
 	@$(RUN) benchmarks.channel build --full
+
+channel-workloads: venv ## add what benchmarks/workloads need: pandas, onnxruntime, PyTorch
+	@$(RUN) benchmarks.channel build --group workloads
+
+channel-heavy: venv ## add big packages for the slimming rules, up to TensorFlow
+	@$(RUN) benchmarks.channel build --group heavy
 
 engine: venv ## see that a Docker engine answers; as root, install and start one
 	@$(RUN) benchmarks.setup engine

@@ -79,7 +79,7 @@ def by_name(plans: Sequence[Plan]) -> dict[str, Plan]:
 
 
 def chosen(plans: Sequence[Plan], options: Collection[str], cache: Path) -> list[Plan]:
-    """What belongs into the channel: what is always made, and some options.
+    """Choose what belongs into the channel: what is always made, and some options.
 
     An option that nobody asked for stays in the channel as long as all of it is in the cache and
     current: it took minutes to make, and others may be using it.

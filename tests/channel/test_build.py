@@ -13,11 +13,11 @@ from benchmarks.channel.__main__ import main
 from benchmarks.channel.conda_format import write_conda
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.plan import Plan
-from benchmarks.channel.recipes import Recipe
+from benchmarks.channel.recipes import Kind, Recipe
 
 
-def make(cache: Path, name: str, *depends: str) -> Plan:
-    recipe = Recipe(name, "generated")
+def make(cache: Path, name: str, *depends: str, group: str = "") -> Plan:
+    recipe = Recipe(name, "generated", group=group)
     plan = Plan(recipe, "1.0", "0", None, "linux-64", name * 20, {}, (), ())
     made = write_conda(cache / "made", name=name, depends=depends, files={f"share/{name}": name})
     target = build.package_file(cache, plan)
@@ -41,6 +41,38 @@ def test_the_channel_follows_the_plans(tmp_path: Path) -> None:
     build.publish([two], cache, out, lines.append)
     assert published(out) == {"two-1.0-0.conda"}
     assert not (out / "linux-64/one-1.0-0.conda").exists()
+
+
+def names(plans: list[Plan]) -> list[str]:
+    return [plan.recipe.name for plan in plans]
+
+
+def missing(name: str, kind: Kind = "generated", group: str = "") -> Plan:
+    recipe = Recipe(name, kind, group=group)
+    return Plan(recipe, "1.0", "0", None, "linux-64", name * 20, {}, (), ())
+
+
+def test_a_group_is_made_when_it_is_asked_for(tmp_path: Path) -> None:
+    plans = [missing("always"), missing("big", group="heavy"), missing("slow", "python-source")]
+    assert names(build.chosen(plans, (), tmp_path)) == ["always"]
+    assert names(build.chosen(plans, ["heavy"], tmp_path)) == ["always", "big"]
+    assert names(build.chosen(plans, ["full"], tmp_path)) == ["always", "slow"]
+
+
+def test_a_group_stays_in_the_channel_while_all_of_it_is_current(tmp_path: Path) -> None:
+    one, two = make(tmp_path, "one", group="heavy"), make(tmp_path, "two", group="heavy")
+    other = missing("other", group="workloads")
+    assert names(build.chosen([one, two, other], (), tmp_path)) == ["one", "two"]
+    build.package_file(tmp_path, two).unlink()
+    # One alone could depend on what is no longer there.
+    assert names(build.chosen([one, two, other], (), tmp_path)) == []
+    assert names(build.chosen([one, two, other], ["heavy"], tmp_path)) == ["one", "two"]
+
+
+def test_an_unknown_group_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["build", "--out", str(tmp_path / "out"), "--group", "hevy"]) == 1
+    assert capsys.readouterr().err == "error: no group 'hevy', known: workloads, heavy\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_damaged_channel_is_repaired_from_the_cache(tmp_path: Path) -> None:
@@ -76,6 +108,8 @@ def test_the_list_names_every_package(capsys: pytest.CaptureFixture[str]) -> Non
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert {"python", "numpy", "fastapi", "prefix-probe"} <= {row[0] for row in rows}
     assert {row[3] for row in rows} == {"linux-64", "noarch"}
+    assert {row[5] for row in rows if len(row) > 5} == {"workloads", "heavy"}
+    assert ["pytorch", "2.13.0"] in [row[:2] for row in rows if row[5:] == ["workloads"]]
 
 
 def test_errors_are_one_line(

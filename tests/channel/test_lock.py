@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.channel import fetch
+from benchmarks.channel import fetch, resolve
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.lock import (
     LOCK_FILE,
@@ -19,7 +20,7 @@ from benchmarks.channel.lock import (
     save_lock,
 )
 from benchmarks.channel.plan import make_plans
-from benchmarks.channel.recipes import LINUX_64, load_channel
+from benchmarks.channel.recipes import LINUX_64, Channel, Recipe, load_channel
 from benchmarks.channel.resolve import read_report_item
 
 
@@ -71,6 +72,44 @@ def test_the_address_in_pips_report_is_dropped() -> None:
     name, pin = read_report_item(item)
     assert name == "torch"
     assert pin == LockedFile("2.0+cpu", "torch-2.0+cpu-cp311-cp311-linux_x86_64.whl", "ab")
+
+
+def test_pins_that_are_there_do_not_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = (
+        Recipe("old", "wheel"),
+        Recipe("new", "wheel"),
+        Recipe("libz", "debian", packages=("zlib1g",)),
+    )
+    asked: list[str] = []
+
+    def pip(arguments: list[str]) -> str:
+        asked.append(Path(arguments[arguments.index("--constraint") + 1]).read_text())
+        items = [
+            {
+                "metadata": {"name": name, "version": "1"},
+                "download_info": {
+                    "url": f"file:///x/{name}-1-py3-none-any.whl",
+                    "archive_info": {"hashes": {"sha256": "c" * 64}},
+                },
+            }
+            for name in ("old", "new")
+        ]
+        return json.dumps({"install": items})
+
+    monkeypatch.setattr(resolve, "run_pip", pip)
+    # Another file of the same version must not take its place either.
+    kept = LockedFile("1", "old-1-cp311-cp311-linux_x86_64.whl", "a" * 64)
+    deb, gone = LockedFile("1", "pool/zlib1g.deb", "b" * 64), LockedFile("1", "gone.deb", "d" * 64)
+    before = Lock({"old": kept, "dropped": kept}, {"zlib1g": deb, "gone": gone})
+    after = resolve.resolve(
+        Channel("bookworm", "3.11", {}, recipes), LINUX_64, before, lambda line: None
+    )
+    assert asked == ["old==1\ndropped==1\n"]
+    assert after.wheels == {
+        "old": kept, "new": LockedFile("1", "new-1-py3-none-any.whl", "c" * 64)
+    }  # fmt: skip
+    # No index of Debian was read for it; what no recipe names is dropped.
+    assert after.debs == {"zlib1g": deb}
 
 
 def test_requirements_pin_version_and_hash() -> None:

@@ -33,6 +33,23 @@ def test_one_line_makes_a_recipe() -> None:
     assert channel.recipes == (Recipe("h11", "wheel"),)
 
 
+def test_a_group_must_be_declared() -> None:
+    table = {"channel": SETTINGS, "wheel": {"big": {"group": "heavy"}}}
+    with pytest.raises(ChannelError, match="big is in group 'heavy', known: none"):
+        parse_channel(table)
+    declared = parse_channel({**table, "groups": {"heavy": "big ones"}})
+    assert declared.groups == {"heavy": "big ones"}
+    assert declared.recipes == (Recipe("big", "wheel", group="heavy"),)
+
+
+def test_what_is_always_made_depends_on_no_group() -> None:
+    recipes = load_channel().by_name()
+    for recipe in recipes.values():
+        for spec in (*recipe.depends, recipe.version_of):
+            other = recipes.get(spec.partition(" ")[0])
+            assert other is None or other.group in {"", recipe.group}, (recipe.name, spec)
+
+
 def test_dependencies_between_recipes_exist() -> None:
     channel = load_channel()
     names = set(channel.by_name())
@@ -93,6 +110,22 @@ def test_a_changed_pin_changes_only_what_depends_on_it() -> None:
     # "fast" ships .pyc files that the packaged interpreter compiles.
     assert different == {"python", "fast"}
     assert before["fast"].build == after["fast"].build
+
+
+def test_a_group_moves_no_package() -> None:
+    channel, lock = small_channel()
+    grouped = tuple(replace(r, group="heavy") for r in channel.recipes)
+    before, after = (plans_by_name(c, lock) for c in (channel, replace(channel, recipes=grouped)))
+    assert {n: p.key for n, p in before.items()} == {n: p.key for n, p in after.items()}
+    assert after["h11"].option == "heavy"
+
+
+def test_a_local_version_becomes_a_variant_in_the_build_string() -> None:
+    channel, lock = small_channel()
+    name = "fast-2.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
+    wheels = {**lock.wheels, "fast": LockedFile("2.0+cpu", name, "b" * 64)}
+    fast = plans_by_name(channel, replace(lock, wheels=wheels))["fast"]
+    assert fast.place.startswith("linux-64/fast-2.0-cpu_py311h")
 
 
 def test_a_changed_recipe_changes_the_build_string() -> None:
