@@ -38,7 +38,7 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{MARK}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ready(sandbox: Sandbox, here: Here) -> Iterator[Prepared]:
     with sandbox.prepare(here.root, here.image) as prepared:
         yield prepared
