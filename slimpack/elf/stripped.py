@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from slimpack.elf.headers import ElfError
-from slimpack.elf.strip import Copy, Literal, StripPlan
+from slimpack.elf.pieces import Copy, Literal
+from slimpack.elf.strip import StripPlan
 
 _CHUNK = 1024 * 1024
 
