@@ -16,6 +16,11 @@ from slimpack.verify.lookup import Lookup
 
 MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 _MAX_CONFIG = 1 << 20
+# Most files of an environment, and never loaded under such names: not worth opening.
+_TEXT = (
+    *(".py", ".pyc", ".pyi", ".pyx", ".pxd", ".h", ".hpp", ".txt", ".md", ".rst", ".json"),
+    *(".html", ".csv", ".npy", ".npz", ".f90", ".c", ".cpp", ".tmpl", ".toml", ".xml"),
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ def read_elf_files(entries: Iterable[Entry], platform: str) -> ElfFiles:
     files: dict[str, Elf] = {}
     damaged: list[tuple[str, str]] = []
     for entry in entries:
+        if entry.path.endswith(_TEXT):
+            continue
         try:
             with entry.open() as stream:
                 elf = read_elf(stream, entry.size, f"/{entry.path}")

@@ -24,17 +24,21 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
             yield Finding("", f"the variable or label {name} contains a build path")
     if not context.scan:
         raise SkippedError("the build has searched every byte while it wrote the layers")
-    for entry in subject.tree:
-        if entry.kind is Kind.DIRECTORY or _by_design(subject, entry):
-            continue
+    tree = subject.tree.filter(lambda entry: not _by_design(subject, entry))
+    links = tree.filter(lambda entry: entry.kind is Kind.SYMLINK)
+    files = scanned(tree.filter(lambda entry: entry.kind is Kind.FILE), texts)
+    for entry in (*links, *files):
         try:
-            for watched in scanned(Tree([entry]), texts):
-                _read(watched)
+            if entry.kind is Kind.FILE:
+                _read(entry)
+            else:
+                scanned(Tree([entry]), texts)
         except RelocationError as error:
             yield Finding(
                 entry.path,
-                re.sub(r"^.*? still contains", "it contains", error.message),
+                error.message.partition(" still ")[2],
                 subject.owner(entry.path),
+                # conda itself leaves some, and they name no place of this image's build.
                 severity="warning" if subject.kind == "prefix" else None,
             )
 
@@ -47,10 +51,9 @@ def _by_design(subject: Subject, entry: Entry) -> bool:
 
 
 def _read(entry: Entry) -> None:
-    if entry.kind is Kind.FILE:
-        with entry.open() as stream:
-            while stream.read(CHUNK):
-                pass
+    with entry.open() as stream:
+        while stream.read(CHUNK):
+            pass
 
 
 CHECK = Check(
