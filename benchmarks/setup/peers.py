@@ -38,6 +38,9 @@ PEERS = {
     "bzip2": "bzip2",
     "git": "git",
     "zstd": "zstd",
+    # A browser that shows reports, and what lets tests use its keyboard.
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
 }
 # Debian 12 has Compose 1, which pytest-docker cannot use. The package of
 # Debian 13 is a static program in a .deb that needs nothing else.

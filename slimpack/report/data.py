@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from packaging.utils import canonicalize_name
 
@@ -89,15 +89,15 @@ class Report:
     compressed: int
     unpacked: int
     files: int
-    after: tuple[Part, ...]
-    before: tuple[Part, ...]
-    slimming: Slimming | None
+    after: tuple[Part, ...] = field(repr=False)
+    before: tuple[Part, ...] = field(repr=False)
+    slimming: Slimming | None = field(repr=False)
     layers: tuple[LayerInfo, ...]
     other: str
     shared: Sharing | None
-    packages: tuple[PackageRow, ...]
-    checks: Checks | None
-    start_up: StartUp | None
+    packages: tuple[PackageRow, ...] = field(repr=False)
+    checks: Checks | None = field(repr=False)
+    start_up: StartUp | None = field(repr=False)
 
 
 def gather(
