@@ -68,7 +68,7 @@ class Page:
         self.browser.get(path.as_uri())
 
     def js(self, code: str, *arguments: object) -> Any:
-        return self.browser.execute_script(f"return {code}", *arguments)  # type: ignore[no-untyped-call]
+        return self.browser.execute_script(f"return {code}", *arguments)
 
     def log(self) -> list[Any]:
         found: list[Any] = self.browser.get_log("browser")  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ import pytest
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.image import Image
 from slimpack.oci.layer import Layer, build_layer
+from slimpack.oci.rootfs import iter_layer_members
 from slimpack.report.difference import Difference, compare, to_json
 from slimpack.report.difference_text import render_difference
 from slimpack.tree import Entry, bytes_entry, hardlink_entry, symlink_entry
@@ -110,15 +111,12 @@ def test_layers_that_both_have_are_not_hashed(
 ) -> None:
     one, other = image(*layers(tmp_path)), image(*layers(tmp_path, version="2.0"))
     read: list[str] = []
-    from slimpack.report import difference
-
-    real = difference.iter_layer_members
 
     def spy(layer: Layer) -> object:
         read.append(layer.name)
-        return real(layer)
+        return iter_layer_members(layer)
 
-    monkeypatch.setattr(difference, "iter_layer_members", spy)
+    monkeypatch.setattr("slimpack.report.difference.iter_layer_members", spy)
     found = compare(one, other)
     assert read == ["numpy", "numpy"]
     assert {item.change for item in found.files} == {"added", "removed"}

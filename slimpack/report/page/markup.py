@@ -48,7 +48,8 @@ class Cell:
 
 def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
     """Return a table whose first column names its rows; columns of numbers can be sorted by."""
-    numeric = [all(row[n].sort is not None for row in rows) for n in range(len(header))]
+    # The first column, which names the rows, is to the left in any case.
+    numeric = [n > 0 and all(row[n].sort is not None for row in rows) for n in range(len(header))]
     heads = "".join(
         f'<th scope="col"{_class(numeric[n])}>{esc(name)}</th>' for n, name in enumerate(header)
     )
@@ -88,7 +89,8 @@ def paragraph(text: str, css: str = "") -> Markup:
 
 
 def _row(row: Sequence[Cell]) -> str:
-    first = f'<th scope="row">{row[0].content}</th>'
+    value = "" if row[0].sort is None else f' data-v="{row[0].sort}"'
+    first = f'<th scope="row"{value}>{row[0].content}</th>'
     return first + "".join(
         f"<td>{cell.content}</td>"
         if cell.sort is None
