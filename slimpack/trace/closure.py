@@ -258,9 +258,10 @@ class _Closure:
                     yield self._below(item), reasons.SCRIPT
 
     def _other_names(self, path: str, entry: Entry, reason: str) -> _Found:
-        for link in self._names.get(entry.path, ()):
-            if self._inside(link):
-                yield self._below(link), reasons.NAMED
+        for place in (entry.path, *parents(entry.path)):
+            for link in self._names.get(place, ()):
+                if self._inside(link):
+                    yield self._below(link), reasons.NAMED
 
     def _distribution(self, path: str, entry: Entry, reason: str) -> _Found:
         """Keep a dist-info whole or not at all, and entry points of what is in use."""

@@ -27,7 +27,7 @@ REASONS: Final = {
     STATTED: "the workload asked for it",
     OUTSIDE: "the base, the application and what else lies outside of the environment",
     ALWAYS: "certificates, encodings, settings and records: needed by what no trace shows",
-    NAMED: "a link that leads to a file that stays",
+    NAMED: "a link that leads to a file that stays, or to a folder of one",
     BYTECODE: "source and bytecode of a module stay together",
     IMPORT: "a module that stays imports it, if only inside of a function",
     ENTRY: "a distribution in use names it in its entry points",

@@ -30,7 +30,7 @@ class Trace:
     image: digest of the manifest of the image that was traced.
     commands: what ran, one for each run.
     opened: files that were opened or executed, with all links on the way to them.
-    statted: what was only asked for and is there, with all links on the way.
+    statted: what was only asked for and is there, with all links on the way; directories.
     listed: directories whose names were read.
     """
 
@@ -54,14 +54,17 @@ def make_trace(
     listed: Iterable[str],
     links: Mapping[str, str],
     paths: Iterable[str],
+    folders: Iterable[str] = (),
 ) -> Trace:
     """Make a trace of paths as a workload named them: absolute, links and ``..`` unresolved.
 
-    links, paths: symbolic links of the image with their targets, and all that it has.
+    links, paths, folders: symbolic links of the image with their targets, all that it has,
+    and which of that are directories.
     """
     there = frozenset(paths)
-    touched = _resolved(opened, links, there)
-    asked = _resolved(statted, links, there)
+    found = _resolved(opened, links, there)
+    touched = found - frozenset(folders)
+    asked = _resolved(statted, links, there) | found
     return Trace(
         image=image,
         commands=(tuple(command),),

@@ -121,6 +121,7 @@ def trace_image(
         listed=touched.listed,
         links=_links(view),
         paths=view,
+        folders=[path for path, placed in view.items() if placed.member.kind == "directory"],
     )
     return Traced(trace, finished, touched.lost)
 

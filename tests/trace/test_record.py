@@ -49,14 +49,15 @@ def test_only_what_the_image_has_is_told() -> None:
     made = make_trace(
         image="sha256:1",
         command=["p"],
-        opened=["/lib/a.so", "/proc/self/maps", "/tmp/x91", "/gone/../lib/b"],
+        opened=["/lib/a.so", "/usr", "/proc/self/maps", "/tmp/x91", "/gone/../lib/b"],
         statted=["/lib/a.so", "/lib"],
         listed=["/lib"],
         links=LINKS,
-        paths=["lib", "usr/lib", "usr/lib/a.so", "usr/lib/a.so.1", "usr/lib/b"],
+        folders=["usr", "usr/lib"],
+        paths=["lib", "usr", "usr/lib", "usr/lib/a.so", "usr/lib/a.so.1", "usr/lib/b"],
     )
     assert made.opened == ("lib", "usr/lib/a.so", "usr/lib/a.so.1", "usr/lib/b")
-    assert made.statted == ("usr/lib",)
+    assert made.statted == ("usr", "usr/lib")
     assert made.listed == ("lib", "usr/lib")
 
 
