@@ -140,7 +140,8 @@ def _outcome(result: Result) -> str:
 
 
 def _findings(result: Result) -> list[str]:
-    lines = [f"{result.name}: {result.explanation}"]
+    worse = any(result.severity_of(finding) != "info" for finding in result.findings)
+    lines = [f"{result.name}: {result.explanation}" if worse else f"{result.name}:"]
     order = {"error": 0, "warning": 1, "info": 2}
     findings = sorted(result.findings, key=lambda one: order[result.severity_of(one)])
     fix = ""

@@ -9,8 +9,9 @@ input::
 
 For each module a line ``["start", name]`` goes to standard output, then
 ``["ok", name, ""]`` or ``["failed", name, message, missing]``, the last being the name
-of a module that was not found. Modules write to standard output and error as they like:
-it goes to standard error. One that ends the process is the one that was started last.
+of a module that was not found; ``["end", ""]`` comes last. Modules write to standard
+output and error as they like: it goes to standard error. One that ends the process is the
+one that was started last.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def main() -> None:
         if stdlib and known is not None and name not in known:
             continue  # a file beside the standard library, such as its build's configuration
         (load_alone if request["alone"] else load)(name, out, request["seconds"])
+    say(out, ["end", ""])
     leave()
 
 

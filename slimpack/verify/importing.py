@@ -47,22 +47,33 @@ def import_all(runner: Runner, python: str, modules: Sequence[Importable]) -> li
 
 
 def baseline(runner: Runner, python: str) -> Baseline:
-    """Return what tells which modules fail where `runner` runs: the environment before."""
+    """Return what tells which modules fail where `runner` runs: the environment before.
+
+    A module that is not there at all is none of them: it did not fail, it is new.
+    """
 
     def ask(names: Sequence[str]) -> set[str]:
         modules = [Importable(name, "", "") for name in names]
-        return {failure.module for failure in import_all(runner, python, modules)}
+        failures = import_all(runner, python, modules)
+        return {
+            one.module for one in failures if not f"{one.module}.".startswith(f"{one.missing}.")
+        }
 
     return ask
 
 
 class _Outcome:
-    """What one process has reported. last: the module that it was at."""
+    """What one process has reported.
+
+    last: the module that it was at. ended: it came to its end by itself; a module may end it
+    with exit code 0. why: it did not, and how.
+    """
 
     def __init__(self) -> None:
         self.done: set[str] = set()
         self.failed: dict[str, Failure] = {}
         self.last = ""
+        self.ended = False
         self.why = ""
 
 
@@ -111,7 +122,7 @@ def _ask(
     known = {module.name for module in modules}
     for line in done.stdout.splitlines():
         _note(outcome, line, known)
-    if done.returncode or done.timed_out:
+    if done.returncode or done.timed_out or not outcome.ended:
         outcome.why = _reason(done.returncode, done.timed_out, done.stderr)
     return outcome
 
@@ -120,6 +131,8 @@ def _note(outcome: _Outcome, line: bytes, known: set[str]) -> None:
     """Take one line of the worker; what is none was written by a module."""
     try:
         what, name, *rest = json.loads(line)
+        if what == "end":
+            outcome.ended = True
         if name not in known:
             return
         if what == "start":

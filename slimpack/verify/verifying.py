@@ -69,7 +69,7 @@ def verify(
             forbidden=forbidden,
             baseline=stack.enter_context(_baseline(before, config.sandbox, stop)),
         )
-        task = stack.enter_context(progress.task("verify", total=len(checks), unit="checks"))
+        task = stack.enter_context(progress.task("verify", total=len(checks), unit="check"))
         results = _all(checks, subject, context, task, stop)
     return Verification(
         subject=subject.name,

@@ -73,6 +73,7 @@ def test_modules_that_import(tmp_path: Path) -> None:
         ("import json.gone\n", "ModuleNotFoundError: No module named 'json.gone'"),
         ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
         ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("import os\nos._exit(0)\n", "the interpreter ended (exit code 0)"),
         ("import os\nos._exit(3)\n", "it ended the interpreter with exit code 3"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", "it was ended by signal 11"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n", "it was ended by signal 9"),
@@ -292,5 +293,5 @@ def test_the_worker_alone_forks(tmp_path: Path) -> None:
         )
         return [json.loads(line)[0] for line in done.stdout.splitlines()]
 
-    assert ask(alone=True) == ["start", "ok", "start", "ok"]
-    assert ask(alone=False) == ["start", "ok", "start", "failed"]
+    assert ask(alone=True) == ["start", "ok", "start", "ok", "end"]
+    assert ask(alone=False) == ["start", "ok", "start", "failed", "end"]
