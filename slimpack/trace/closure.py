@@ -42,6 +42,9 @@ from slimpack.tree import Entry, Kind, Tree, parents, under
 
 _SHEBANG = re.compile(rb"#! *(/[^\s]+)(?: +([^\s]+))?")
 _DOTTED = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)(?::\w[\w.]*)?["']""")
+# Spellings that `imports_of` does not know: "try: import a", "from .import a", "from.a import b".
+_SHORT_LINE = re.compile(rb"([:;])[ \t]*(?=(?:import|from)[ \t.])")
+_SHORT_FROM = re.compile(rb"^([ \t]*from)[ \t]*(\.+)[ \t]*(?=\w)", re.MULTILINE)
 _DOTTED_IN_C = re.compile(rb"(?<=\0)[A-Za-z_]\w*(?:\.\w+)+(?=\0)")
 _IN_PYTHON = re.compile(
     r"lib/python\d+\.\d+t?/(?:site-packages/|(?P<standard>))(?P<top>[^/]+)/", re.DOTALL
@@ -109,9 +112,8 @@ class _Closure:
             self._in_folder.setdefault(folder, []).append(path)
             if ".so" in name:
                 self._by_name.setdefault(name, []).append(path)
-            stem = reasons.family(name)
-            if stem:
-                self._siblings.setdefault((folder, stem), []).append(path)
+            if reasons.is_part(name):
+                self._siblings.setdefault((folder, reasons.family(name)), []).append(path)
             module = module_at(path)
             if module and not source_of(path):
                 self._modules.setdefault(module.name, []).append(path)
@@ -127,6 +129,7 @@ class _Closure:
                 self._dists.setdefault(path, []).append(dist)
         self._used: set[str] = set()
         self._followed: set[str] = set()
+        self._walked: set[str] = set()
 
     def of(self, traces: Sequence[Trace]) -> dict[str, str]:
         for trace in traces:
@@ -156,8 +159,9 @@ class _Closure:
 
     def _keep(self, path: str, reason: str) -> None:
         """Keep a path, the links that it leads through, and the directories above."""
-        if path not in self._tree:
+        if path in self._walked or path not in self._tree:
             return
+        self._walked.add(path)
         passed, end = walk(self._links, path)
         for item in (path, *passed, end):
             if item in self._tree and item not in self._kept:
@@ -205,7 +209,8 @@ class _Closure:
     def _imported(self, entry: Entry, module: Module) -> _Found:
         if entry.kind is not Kind.FILE or entry.size > _MAX_SOURCE:
             return
-        source = entry.read().replace(b"\\\n", b" ")  # a statement over several lines
+        source = _SHORT_LINE.sub(rb"\1\n ", entry.read().replace(b"\\\n", b" "))
+        source = _SHORT_FROM.sub(rb"\1 \2 ", source)
         for item in imports_of(source, module):
             yield from self._module(item.name, reasons.IMPORT)
         for match in _DOTTED.finditer(source):
@@ -228,7 +233,7 @@ class _Closure:
         folder, name = posixpath.split(path)
         stem = reasons.family(name)
         if stem:
-            for other in self._siblings[folder, stem]:
+            for other in self._siblings.get((folder, stem), ()):
                 yield other, reasons.FAMILY
         if entry.kind is not Kind.FILE or not (entry.mode & 0o111 or ".so" in name):
             return

@@ -98,6 +98,12 @@ def family(name: str) -> str:
     return match["stem"] if match and len(match["stem"]) >= _SHORTEST_STEM else ""
 
 
+def is_part(name: str) -> bool:
+    """Whether a library is a part of its family, not the one that opens the parts."""
+    stem = family(name)
+    return bool(stem) and name[len(stem)] in "_-"
+
+
 def is_data(path: str) -> bool:
     """Whether a file, by its path below the prefix, is what running code may read."""
     return kind_of(path) not in _NOT_DATA

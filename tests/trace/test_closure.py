@@ -131,6 +131,25 @@ def test_late_imports_of_what_ran_stay_and_so_do_theirs() -> None:
     assert set(found.values()) == {reasons.OPENED, reasons.IMPORT}
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(
+            "import a.b",
+            "from a import b",
+            "from .b import x",
+            "from . import b",
+            "from .import(b)",
+        ),
+        *("from.b import x", "try: import a.b", "if x: from . import b", "x = 1; import a.b"),
+        *("  import c, a.b as d", "from . import (c,\n b)", "from . import c, \\\n  b"),
+    ],
+)
+def test_every_way_to_write_an_import(statement: str) -> None:
+    files = {f"{SITE}/a/__init__.py": f"{statement}\n", f"{SITE}/a/b.py": "", f"{SITE}/a/z.py": ""}
+    assert set(kept(files, f"{SITE}/a/__init__.py")) == set(files) - {f"{SITE}/a/z.py"}
+
+
 def test_the_application_imports_too() -> None:
     files = {"/app/main.py": "def f():\n    import a\n", f"{SITE}/a.py": "", f"{SITE}/b.py": ""}
     found = keeps(tree_of(files), PREFIX, [traced()])
@@ -246,6 +265,8 @@ def test_what_no_trace_shows_stays_always(path: str) -> None:
         ("libmkl_core.so.2", "libmkl_avx512.so.2", True),
         ("libnvrtc.so.12", "libnvrtc-builtins.so.12.4", True),
         ("libtorch.so", "libtorch_cuda.so", True),
+        # The whole opens its parts; a part does not open the whole.
+        ("libonnxruntime_providers_shared.so", "libonnxruntime.so.1", False),
         ("libopenblas64_p-r0-1.so", "libopenblas.so.0", False),
         ("libxml2.so.2", "libxslt.so.1", False),
         ("libx_a.so", "libx_b.so", False),
