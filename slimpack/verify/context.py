@@ -55,7 +55,8 @@ class Context:
     runner: starts programs, None where that cannot be done; why_not says why.
     scan: whether every byte is searched for build paths (a build has done so).
     forbidden: paths of this machine's builds that must not be in the subject.
-    baseline: what failed before slimming, None when nobody can tell.
+    before: the same environment before slimming; None when it is not at hand.
+    baseline: what failed there, None when nobody can tell.
     """
 
     config: VerifyConfig = field(default_factory=VerifyConfig)
@@ -63,6 +64,7 @@ class Context:
     why_not: str = "no sandbox was asked for"
     scan: bool = True
     forbidden: tuple[bytes, ...] = ()
+    before: Subject | None = None
     baseline: Baseline | None = None
 
     def need_runner(self) -> Runner:

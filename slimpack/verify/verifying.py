@@ -67,6 +67,7 @@ def verify(
             why_not=running.why_not,
             scan=scan,
             forbidden=forbidden,
+            before=before,
             baseline=stack.enter_context(_baseline(before, config.sandbox, stop)),
         )
         task = stack.enter_context(progress.task("verify", total=len(checks), unit="check"))

@@ -90,7 +90,7 @@ def test_a_library_where_the_loader_does_not_look(tmp_path: Path) -> None:
     found = findings("elf-needed", made(tmp_path, files))
     assert [one[:2] for one in found] == [("error", MODULE)]
     # The package opens its own before it imports the module.
-    assert findings("elf-needed", made(tmp_path, {**owned("pkg", MODULE, lost)})) == []
+    assert findings("elf-needed", made(tmp_path, owned("pkg", MODULE, lost))) == []
 
 
 def test_the_search_path_of_the_image_s_environment(tmp_path: Path) -> None:
@@ -132,6 +132,30 @@ def test_a_module_that_never_worked_is_a_warning(tmp_path: Path) -> None:
     found = findings("elf-needed", made(tmp_path, {MODULE: needs, other: needs}), baseline=baseline)
     assert [one[:2] for one in found] == [("error", other), ("warning", MODULE)]
     assert asked == ["other", "pkg._core"]
+
+
+def test_a_program_that_its_package_starts_is_a_warning(tmp_path: Path) -> None:
+    tool, lib = f"{SITE}/pkg/bin/tool", f"{SITE}/pkg/lib/libown.so"
+    files = {tool: program(needed=("libown.so",)), lib: make_elf(soname="libown.so")}
+    found = findings("elf-needed", made(tmp_path, {**files, **owned("pkg", tool, lib)}))
+    assert [one[:2] for one in found] == [("warning", tool)]
+
+
+def test_what_was_missing_before_slimming_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "before").mkdir()
+    tool = {"bin/tool": program(needed=("libgone.so.1",))}
+    before = subject(tmp_path / "before", tool, kind="prefix")
+    files = {
+        f"{PREFIX}/bin/tool": program(needed=("libgone.so.1", "libother.so")),
+        f"{PREFIX}/bin/new": program(needed=("libgone.so.1",)),
+    }
+    found = findings("elf-needed", made(tmp_path, files), before=before)
+    assert [one[:2] for one in found] == [
+        ("error", f"{PREFIX}/bin/new"),
+        ("error", f"{PREFIX}/bin/tool"),
+        ("warning", f"{PREFIX}/bin/tool"),
+    ]
+    assert "libother.so" in found[1][2]
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from slimpack.elf.read import Elf
 from slimpack.elf.resolve import Loaded, Need, missing_versions
+from slimpack.tree import under
 from slimpack.verify.context import Context
 from slimpack.verify.model import Check, Finding, Severity
 from slimpack.verify.modules import extension_module
@@ -20,34 +22,45 @@ _DRIVER = re.compile(r"lib(?:cuda|cudadebugger|nvidia-[\w-]+|nvcuvid|nvoptix)\.s
 def _needed(subject: Subject, context: Context) -> Iterator[Finding]:
     for path, why in subject.elf.damaged:
         yield Finding(path, f"is damaged: {why}", subject.owner(path), severity="warning")
-    python = _python(subject)
-    doubtful: list[tuple[Finding, str]] = []
-    for path, elf in subject.elf.files.items():
-        program = None if elf.kind == "executable" else python
-        for finding in _missing(subject, path, elf, program):
-            module = extension_module(subject, path)
-            if module and finding.severity is None:
-                doubtful.append((finding, module))
-            else:
-                yield finding
-    yield from _judged(doubtful, context)
-
-
-def _judged(doubtful: list[tuple[Finding, str]], context: Context) -> Iterator[Finding]:
-    """Yield findings of extension modules; those that never worked are no fault of slimming."""
-    modules = sorted({module for _, module in doubtful})
-    before = context.baseline(modules) if context.baseline and modules else set()
-    for finding, module in doubtful:
-        yield (
-            Finding(
-                finding.path,
-                f"{finding.message}; {module} could not be imported before slimming either",
-                finding.package,
-                severity="warning",
-            )
-            if module in before
-            else finding
+    missing = list(_all_missing(subject))
+    grave = [one for one in missing if one.severity is None]
+    before = _broken_before(context.before) if context.before and grave else set()
+    modules = {one.path: extension_module(subject, one.path) for one in grave}
+    failed = context.baseline(sorted({*modules.values()} - {""})) if context.baseline else set()
+    for one in missing:
+        known = modules.get(one.path, "") in failed or (_key(subject, one.path), one.name) in before
+        message = f"needs {one.name}, which is {one.why}" if one.name else one.why
+        yield Finding(
+            one.path,
+            f"{message}; it was so before slimming" if one.severity is None and known else message,
+            subject.owner(one.path),
+            severity="warning" if one.severity is None and known else one.severity,
         )
+
+
+@dataclass(frozen=True)
+class _Missing:
+    """A need that the loader does not find. name: of the library, "" for the loader itself."""
+
+    path: str
+    name: str
+    why: str
+    severity: Severity | None
+
+
+def _broken_before(before: Subject) -> set[tuple[str, str]]:
+    """Return what was missing in the environment before slimming: (path below it, library)."""
+    return {(_key(before, one.path), one.name) for one in _all_missing(before)}
+
+
+def _key(subject: Subject, path: str) -> str:
+    return path.removeprefix(under(subject.prefix, ""))
+
+
+def _all_missing(subject: Subject) -> Iterator[_Missing]:
+    python = _python(subject)
+    for path, elf in subject.elf.files.items():
+        yield from _missing(subject, path, elf, None if elf.kind == "executable" else python)
 
 
 def _python(subject: Subject) -> Loaded | None:
@@ -61,34 +74,38 @@ def _absolute(subject: Subject, path: str) -> str:
     return f"{subject.place.rstrip('/')}/{path}"
 
 
-def _missing(subject: Subject, path: str, elf: Elf, program: Loaded | None) -> Iterator[Finding]:
-    owner = subject.owner(path)
-    interpreter = elf.interpreter
-    if elf.kind == "executable" and interpreter and subject.libraries.elf_at(interpreter) is None:
-        yield Finding(path, f"its loader {interpreter} is not there", owner)
+def _missing(subject: Subject, path: str, elf: Elf, program: Loaded | None) -> Iterator[_Missing]:
+    loader = elf.interpreter
+    if elf.kind == "executable" and loader and subject.libraries.elf_at(loader) is None:
+        yield _Missing(path, "", f"its loader {loader} is not there", None)
         return
     for need in subject.libraries.needs(_absolute(subject, path), elf, program):
         if need.path is None and not _DRIVER.match(need.name):
-            severity = _severity(subject, path, elf, need, owner)
+            severity = _severity(subject, path, elf, need)
             if severity != "info":
-                yield Finding(
-                    path, f"needs {need.name}, which is {need.why}", owner, severity=severity
-                )
+                yield _Missing(path, need.name, need.why, severity)
 
 
-def _severity(subject: Subject, path: str, elf: Elf, need: Need, owner: str) -> Severity | None:
+def _severity(subject: Subject, path: str, elf: Elf, need: Need) -> Severity | None:
     """Judge a library that the loader would not find by itself.
 
     Packages open libraries of their own before they import what needs them (torch,
     onnxruntime), so one of the same package is as good as found. A file that nothing
-    needs and Python does not import is a plugin, opened only where it is wanted.
+    needs and Python does not import is a plugin, opened only where it is wanted; and a
+    program that is on nobody's PATH may be started by its package with a search path.
     """
+    owner = subject.owner(path)
     there = subject.libraries.sonames.get(need.name, ())
-    if elf.kind != "executable" and owner and any(subject.owner(one) == owner for one in there):
+    own = bool(owner) and any(subject.owner(one) == owner for one in there)
+    if elf.kind == "executable":
+        folder = subject.absolute(path).rpartition("/")[0]
+        hidden = own and folder not in subject.start.path
+        return "warning" if hidden or path in subject.below else None
+    if own:
         return "info"
     if path in subject.below:
         return "warning"
-    if elf.kind == "executable" or extension_module(subject, path):
+    if extension_module(subject, path):
         return None
     names = {elf.soname, path.rpartition("/")[2]}
     return None if names & subject.libraries.wanted else "warning"

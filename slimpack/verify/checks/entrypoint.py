@@ -27,7 +27,7 @@ def may(entry: Entry, user: User, wanted: int) -> bool:
 
 def _run(subject: Subject, context: Context) -> Iterator[Finding]:
     if subject.kind != "image":
-        raise SkippedError(f"an {subject.kind} starts nothing by itself")
+        raise SkippedError("only an image starts something by itself")
     start = subject.start
     try:
         user = find_user(subject.root, start.user)
