@@ -39,6 +39,8 @@ class Lookup:
         hops = 0
         while ahead:
             part = ahead.pop()
+            if part == ".":
+                continue
             if part == "..":
                 if not behind and self._place:
                     return None
@@ -69,9 +71,7 @@ class Lookup:
 
     def _parts(self, path: str) -> list[str] | None:
         inner = self._inner(path) if path.startswith("/") else path
-        return (
-            None if inner is None else [part for part in inner.split("/") if part not in ("", ".")]
-        )
+        return None if inner is None else [part for part in inner.split("/") if part]
 
     def _inner(self, path: str) -> str | None:
         """Return an absolute path relative to the tree's root, None outside."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,23 @@ def test_a_key_in_a_file_is_found_and_not_shown(tmp_path: Path, name: str, text:
     assert f"holds a {name} (" in message
     secret = text.rpartition("=")[2] if "aws_secret" in text else text
     assert not any(secret[at : at + 6] in message for at in range(4, len(secret) - 6))
+
+
+def test_hostile_text_takes_no_time(tmp_path: Path) -> None:
+    """A megabyte that each pattern begins to match over and over."""
+    parts = [
+        *("".join(parts)[:20] for keys in KEYS.values() for parts in keys),
+        *(
+            '"auths": {"auth": ',
+            "-----BEGIN RSA RSA ",
+            "postgres://aaaa:bbbb",
+            "aws_secret_access_key",
+        ),
+    ]
+    files = {f"app/{n}/config.json": (part * (1 << 20))[: 1 << 20] for n, part in enumerate(parts)}
+    begin = time.process_time()
+    findings("secrets", subject(tmp_path, files))
+    assert time.process_time() - begin < 2 * len(parts)
 
 
 def test_a_key_across_two_reads_and_told_once(tmp_path: Path) -> None:

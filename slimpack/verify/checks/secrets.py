@@ -6,6 +6,7 @@ that no package owns are read: packages hold test keys, which are no secrets.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,9 +99,6 @@ NAMES = {
     "*.kdbx": "a password database",
 }
 _HARMLESS = (".env.example", ".env.sample", ".env.template", ".env.dist")
-_DOCKER = re.compile(
-    rb'"auths"\s*:\s*\{.*?"(?:auth|identitytoken)"\s*:\s*"(?P<key>[^"]{4,})"', re.DOTALL
-)
 
 
 def _run(subject: Subject, context: Context) -> Iterator[Finding]:
@@ -126,8 +124,18 @@ def _file(subject: Subject, entry: Entry) -> Iterator[Finding]:
             for what, key in _found(window, seen):
                 yield Finding(entry.path, f"holds a {what} ({_masked(key)})")
             tail = window[-_OVERLAP:]
-    if name == "config.json" and entry.size <= _CHUNK and (match := _DOCKER.search(entry.read())):
-        yield Finding(entry.path, f"holds a registry's password ({_masked(match['key'])})")
+    if name == "config.json" and entry.size <= _CHUNK and (key := _registry_password(entry)):
+        yield Finding(entry.path, f"holds a registry's password ({_masked(key)})")
+
+
+def _registry_password(entry: Entry) -> bytes:
+    """Return what Docker's config.json keeps to log in with, b"" for nothing."""
+    try:
+        accounts = json.loads(entry.read())["auths"].values()
+        keys = [one.get(key) for one in accounts for key in ("auth", "identitytoken")]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return b""
+    return next((str(key).encode("utf-8", "replace") for key in keys if key), b"")
 
 
 def _found(data: bytes, seen: set[bytes]) -> Iterator[tuple[str, bytes]]:
