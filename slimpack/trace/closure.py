@@ -45,6 +45,9 @@ _DOTTED = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)(?::\w[\w.]*)?["']""")
 # Spellings that `imports_of` does not know: "try: import a", "from .import a", "from.a import b".
 _SHORT_LINE = re.compile(rb"([:;])[ \t]*(?=(?:import|from)[ \t.])")
 _SHORT_FROM = re.compile(rb"^([ \t]*from)[ \t]*(\.+)[ \t]*(?=\w)", re.MULTILINE)
+# Packages that load their modules when somebody asks for them hold lists of their names.
+_BY_NAME = (b"import_module", b"__import__", b"lazy", b"Lazy")
+_QUOTED = re.compile(rb"""["'](?!\d)(\w+(?:\.\w+)*)["']""")
 _DOTTED_IN_C = re.compile(rb"(?<=\0)[A-Za-z_]\w*(?:\.\w+)+(?=\0)")
 _IN_PYTHON = re.compile(
     r"lib/python\d+\.\d+t?/(?:site-packages/|(?P<standard>))(?P<top>[^/]+)/", re.DOTALL
@@ -87,7 +90,7 @@ class _Closure:
         }
         self._links = {entry.path: entry.link for entry in tree if entry.link}
         self._kept: dict[str, str] = {}
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[str, str]] = deque()
         self._index()
         self._rules: tuple[Callable[[str, Entry, str], _Found], ...] = (
             self._pairs,
@@ -129,7 +132,7 @@ class _Closure:
                 self._dists.setdefault(path, []).append(dist)
         self._used: set[str] = set()
         self._followed: set[str] = set()
-        self._walked: set[str] = set()
+        self._strength: dict[str, int] = {}
 
     def of(self, traces: Sequence[Trace]) -> dict[str, str]:
         for trace in traces:
@@ -145,8 +148,8 @@ class _Closure:
             elif entry.kind is not Kind.DIRECTORY and always(self._below(entry.path)):
                 self._keep(entry.path, reasons.ALWAYS)
         while self._waiting:
-            path = self._waiting.popleft()
-            entry, reason = self._tree[path], self._kept[path]
+            path, reason = self._waiting.popleft()
+            entry = self._tree[path]
             if entry.kind is Kind.DIRECTORY:
                 continue
             if not self._inside(path):
@@ -158,15 +161,20 @@ class _Closure:
         return dict(sorted(self._kept.items()))
 
     def _keep(self, path: str, reason: str) -> None:
-        """Keep a path, the links that it leads through, and the directories above."""
-        if path in self._walked or path not in self._tree:
+        """Keep a path, the links that it leads through, and the directories above.
+
+        The first reason is told. A later one that says more of how the path is used, as an
+        import does of a module that stays anyway, has the rules asked again.
+        """
+        strength = reasons.strength(reason)
+        if self._strength.get(path, -1) >= strength or path not in self._tree:
             return
-        self._walked.add(path)
         passed, end = walk(self._links, path)
         for item in (path, *passed, end):
-            if item in self._tree and item not in self._kept:
-                self._kept[item] = reason
-                self._waiting.append(item)
+            if item in self._tree and self._strength.get(item, -1) < strength:
+                self._strength[item] = strength
+                self._kept.setdefault(item, reason)
+                self._waiting.append((item, reason))
                 for above in parents(item):
                     if above in self._tree:
                         self._kept.setdefault(above, reason)
@@ -211,14 +219,19 @@ class _Closure:
             return
         source = _SHORT_LINE.sub(rb"\1\n ", entry.read().replace(b"\\\n", b" "))
         source = _SHORT_FROM.sub(rb"\1 \2 ", source)
-        for item in imports_of(source, module):
-            yield from self._module(item.name, reasons.IMPORT)
-        for match in _DOTTED.finditer(source):
-            yield from self._module(match[1].decode("ascii", "replace"), reasons.IMPORT)
+        names = {item.name for item in imports_of(source, module)}
+        names.update(text.decode("ascii", "replace") for text in _DOTTED.findall(source))
+        if any(word in source for word in _BY_NAME):
+            package = module.name if module.package else module.name.rpartition(".")[0]
+            quoted = {text.decode("ascii", "replace") for text in _QUOTED.findall(source)}
+            names.update(full for name in quoted if (full := f"{package}.{name}") in self._modules)
+        for name in sorted(names):
+            yield from self._module(name, reasons.IMPORT)
 
     def _named_in_binary(self, path: str, entry: Entry) -> _Found:
         """Follow the imports that an extension module makes from C, by a string with dots."""
-        if entry.kind is Kind.FILE and module_at(path) is not None:
+        library = posixpath.basename(path).startswith("lib")  # torch/lib/libtorch_cpu.so
+        if entry.kind is Kind.FILE and module_at(path) is not None and not library:
             for name in sorted(set(_DOTTED_IN_C.findall(entry.read()))):
                 yield from self._module(name.decode("ascii", "replace"), reasons.IMPORT)
 

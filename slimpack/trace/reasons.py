@@ -43,8 +43,14 @@ REASONS: Final = {
 USE: Final = frozenset({OPENED, IMPORT, ENTRY, NEEDED, FAMILY, PLUGINS, SCRIPT})
 """A file kept for one of these shows that its package is in use; the other reasons do not."""
 
-RUNS: Final = frozenset({OPENED, IMPORT, ENTRY})
+RUNS: Final = frozenset({OPENED, IMPORT, ENTRY, OUTSIDE})
 """A Python module kept for one of these may run."""
+
+
+def strength(reason: str) -> int:
+    """Return how much a reason says of the use of a file: 2 it may run, 1 it is used, 0 nothing."""
+    return 2 if reason in RUNS else int(reason in USE)
+
 
 # Below the prefix.
 ALWAYS_KEPT: Final = (

@@ -85,6 +85,14 @@ def test_what_lies_outside_and_the_application_stay() -> None:
     }
 
 
+def test_an_application_inside_of_the_environment_imports_as_well() -> None:
+    files = {"share/app/main.py": "import a\n", f"{SITE}/a.py": "", f"{SITE}/b.py": ""}
+    tree = tree_of(files, {"share/app/main.py": "application"})
+    found = keeps(tree, PREFIX, [traced()], owners=("application",))
+    assert f"opt/env/{SITE}/a.py" in found
+    assert f"opt/env/{SITE}/b.py" not in found
+
+
 def test_links_stay_with_their_ends_and_their_ends_with_them() -> None:
     files: dict[str, Content] = {
         "lib/libz.so": link("libz.so.1"),
@@ -103,12 +111,12 @@ def pyc(path: str) -> str:
 
 def test_source_and_bytecode_stay_together() -> None:
     module = f"{SITE}/a/b.py"
-    files = {module: "", pyc(module): b""}
+    files: dict[str, Content] = {module: "", pyc(module): b""}
     assert set(kept(files, module)) == set(kept(files, pyc(module))) == set(files)
 
 
 def test_late_imports_of_what_ran_stay_and_so_do_theirs() -> None:
-    files = {
+    files: dict[str, Content] = {
         f"{SITE}/a/__init__.py": "def f():\n    from . import late\n    import b.c as d, e\n",
         f"{SITE}/a/late.py": "from a.deep import (\n    x,  # y\n    z,\n)\n"
         "from a.more import \\\n  w\n",
@@ -154,6 +162,29 @@ def test_the_application_imports_too() -> None:
     files = {"/app/main.py": "def f():\n    import a\n", f"{SITE}/a.py": "", f"{SITE}/b.py": ""}
     found = keeps(tree_of(files), PREFIX, [traced()])
     assert found == {"app/main.py": reasons.OUTSIDE, f"opt/env/{SITE}/a.py": reasons.IMPORT}
+
+
+def test_modules_that_a_package_loads_by_name_stay() -> None:
+    text = "NAMES = ['b', 'c.d', 'other']\ndef f(n):\n    import_module(f'.{n}', __name__)\n"
+    files = {
+        f"{SITE}/a/__init__.py": text,
+        f"{SITE}/a/b.py": "",
+        f"{SITE}/a/c/__init__.py": "",
+        f"{SITE}/a/c/d.py": "",
+        f"{SITE}/a/e.py": "",
+        f"{SITE}/other.py": "",
+    }
+    gone = {f"{SITE}/a/e.py", f"{SITE}/other.py"}
+    assert set(kept(files, f"{SITE}/a/__init__.py")) == set(files) - gone
+    files[f"{SITE}/a/__init__.py"] = text.replace("import_module", "print")
+    assert set(kept(files, f"{SITE}/a/__init__.py")) == {f"{SITE}/a/__init__.py"}
+
+
+def test_an_import_of_what_stays_anyway_is_followed() -> None:
+    always, late = "lib/python3.11/cProfile.py", "lib/python3.11/lib-dynload/_lsprof.abi3.so"
+    files = {f"{SITE}/a.py": "import cProfile\n", always: "import _lsprof\n", late: ""}
+    assert late not in kept(files)
+    assert kept(files, f"{SITE}/a.py")[late] == reasons.IMPORT
 
 
 def test_extension_modules_import_from_c() -> None:

@@ -53,12 +53,12 @@ def test_the_same_run_gives_the_same_trace(
     pictured: Pictured, any_sandbox: Sandbox, scratch: Path
 ) -> None:
     code = "import tempfile, threading; threading.Thread(target=tempfile.mkdtemp).start()"
-    one, two = (
-        trace_image(pictured.image, python(code), any_sandbox, scratch=folder)
-        for folder in (scratch / "1", scratch / "2")
-        if folder.mkdir() is None
-    )
-    assert one.trace.to_json() == two.trace.to_json()
+    traces = []
+    for name in ("1", "2"):
+        folder = scratch / name
+        folder.mkdir()
+        traces.append(trace_image(pictured.image, python(code), any_sandbox, scratch=folder).trace)
+    assert traces[0].to_json() == traces[1].to_json()
 
 
 def free_port() -> int:
