@@ -40,7 +40,10 @@ from slimpack.result import BuildResult, LayerRow, Slimmed
 from slimpack.slimming import begin
 from slimpack.stages import Stages
 from slimpack.tree import Kind, Tree
+from slimpack.verify.model import Verification
+from slimpack.verify.opening import open_image, open_prefix
 from slimpack.verify.prefixes import forbidden_paths, scanned
+from slimpack.verify.verifying import raise_if_failed, verify
 
 # Zip files and some tools know no date before 1980.
 DEFAULT_EPOCH = 315_532_800
@@ -153,6 +156,8 @@ def build(
                 plans, layer_names(plans, installed), compression, blobs, epoch, progress
             )
         image = make_image(layers, run, base=base.image, comment="slimpack")
+        with stage("verify"):
+            verification = _verified(image, names, config, staging, scratch, progress)
         with stage("output"):
             _deliver(image, names, outputs, progress)
     rows = (*base.rows, *(_row(plan, layer) for plan, layer in zip(plans, layers, strict=True)))
@@ -170,6 +175,7 @@ def build(
         size=image.size,
         bytecode=bytecode,
         slimmed=Slimmed.of(slimming.record if slimming else None),
+        verified=verification,
         notes=(
             *base.notes,
             *(slimming.notes if slimming else ()),
@@ -180,6 +186,30 @@ def build(
         stages=tuple(stage.seconds),
         outputs=outputs.paths,
     )
+
+
+def _verified(
+    image: Image,
+    names: tuple[str, ...],
+    config: Config,
+    staging: Path,
+    scratch: Path,
+    progress: Progress,
+) -> Verification | None:
+    """Prove that the image works before anybody gets it; None where that is switched off.
+
+    Every byte was searched for build paths while the layers were written. What could not
+    be imported in the environment as it was installed is no fault of the image.
+    """
+    if not config.verify.enabled:
+        return None
+    name = names[0] if names else "the image"
+    subject = open_image(image, scratch / "root", name, progress=progress)
+    result = verify(
+        subject, config.verify, scan=False, before=open_prefix(staging), progress=progress
+    )
+    raise_if_failed(result)
+    return result
 
 
 def _application(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from slimpack.slim.bytecode import BytecodeReport
 from slimpack.slim.record import SlimRecord
+from slimpack.verify.model import Verification
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class BuildResult:
 
     source: the input. engine: what solved and installed, "" when nothing was.
     packages, pypi: numbers of conda packages and of those that pip installed.
+    verified: what the checks found, None when they were switched off.
     """
 
     digest: str
@@ -74,6 +76,7 @@ class BuildResult:
     size: int
     bytecode: BytecodeReport
     slimmed: Slimmed
+    verified: Verification | None
     notes: tuple[str, ...]
     stages: tuple[tuple[str, float], ...]
     outputs: tuple[str, ...]

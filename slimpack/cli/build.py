@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -19,10 +19,11 @@ from slimpack.cli.options import (
 from slimpack.cli.outputs import check_output
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
-from slimpack.config import COMPRESSIONS, Config
+from slimpack.config import COMPRESSIONS, SANDBOXES, Config
 from slimpack.errors import InputError
 from slimpack.progress import Progress
 from slimpack.result import BuildResult
+from slimpack.verify.model import Verification
 
 
 @click.command("build", short_help="Build an image from an environment.")
@@ -63,6 +64,17 @@ from slimpack.result import BuildResult
     metavar="N",
     help="Compression level [default: zstd 9, gzip 6].",
 )
+@click.option(
+    "--verify/--no-verify",
+    "verify",
+    default=None,
+    help="Prove that the image works before it is delivered [default: --verify].",
+)
+@click.option(
+    "--sandbox",
+    type=click.Choice(SANDBOXES),
+    help="How the proof runs programs of the image [default: auto].",
+)
 @environment_options
 @slim_options(DEFAULT_PROFILE)
 @telling_options("Print only the image's digest.")
@@ -77,6 +89,8 @@ def build_command(
     layers: int | None,
     compression: str | None,
     level: int | None,
+    verify: bool | None,
+    sandbox: str | None,
     quiet: bool,
     as_json: bool,
     progress: Progress,
@@ -101,7 +115,7 @@ def build_command(
         layers=layers,
         compression=compression,
         compression_level=level,
-    )
+    ).with_verify(enabled=verify, sandbox=sandbox)
     result = build(
         config,
         Outputs(paths=outputs, load=load),
@@ -125,11 +139,28 @@ def _check_form(output: str) -> None:
 
 def _show(result: BuildResult, *, quiet: bool, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({**asdict(result), "unpacked": result.unpacked}, indent=2))
+        click.echo(json.dumps(_json(result), indent=2))
     elif quiet:
         click.echo(result.digest)
     else:
         click.echo(_summary(result))
+
+
+def _json(result: BuildResult) -> dict[str, object]:
+    verified = result.verified.to_json() if result.verified else None
+    plain = asdict(replace(result, verified=None))
+    return {**plain, "unpacked": result.unpacked, "verified": verified}
+
+
+def _verified(result: Verification | None) -> str:
+    if result is None:
+        return "not asked for"
+    made = [one for one in result.results if not one.skipped]
+    skipped = ", ".join(one.name for one in result.results if one.skipped)
+    where = f" in {result.sandbox}" if result.sandbox else ""
+    counts = result.counts()
+    found = "".join(f", {counts[kind]} {kind}s" for kind in ("warning", "info") if counts[kind])
+    return f"{len(made)} checks{where}{found}" + (f"; not made: {skipped}" if skipped else "")
 
 
 def _summary(result: BuildResult) -> str:
@@ -153,6 +184,7 @@ def _summary(result: BuildResult) -> str:
         f"packages  {package_count(result.packages, result.pypi)}",
         f"bytecode  {code.kept + code.moved} files kept, {code.compiled} compiled",
         f"platform  {result.platform}",
+        f"verified  {_verified(result.verified)}",
         f"digest    {result.digest}",
     ]
     if result.references:

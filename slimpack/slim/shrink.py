@@ -7,7 +7,7 @@ from the packaged bytes, so that nothing is written and every check of those sti
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -22,9 +22,11 @@ from slimpack.tree import Entry, Kind, Tree, under
 
 Selector = Callable[[str, Entry], bool]
 _ELF = b"\x7fELF"
-_LEVELS: tuple[tuple[str, Literal["debug", "symbols"]], ...] = (
-    ("strip-debug", "debug"),
-    ("strip-symbols", "symbols"),
+# Without symbols no debugger is expected, so that segments may move in the file
+# (their addresses never do) and leave no gap of zeros.
+_LEVELS: tuple[tuple[str, Literal["debug", "symbols"], bool], ...] = (
+    ("strip-debug", "debug", False),
+    ("strip-symbols", "symbols", True),
 )
 
 
@@ -65,18 +67,21 @@ def _bytecode_only(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[
 
 def _stripped(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Change, ...]]:
     """Leave out sections that no loader maps, where rules say so."""
-    wanted = [(level, _active(rules, action, scope)) for action, level in _LEVELS]
-    if not any(active for _, active in wanted):
+    wanted = [
+        (level, close_gaps, _active(rules, action, scope)) for action, level, close_gaps in _LEVELS
+    ]
+    if not any(active for _, _, active in wanted):
         return tree, ()
     changes: list[Change] = []
     smaller: list[Entry] = []
-    for path, entry in scope.files(tree).items():
-        if entry.kind is not Kind.FILE or not _may_be_elf(path, entry):
+    files = scope.files(tree)
+    for path, entry in files.items():
+        if entry.kind is not Kind.FILE or not _may_be_elf(path, entry) or _is_sealed(path, files):
             continue
         plan: StripPlan | None = None
-        for level, active in wanted:
+        for level, close_gaps, active in wanted:
             rule = next((rule for rule, means in active if means(path, entry)), None)
-            new = _plan(entry, level, scope.on_disk(entry)) if rule else None
+            new = _plan(entry, level, scope.on_disk(entry), close_gaps) if rule else None
             if rule and new and new.new_size < (plan.new_size if plan else entry.size):
                 saved = (plan.new_size if plan else entry.size) - new.new_size
                 changes.append(Change(path, entry.owner, rule.name, saved, removed=False))
@@ -88,7 +93,7 @@ def _stripped(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Chang
 
 def _active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selector]]:
     return [
-        (rule, selector(rule, scope))
+        (rule, selector(rule, scope, rules.keeps))
         for rule in rules.rules
         if rule.action == action and not rule.rests(sorted(scope.graph))
     ]
@@ -98,16 +103,23 @@ def _may_be_elf(path: str, entry: Entry) -> bool:
     return bool(entry.mode & 0o111) or ".so" in path.rpartition("/")[2]
 
 
+def _is_sealed(path: str, files: Mapping[str, Entry]) -> bool:
+    """Tell whether a checksum of the file lies beside it (``.libx.so.hmac``, for FIPS mode)."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}.hmac".lstrip("/") in files
+
+
 def _plan(
-    entry: Entry, level: Literal["debug", "symbols"], on_disk: Path | None
+    entry: Entry, level: Literal["debug", "symbols"], on_disk: Path | None, close_gaps: bool
 ) -> StripPlan | None:
     with on_disk.open("rb") if on_disk else entry.open() as stream:
         head = stream.read(4)
         if head != _ELF:
             return None
         if on_disk:
-            return strip_plan(stream, entry.size, level)
-        return strip_plan(io.BytesIO(head + stream.read()), entry.size, level)
+            return strip_plan(stream, entry.size, level, close_gaps=close_gaps)
+        whole = io.BytesIO(head + stream.read())
+        return strip_plan(whole, entry.size, level, close_gaps=close_gaps)
 
 
 def _with_plan(entry: Entry, plan: StripPlan) -> Entry:

@@ -89,8 +89,6 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     target has gone. Folders are no concern: a tree need not list them.
     """
     files = scope.files(tree)
-    kept = _kept(rules.keeps)
-    firm = _kept([keep for keep in rules.keeps if keep.firm])
     taken: dict[str, str] = {}
     notes = tuple(
         f"the rule {rule.name!r} rests: the environment has {blocker}"
@@ -98,7 +96,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
         if (blocker := rule.rests(sorted(scope.graph)))
     )
     drops = [
-        (rule, _candidates(rule, files, firm if rule.whole else kept, scope))
+        (rule, _candidates(rule, files, rules.keeps, scope))
         for rule in rules.rules
         if rule.action == "drop" and not rule.rests(sorted(scope.graph))
     ]
@@ -144,23 +142,27 @@ def without(tree: Tree, paths: Collection[str], prefix: str) -> Tree:
         left = [entry for entry in left if entry.path not in emptied]
 
 
-def selector(rule: Rule, scope: Scope) -> Callable[[str, Entry], bool]:
-    """Return what tells whether a rule means a file, predicates aside."""
+def selector(rule: Rule, scope: Scope, keeps: Sequence[Keep] = ()) -> Callable[[str, Entry], bool]:
+    """Return what tells whether a rule means a file, predicates aside.
+
+    keeps: what it may not mean; of a rule that takes whole packages, only the firm ones.
+    """
     chosen = matcher(rule.paths)
+    kept = _kept([keep for keep in keeps if keep.firm or not rule.whole])
     spared = scope.dependents(rule.spare) if rule.spare else set()
 
     @cache
     def concerned(owner: str) -> bool:
         return owner not in spared and rule.concerns(owner.removeprefix("pypi:"))
 
-    return lambda path, entry: concerned(entry.owner) and chosen(path)
+    return lambda path, entry: concerned(entry.owner) and chosen(path) and not kept(path, entry)
 
 
 def _candidates(
-    rule: Rule, files: Mapping[str, Entry], kept: Callable[[str, Entry], bool], scope: Scope
+    rule: Rule, files: Mapping[str, Entry], keeps: Sequence[Keep], scope: Scope
 ) -> list[str]:
-    means = selector(rule, scope)
-    return [path for path, entry in files.items() if means(path, entry) and not kept(path, entry)]
+    means = selector(rule, scope, keeps)
+    return [path for path, entry in files.items() if means(path, entry)]
 
 
 def _kept(keeps: Sequence[Keep]) -> Callable[[str, Entry], bool]:

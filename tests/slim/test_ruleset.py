@@ -22,7 +22,7 @@ def test_shipped_rules_are_whole() -> None:
             ("C", "P", "I", "Q", "X", "O")
         ), f"{rule.name}: the reason goes on after a colon"
         assert not rule.reason.endswith("."), rule.name
-    assert {keep.name for keep in rules.keeps} == {"licences", "records"}
+    assert {keep.name for keep in rules.keeps} == {"licences", "records", "checksums"}
 
 
 def test_each_profile_has_the_rules_of_the_one_before() -> None:
