@@ -111,13 +111,13 @@ def build(
         with stage("relocate"):
             relocated = content.relocated(environment, prefix, scratch)
             activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
-        with stage("slim"):
-            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, prefix)
-            slimmed = slimming.dropped(relocated.tree) if slimming else relocated.tree
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
-            tree = _joined(slimmed, application)
+            tree = _joined(relocated.tree, application)
             check_places(tree, base, prefix)
+        with stage("slim"):
+            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, tree, prefix)
+            tree = slimming.dropped(tree) if slimming else tree
         with stage("bytecode"):
             tree, bytecode = content.with_bytecode(
                 tree,

@@ -70,7 +70,7 @@ def preview(config: Config, *, cache: Cache, progress: Progress = SILENT) -> Pre
     """
     with cache.scratch() as scratch:
         environment, relocated = _relocated(config, cache, scratch, progress)
-        slimming = begin(config.slim, "safe", environment, relocated, _PREFIX)
+        slimming = begin(config.slim, "safe", environment, relocated, relocated.tree, _PREFIX)
         if slimming is None:
             scope = scope_of(environment, relocated, _PREFIX)
             packages = _uses(relocated.tree, scope)
@@ -104,7 +104,7 @@ def why(config: Config, package: str, *, cache: Cache, progress: Progress = SILE
     """
     with cache.scratch() as scratch:
         environment, relocated = _relocated(config, cache, scratch, progress)
-        slimming = begin(config.slim, "safe", environment, relocated, _PREFIX)
+        slimming = begin(config.slim, "safe", environment, relocated, relocated.tree, _PREFIX)
         tree = slimming.dropped(relocated.tree) if slimming else relocated.tree
         uses = _uses(tree, scope_of(environment, relocated, _PREFIX))
     found = {use.name: use for use in uses}

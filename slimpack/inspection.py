@@ -122,9 +122,7 @@ def examine(image: Image, also: Callable[[str], bool] = lambda path: False) -> C
         packages=tuple(_placed(package, files, contents) for package, files in packages),
     )
     listed = {path: number for number, (_, files) in enumerate(packages) for path in files}
-    owners = {
-        path: listed[key] for path in view for key in (_source(path), path) if key in listed
-    }
+    owners = {path: listed[key] for path in view for key in (_source(path), path) if key in listed}
     return Contents(inspection, view, owners, records)
 
 

@@ -104,7 +104,7 @@ def pack(
             relocated = content.relocated(environment, dest or None, scratch)
             tree = _chosen(relocated.tree, dest, config.pack)
         with stage("slim"):
-            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, dest)
+            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, tree, dest)
             tree = slimming.dropped(tree) if slimming else tree
         with stage("bytecode"):
             tree, code = _bytecode(tree, environment, relocated, config.pack, scratch, progress)

@@ -2,15 +2,16 @@
 
 ::
 
-    slimming = begin(config.slim, "safe", environment, relocated, prefix)
-    tree = slimming.dropped(tree)        # before bytecode is made
-    tree, record = slimming.finished(tree)    # when it is there
+    slimming = begin(config.slim, "safe", environment, relocated, tree, prefix)
+    tree = slimming.dropped(tree)               # before bytecode is made
+    tree, slimming = slimming.finished(tree)    # when it is there
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from slimpack import app
 from slimpack.config import SlimConfig
@@ -23,10 +24,15 @@ from slimpack.slim.account import account
 from slimpack.slim.record import RECORD, SlimRecord
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits, read_rules, shipped_rules
 from slimpack.slim.shrink import shrink
-from slimpack.slim.slimming import Change, Scope, choose, without
+from slimpack.slim.slimming import Change, Scope, choose, selector, without
+from slimpack.trace.closure import keeps
+from slimpack.trace.record import read_trace
 from slimpack.tree import Entry, Tree, bytes_entry, under
 
 _ASKED = "asked for under [slim], or on the command line"
+_UNTOUCHED = Rule(
+    "untouched", "the traced workload did not lead to it (docs/trace.md)", profile="traced"
+)
 
 
 @dataclass(frozen=True)
@@ -64,23 +70,69 @@ class Slimming:
 
 
 def begin(
-    config: SlimConfig, default: str, environment: Environment, moved: Relocated, prefix: str
+    config: SlimConfig,
+    default: str,
+    environment: Environment,
+    moved: Relocated,
+    tree: Tree,
+    prefix: str,
 ) -> Slimming | None:
     """Decide what goes of the environment; None when nothing is asked for.
 
-    default: the profile when the configuration names none. prefix: where the environment
-    lies in the tree of `moved`, "" for its root. Raises InputError for rules and names
-    that do not exist, and for a profile that lacks what it needs.
+    default: the profile when the configuration names none. tree: that of `moved`, and the
+    application, if any: what it imports counts. prefix: where the environment lies in it,
+    "" for its root. Raises InputError for rules and names that do not exist, and for a
+    profile that lacks what it needs.
     """
     profile = config.profile or default
     own = _own_rules(config)
     if profile == "none" and not own.rules:
         return None
+    _check_trace(config, profile)
     scope = scope_of(environment, moved, prefix)
     _check_packages(config, scope)
     rules = rules_of(config, profile)
-    choice = choose(moved.tree, rules, scope)
-    return Slimming(profile, rules, scope, scope.files(moved.tree), choice.changes, choice.notes)
+    choice = choose(tree, rules, scope)
+    slimming = Slimming(profile, rules, scope, scope.files(tree), choice.changes, choice.notes)
+    return _traced(slimming, tree, config.trace) if profile == "traced" else slimming
+
+
+def _check_trace(config: SlimConfig, profile: str) -> None:
+    if profile == "traced" and not config.trace:
+        raise InputError(
+            "the profile traced needs to know what the workload opens",
+            hint="run `slimpack trace IMAGE -o trace.json`, and pass --trace trace.json",
+        )
+    if config.trace and profile != "traced":
+        raise InputError(
+            f"--trace has no meaning with the profile {profile}", hint="pass --profile traced"
+        )
+
+
+def _traced(slimming: Slimming, tree: Tree, files: Sequence[Path]) -> Slimming:
+    """Let go what is left by the other rules, but not in the closure of the traces."""
+    scope = slimming.scope
+    try:
+        traces = [read_trace(path.read_bytes(), str(path)) for path in files]
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror or error}") from error
+    inside = under(scope.prefix, "")
+    opened = {path for trace in traces for path in trace.opened if path.startswith(inside)}
+    if not any(path in tree for path in opened):
+        raise InputError(
+            f"{files[0]}: nothing that was opened there is in this environment",
+            hint="trace an image of the same environment at the same prefix",
+        )
+    stays = keeps(tree, f"/{scope.prefix}", traces, owners=(app.OWNER,))
+    means = selector(_UNTOUCHED, scope, slimming.rules.keeps)
+    gone = {change.path for change in slimming.changes}
+    more = (
+        Change(path, entry.owner, _UNTOUCHED.name, entry.size)
+        for path, entry in slimming.before.items()
+        if path not in gone and under(scope.prefix, path) not in stays and means(path, entry)
+    )
+    rules = replace(slimming.rules, rules=(*slimming.rules.rules, _UNTOUCHED))
+    return replace(slimming, rules=rules, changes=(*slimming.changes, *more))
 
 
 def rules_of(config: SlimConfig, profile: str) -> Rules:

@@ -57,6 +57,16 @@ class Scope:
             and entry.owner not in self.spared
         }
 
+    def others(self, tree: Iterable[Entry]) -> dict[str, Entry]:
+        """Return the files that no rule is asked for, by absolute path: what they use, is used."""
+        inside = under(self.prefix, "")
+        return {
+            f"/{entry.path}": entry
+            for entry in tree
+            if entry.kind is Kind.FILE
+            and (entry.owner in self.spared or not entry.path.startswith(inside))
+        }
+
     def dependents(self, names: Collection[str]) -> set[str]:
         """Return the packages with such a name (globs) and all that depend on one of them."""
         found = {name for name in self.graph if fits(name.removeprefix("pypi:"), tuple(names))}
@@ -82,7 +92,7 @@ class Choice:
 
 
 def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
-    """Decide which files of the environment in `tree` go.
+    """Decide which files of the environment in `tree` go; what the others in it use, stays.
 
     Rules without a predicate come first, in their order, then those with one, which see
     what is left; the first that takes a file is the one that is told. Then links go whose
@@ -104,7 +114,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
         if not rule.when:
             taken.update((path, rule.name) for path in candidates if path not in taken)
     asked = [(rule, candidates) for rule, candidates in drops if rule.when and candidates]
-    stays = Files(files, scope.on_disk, scope.prefix).without(taken)
+    stays = Files({**files, **scope.others(tree)}, scope.on_disk, scope.prefix).without(taken)
     words = {
         rule.name: words_of(candidates, stays) if "import" in rule.when else set()
         for rule, candidates in asked

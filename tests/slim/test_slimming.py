@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from slimpack.slim.account import account
 from slimpack.slim.record import Applied, SlimRecord, Usage, read_record
 from slimpack.slim.ruleset import Keep, Rule, Rules
-from slimpack.slim.slimming import choose, without
-from slimpack.tree import Tree, directory_entry
+from slimpack.slim.slimming import Scope, choose, without
+from slimpack.tree import Tree, bytes_entry, directory_entry
 from tests.slim.files import PREFIX, SITE, chosen, scope, taken, tree
 
 HEADERS = Rule("headers", "r", paths=("include", "**/*.h"))
@@ -245,3 +245,18 @@ def test_the_record() -> None:
     assert record.modules == ("gone",)
     assert record.packages == ("gone",)
     assert isinstance(record, SlimRecord)
+
+
+def test_what_the_application_imports_stays() -> None:
+    files = {
+        f"{SITE}/p/__init__.py": ("p", ""),
+        f"{SITE}/p/tests/__init__.py": ("p", ""),
+        f"{SITE}/p/tests/data.py": ("p", ""),
+        f"{SITE}/p/tests/test_a.py": ("p", ""),
+    }
+    whole = Tree([
+        *tree(files),
+        bytes_entry("app/main.py", b"from p.tests.data import x\n", owner="application"),
+    ])  # fmt: skip
+    where = Scope(prefix=PREFIX, graph={"p": ()}, spared=("application",))
+    assert set(taken(choose(whole, Rules((TESTS,)), where))) == {f"{SITE}/p/tests/test_a.py"}
