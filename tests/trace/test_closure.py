@@ -180,11 +180,25 @@ def test_modules_that_a_package_loads_by_name_stay() -> None:
     assert set(kept(files, f"{SITE}/a/__init__.py")) == {f"{SITE}/a/__init__.py"}
 
 
+def test_modules_that_are_attributes_stay_when_the_application_names_them() -> None:
+    lazy = "NAMES = ['b', 'c']\ndef __getattr__(n):\n    return import_module(f'a.{n}')\n"
+    files = {f"{SITE}/a/__init__.py": lazy, f"{SITE}/a/b.py": "", f"{SITE}/a/c.py": ""}
+    files["/app/main.py"] = "import a\nx = a.b.load()  # not b.a.c\n"
+    assert f"{SITE}/a/b.py" in kept(files)
+    assert f"{SITE}/a/c.py" not in kept(files)
+
+
 def test_an_import_of_what_stays_anyway_is_followed() -> None:
-    always, late = "lib/python3.11/cProfile.py", "lib/python3.11/lib-dynload/_lsprof.abi3.so"
-    files = {f"{SITE}/a.py": "import cProfile\n", always: "import _lsprof\n", late: ""}
+    always, late = "lib/python3.11/plistlib.py", "lib/python3.11/xml/__init__.py"
+    files = {f"{SITE}/a.py": "import plistlib\n", always: "import xml\n", late: ""}
     assert late not in kept(files)
     assert kept(files, f"{SITE}/a.py")[late] == reasons.IMPORT
+
+
+def test_what_stays_always_keeps_its_compiled_half() -> None:
+    always, half = "lib/python3.11/cProfile.py", "lib/python3.11/lib-dynload/_lsprof.abi3.so"
+    files = {always: "import _lsprof\n", half: "", "lib/python3.11/lib-dynload/_other.so": ""}
+    assert set(kept(files)) == {always, half}
 
 
 def test_extension_modules_import_from_c() -> None:
