@@ -174,7 +174,7 @@ def build(
         layers=rows,
         size=image.size,
         bytecode=bytecode,
-        slimmed=Slimmed.of(slimming.record if slimming else None),
+        slimmed=Slimmed.of(slimming.account if slimming else None),
         verified=verification,
         notes=(
             *base.notes,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from slimpack.environment import Environment
+from slimpack.errors import RelocationError
 from slimpack.prefix.dist_records import with_dist_records
 from slimpack.progress import Progress
 from slimpack.relocate import Relocated, relocate, rewritten_files, with_records
@@ -21,7 +22,17 @@ from slimpack.tree import Entry, Tree, under
 
 
 def relocated(environment: Environment, dest_prefix: str | None, scratch: Path) -> Relocated:
-    """Return the environment's files for `dest_prefix`, None for any place (see `relocate`)."""
+    """Return the environment's files for `dest_prefix`, None for any place (see `relocate`).
+
+    Raises RelocationError for an archive that was packed for another place only.
+    """
+    made_for = environment.made_for
+    if made_for and made_for != dest_prefix:
+        raise RelocationError(
+            f"{environment.source}: its files were written for {made_for}, and nothing tells where",
+            hint=f"keep that place (--prefix {made_for} for an image, --dest-prefix {made_for} for "
+            "an archive), or pack it again without --dest-prefix",
+        )
     spill = scratch / "rewritten"
     spill.mkdir()
     return relocate(

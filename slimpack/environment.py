@@ -27,7 +27,7 @@ from slimpack.errors import ArchiveError, InputError
 from slimpack.installing import carry_out, installed_at, plan_of, target_of
 from slimpack.platforms import SUBDIRS, resolve
 from slimpack.portable.script import NAME as CONDA_UNPACK
-from slimpack.portable.unpacking import read_records, rewrite
+from slimpack.portable.unpacking import guess_prefix, read_records, rewrite
 from slimpack.prefix.examine import examine
 from slimpack.prefix.files import prefix_files
 from slimpack.prefix.found import PrefixFile
@@ -43,6 +43,7 @@ class Environment:
     source: the input, for people. engine: what installed it, "" for nothing of ours.
     origin: the path that its files name.
     variables: that the specification sets, beyond those that `prefix` records.
+    made_for: the one place that its files were written for, "" when they can be moved.
     files: where its files come from, None for the package cache.
     """
 
@@ -54,15 +55,20 @@ class Environment:
     variables: tuple[tuple[str, str], ...] = ()
     files: tuple[PrefixFile, ...] | None = None
     notes: tuple[str, ...] = ()
+    made_for: str = ""
 
 
 @dataclass(frozen=True)
 class Located:
-    """An input, looked at. prefix, installed: of an environment that is there already."""
+    """An input, looked at. prefix, installed: of an environment that is there already.
+
+    made_for: where an archive without conda-unpack has to lie, "" for anything else.
+    """
 
     source: Input
     prefix: Path | None = None
     installed: Installed | None = None
+    made_for: str = ""
 
 
 def locate(config: Config, scratch: Path, progress: Progress) -> Located:
@@ -82,9 +88,9 @@ def locate(config: Config, scratch: Path, progress: Progress) -> Located:
     if source.kind is InputKind.PREFIX:
         # Not resolved: its files name it by the path that somebody used.
         prefix = Path(os.path.abspath(source.path))  # noqa: PTH100
-    else:
-        prefix = _unpacked(source.path, scratch, progress)
-    return Located(source, prefix, read_installed(prefix))
+        return Located(source, prefix, read_installed(prefix))
+    prefix, made_for = _unpacked(source.path, scratch, progress)
+    return Located(source, prefix, read_installed(prefix), made_for)
 
 
 def platform_of(located: Located, config: Config) -> str:
@@ -168,21 +174,26 @@ def _made(
     )
 
 
-def _unpacked(archive: Path, scratch: Path, progress: Progress) -> Path:
-    """Unpack an archive as its user would: the files then name the folder they are in."""
+def _unpacked(archive: Path, scratch: Path, progress: Progress) -> tuple[Path, str]:
+    """Unpack an archive as its user would: the files then name the folder they are in.
+
+    Without conda-unpack they name the place that they were packed for, which is told too.
+    """
     folder = scratch / "u"
     extract(archive, folder, progress=progress)
     root = find_environment(folder)
     unpacking = read_records(root)
-    report = rewrite(root, unpacking, str(root)) if unpacking else None
-    if report and report.failed:
+    if unpacking is None:
+        return root, guess_prefix(root) or ""
+    report = rewrite(root, unpacking, str(root))
+    if report.failed:
         raise ArchiveError(
             f"{archive}: {len(report.failed)} files cannot be rewritten",
             details="\n".join(f"{path!a}: {reason}" for path, reason in report.failed[:20]),
             hint="the archive is damaged, or the cache folder's path is too long: set "
             "SLIMPACK_CACHE_DIR to a shorter one",
         )
-    return root
+    return root, ""
 
 
 def _existing(
@@ -220,4 +231,6 @@ def _existing(
         ),
         files=tuple(files),
         notes=(*examination.notes, *(overlay.note for overlay in overlays)),
+        # Where digests prove the origin, records tell of every file that names it.
+        made_for=located.made_for if examination.origin == str(prefix) else "",
     )

@@ -90,7 +90,7 @@ def preview(config: Config, *, cache: Cache, progress: Progress = SILENT) -> Pre
         _, slimming = slimming.finished(tree)
         return Preview(
             source=environment.source,
-            record=slimming.record,
+            record=slimming.account,
             changes=tuple(sorted(slimming.changes, key=lambda change: (change.path, change.rule))),
             packages=packages,
             notes=slimming.notes,

@@ -141,7 +141,7 @@ def pack(
         pypi=len(environment.installed.dists),
         rewrites=len(records),
         bytecode=code,
-        slimmed=Slimmed.of(slimming.record if slimming else None),
+        slimmed=Slimmed.of(slimming.account if slimming else None),
         notes=(
             *(slimming.notes if slimming else ()),
             *content.notes(environment, relocated, code),

@@ -21,6 +21,7 @@ from slimpack.environment import Environment
 from slimpack.errors import InputError
 from slimpack.relocate import Relocated
 from slimpack.slim.account import account
+from slimpack.slim.bytecode import source_of
 from slimpack.slim.record import RECORD, SlimRecord
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits, read_rules, shipped_rules
 from slimpack.slim.shrink import shrink
@@ -30,6 +31,8 @@ from slimpack.trace.record import read_trace
 from slimpack.tree import Entry, Tree, bytes_entry, under
 
 _ASKED = "asked for under [slim], or on the command line"
+# What pip and conda write about an installation (PEP 376, PEP 610).
+_INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 _UNTOUCHED = Rule(
     "untouched", "the traced workload did not lead to it (docs/trace.md)", profile="traced"
 )
@@ -60,9 +63,20 @@ class Slimming:
         return tree, replace(self, changes=(*self.changes, *more))
 
     @property
-    def record(self) -> SlimRecord:
-        """What was done, as it is kept in the result."""
+    def account(self) -> SlimRecord:
+        """What was done, every file counted as it was found."""
         return account(self.profile, self.scope.prefix, self.rules, self.before, self.changes)
+
+    @property
+    def record(self) -> SlimRecord:
+        """What was done, as it is kept in the result.
+
+        Without bytecode and the records of installers, whose sizes depend on where the
+        environment was installed: the same packages give the same record from any input.
+        """
+        before = {path: entry for path, entry in self.before.items() if not _of_installing(path)}
+        changes = [change for change in self.changes if change.path in before]
+        return account(self.profile, self.scope.prefix, self.rules, before, changes)
 
     def record_entry(self) -> Entry:
         """Return the file in the result that tells what was done."""
@@ -95,6 +109,12 @@ def begin(
     choice = choose(tree, rules, scope)
     slimming = Slimming(profile, rules, scope, scope.files(tree), choice.changes, choice.notes)
     return _traced(slimming, tree, config.trace) if profile == "traced" else slimming
+
+
+def _of_installing(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    record = ".dist-info/" in path and name in _INSTALLERS
+    return record or path.startswith("conda-meta/") or bool(source_of(path))
 
 
 def _check_trace(config: SlimConfig, profile: str) -> None:

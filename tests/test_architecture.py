@@ -56,7 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         *("cache", "config", "content", "environment", "errors", "installing", "progress"),
         *("relocate", "slim", "slimming", "stages", "tree"),
     },
-    "content": {"env", "environment", "prefix", "progress", "relocate", "slim", "tree"},
+    "content": {"env", "environment", "errors", "prefix", "progress", "relocate", "slim", "tree"},
     "trace": {
         *("elf", "errors", "globs", "oci", "progress", "rootfs", "sandbox", "slim", "tree"),
     },

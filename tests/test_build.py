@@ -149,7 +149,7 @@ def test_result_as_json(built: tuple[Path, dict[str, object]]) -> None:
     assert isinstance(stages, list)
     assert [name for name, _ in stages] == [
         *("input", "base", "solve", "install", "relocate"),
-        *("application", "bytecode", "layers", "output"),
+        *("application", "slim", "bytecode", "shrink", "layers", "verify", "output"),
     ]
     assert result["source"] == "environment.yml (environment.yml)"
     assert result["engine"] in ("rattler", "micromamba")

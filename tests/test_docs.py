@@ -115,6 +115,21 @@ def test_the_commands_for_an_archive_work_as_shown(
     assert (tmp_path / "env/share/config.txt").read_text() == f"root = {tmp_path}/env/share\n"
 
 
+def test_the_commands_for_slimming_work_as_shown(
+    channel: str, cache_dir: Path, run: Run, tmp_path: Path
+) -> None:
+    (block,) = blocks((ROOT / "docs/slimming.md").read_text(encoding="utf-8"), "sh")
+    (tmp_path / "environment.yml").write_text(
+        f"channels: ['{channel}']\ndependencies: [python 3.11.*, click]\n"
+    )
+    (tmp_path / "slimpack.toml").write_text('[env]\nglibc = "2.36"\n')
+    shown = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert len(shown) == 4
+    for program, *arguments in shown:
+        assert program == "slimpack"
+        assert run(*arguments, cwd=tmp_path).stdout.strip()
+
+
 def test_flags_in_the_documents_exist() -> None:
     known = {"build": cli.commands["build"], "pack": cli.commands["pack"]}
     names = {name: {opt for item in known[name].params for opt in item.opts} for name in known}

@@ -105,8 +105,18 @@ def test_an_archive_with_a_final_prefix_gives_a_working_image(
     folder: Path, cache_dir: Path
 ) -> None:
     slimpack(folder, cache_dir, "pack", "env", "-o", "there.tar", "--dest-prefix", "/srv/there")
-    slimpack(folder, cache_dir, "build", "there.tar", "-o", "there-image.tar")
-    assert "opt/env/bin/prefix-probe" in merged_view(read_image(folder / "there-image.tar"))
+    there = ("--prefix", "/srv/there")
+    slimpack(folder, cache_dir, "build", "there.tar", "-o", "there-image.tar", *there)
+    view = merged_view(read_image(folder / "there-image.tar"))
+    assert "srv/there/bin/prefix-probe" in view
+
+
+def test_an_archive_with_a_final_prefix_cannot_be_moved(folder: Path, run: Run) -> None:
+    run("pack", "env", "-o", "fixed.tar", "--dest-prefix", "/srv/there", cwd=folder)
+    for command in (("build", "-o", "no.tar"), ("pack", "-o", "no.tar.zst")):
+        done = run(*command, "fixed.tar", code=5, cwd=folder)
+        assert "were written for /srv/there" in done.stderr
+    assert not list(folder.glob("no.tar*"))
 
 
 def test_pip_packages_come_along(

@@ -32,6 +32,7 @@ PEERS = {
     "mksh": "mksh",
     "busybox": "busybox",
     "mksquashfs": "squashfs-tools",
+    "eu-elflint": "elfutils",
     "zip": "zip",
     "unzip": "unzip",
     "xz": "xz-utils",

@@ -53,7 +53,9 @@ from slimpack.report.text import render_text
     metavar="FILE",
     help="Include import times: stderr of `python -X importtime`.",
 )
-@click.option("--name", default="", help="What the report calls the image [default: its tag].")
+@click.option(
+    "--name", metavar="TEXT", default="", help="What the report calls the image [default: its tag]."
+)
 def report_command(
     path: Path,
     image: Image,

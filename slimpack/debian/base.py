@@ -12,7 +12,6 @@ from slimpack.debian.certs import with_bundle
 from slimpack.debian.datatar import data_entries
 from slimpack.debian.deb import MAX_DATA, Deb, open_deb, read_control, refuse, unpack
 from slimpack.debian.fetch import Fetcher, NotFoundError
-from slimpack.globs import matcher
 from slimpack.debian.keyring import Keyring, debian_keyring
 from slimpack.debian.mirrors import DebianMirrors, find_mirrors
 from slimpack.debian.model import (
@@ -28,6 +27,7 @@ from slimpack.debian.stanzas import parse_stanza
 from slimpack.debian.store import Store, digest
 from slimpack.debian.versions import Version
 from slimpack.errors import InputError, RuntimeBaseError
+from slimpack.globs import matcher
 from slimpack.progress import SILENT, Progress
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, directory_entry
 

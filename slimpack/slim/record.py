@@ -51,7 +51,7 @@ class Applied:
 
 @dataclass(frozen=True)
 class Usage:
-    """Files of one package and kind before slimming, with the bytecode that they came with."""
+    """Files of one package and kind before slimming; bytecode does not count (it is made anew)."""
 
     owner: str
     kind: str
