@@ -14,10 +14,10 @@ import pytest
 
 from slimpack.debian import keyring
 from slimpack.debian.certs import BUNDLE, with_bundle
-from slimpack.globs import matcher
 from slimpack.debian.keyring import debian_keyring
 from slimpack.debian.stanzas import find_stanzas, parse_stanza, split_stanzas
 from slimpack.debian.versions import Version
+from slimpack.globs import matcher
 from slimpack.tree import bytes_entry, directory_entry
 
 # Each line in rising order; the first is the example of Policy 5.6.12.
