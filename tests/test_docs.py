@@ -96,7 +96,7 @@ def test_the_reference_names_every_key(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(asked) > 30
     for table, key in asked:
         assert re.search(
-            rf"(?m)^(\[+{re.escape(f'{table}.{key}')}\]+$|(# )?{key} =|\[{key}\]$)",
+            rf"(?m)^(\[+{re.escape(f'{table}.{key}')}(\.\w+)?\]+$|(# )?{key} =|\[{key}\]$)",
             blocks(text, "toml")[0],
         ), f"{table}.{key}"
 
