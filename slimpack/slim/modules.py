@@ -22,6 +22,9 @@ _IMPORT = re.compile(
     rb"(?P<names>\([^)]*\)|[^\n#;]*)|import[ \t]+(?P<plain>[^\n#;]*))",
     re.MULTILINE,
 )
+# "try: import a", "x = 1; import a"; "from .import a", "from.a import b".
+_SHORT_LINE = re.compile(rb"([:;])[ \t]*(?=(?:import|from)[ \t.])")
+_SHORT_FROM = re.compile(rb"^([ \t]*from)[ \t]*(\.+)[ \t]*(?=\w)", re.MULTILINE)
 _COMMENT = re.compile(rb"#[^\n]*")
 _NAME = re.compile(rb"[\w.]+")
 
@@ -66,6 +69,8 @@ def imports_of(source: bytes, module: Module) -> Iterator[Import]:
     ``from a import b`` gives ``a`` and ``a.b``, as b may be a module.
     """
     package = module.name if module.package else module.name.rpartition(".")[0]
+    source = _SHORT_LINE.sub(rb"\1\n ", source.replace(b"\\\n", b" "))
+    source = _SHORT_FROM.sub(rb"\1 \2 ", source)
     for match in _IMPORT.finditer(source):
         at_start = not match["indent"]
         if match["plain"] is not None:

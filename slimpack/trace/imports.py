@@ -1,7 +1,7 @@
 """Names of modules that a source or an extension module may import, told from its bytes.
 
 More than `slimpack.slim.modules.imports_of` finds, because here a name too many keeps a
-file, and one too few breaks a program: short spellings, names in strings, lists of names.
+file, and one too few breaks a program: names in strings, lists of names.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from collections.abc import Container
 from slimpack.slim.modules import Module, imports_of
 
 _DOTTED = re.compile(rb"""["']([A-Za-z_]\w*(?:\.\w+)+)(?::\w[\w.]*)?["']""")
-# "try: import a", "x = 1; import a"; "from .import a", "from.a import b".
-_SHORT_LINE = re.compile(rb"([:;])[ \t]*(?=(?:import|from)[ \t.])")
-_SHORT_FROM = re.compile(rb"^([ \t]*from)[ \t]*(\.+)[ \t]*(?=\w)", re.MULTILINE)
 # Packages that load their modules when somebody asks for them hold lists of their names.
 _BY_NAME = (b"import_module", b"__import__", b"lazy", b"Lazy")
 # A package that has them as attributes (PEP 562: scipy, sklearn): whoever uses one writes it.
@@ -35,8 +32,6 @@ def names_in_source(
     as attributes: scipy's list alone would keep all of it.
     written: names like ``scipy.io.loadmat`` outside of imports and strings count too.
     """
-    source = _SHORT_LINE.sub(rb"\1\n ", source.replace(b"\\\n", b" "))
-    source = _SHORT_FROM.sub(rb"\1 \2 ", source)
     names = {item.name for item in imports_of(source, module)}
     names.update(map(_text, _DOTTED.findall(source)))
     if written:

@@ -58,6 +58,13 @@ except ImportError:
     pass
 from q import *
 important = 1
+try: import short
+except ImportError: import shorter
+from .import beside
+from.near2 import thing2
+import back, \\
+    slash
+x = 1; import after
 """
 
 
@@ -66,10 +73,11 @@ def test_imports() -> None:
     names = {item.name for item in found if item.at_start}
     assert names == {
         *("os", "sys", "a.b.c", "x", "x.y", "x.z", "p.q", "p.q.sibling", "p", "p.uncle"),
-        *("p.q.near", "p.q.near.thing", "q"),
+        *("p.q.near", "p.q.near.thing", "q", "back", "slash"),
+        *("p.q.beside", "p.q.near2", "p.q.near2.thing2"),
     }
     assert {item.name for item in found if not item.at_start} == {
-        *("late", "later", "later.it", "perhaps"),
+        *("late", "later", "later.it", "perhaps", "short", "shorter", "after"),
     }
 
 
