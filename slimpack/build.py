@@ -131,7 +131,6 @@ def build(
         with stage("shrink"):
             if slimming:
                 tree, slimming = slimming.finished(tree)
-                tree = tree.merge([slimming.record_entry()])
             tree = content.with_true_records(tree, environment, relocated, prefix)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
         run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch)

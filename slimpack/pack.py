@@ -111,7 +111,6 @@ def pack(
         with stage("shrink"):
             if slimming:
                 tree, slimming = slimming.finished(tree)
-                tree = tree.merge([slimming.record_entry()])
             tree = content.with_true_records(tree, environment, relocated, dest)
         with stage("finish"):
             tree = _at_root(tree, dest)

@@ -58,9 +58,11 @@ class Slimming:
         return without(tree, {change.path for change in self.changes}, self.scope.prefix)
 
     def finished(self, tree: Tree) -> tuple[Tree, Slimming]:
-        """Return the tree with bytecode in its last form, and the slimming with all changes."""
+        """Return the tree in its last form, with the record, and the slimming with all changes."""
         tree, more = shrink(tree, self.rules, self.scope)
-        return tree, replace(self, changes=(*self.changes, *more))
+        done = replace(self, changes=(*self.changes, *more))
+        record = bytes_entry(under(self.scope.prefix, RECORD), done.record.to_json())
+        return tree.merge([record]), done
 
     @property
     def account(self) -> SlimRecord:
@@ -77,10 +79,6 @@ class Slimming:
         before = {path: entry for path, entry in self.before.items() if not _of_installing(path)}
         changes = [change for change in self.changes if change.path in before]
         return account(self.profile, self.scope.prefix, self.rules, before, changes)
-
-    def record_entry(self) -> Entry:
-        """Return the file in the result that tells what was done."""
-        return bytes_entry(under(self.scope.prefix, RECORD), self.record.to_json())
 
 
 def begin(

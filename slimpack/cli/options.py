@@ -48,6 +48,20 @@ def platform_option(text: str, **settings: Any) -> Option:
     return click.option("--platform", metavar="OS/ARCH", help=text, **settings)
 
 
+config_option = click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Configuration [default: ./slimpack.toml, else ./pyproject.toml].",
+)
+
+
+def configuration(config_file: Path | None) -> Config:
+    """Return what `config_option` names, else what the current folder has."""
+    return read_config(config_file) if config_file else find_config(Path())
+
+
 _SOLVING = (
     click.argument("inputs", nargs=-1, metavar="[INPUT]..."),
     click.option(
@@ -86,13 +100,7 @@ _SOLVING = (
         metavar="NAME",
         help="Which categories of a conda-lock.yml [default: main].",
     ),
-    click.option(
-        "--config",
-        "config_file",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Configuration [default: ./slimpack.toml, else ./pyproject.toml].",
-    ),
+    config_option,
 )
 _PROVIDING = (
     platform_option("linux/amd64 or linux/arm64 [default: the input's, else this machine's]."),
@@ -133,8 +141,7 @@ def solving_options(function: Function) -> Function:
         config_file: Path | None,
         **rest: Any,
     ) -> Any:
-        config: Config = read_config(config_file) if config_file else find_config(Path())
-        config = config.with_env(
+        config = configuration(config_file).with_env(
             inputs=inputs or None,
             channels=channels or None,
             engine=engine,

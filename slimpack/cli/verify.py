@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from slimpack.cache import default_cache
-from slimpack.cli.options import platform_option, telling_options
+from slimpack.cli.options import config_option, configuration, platform_option, telling_options
 from slimpack.cli.table import printable, table
-from slimpack.config_file import find_config, read_config
 from slimpack.oci.config import Platform
 from slimpack.platforms import resolve
 from slimpack.progress import Progress
@@ -46,13 +45,7 @@ def _list_checks(context: click.Context, parameter: click.Parameter, value: bool
     type=click.Path(path_type=Path),
     help="The same before slimming: what failed there is no error here.",
 )
-@click.option(
-    "--config",
-    "config_file",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Configuration [default: ./slimpack.toml, else ./pyproject.toml].",
-)
+@config_option
 @platform_option("Which image of several, like linux/amd64.")
 @click.option("--ref", default="", metavar="NAME:TAG", help="Which image of several, by name.")
 @click.option(
@@ -84,7 +77,7 @@ def verify_command(
     Programs of an image run in a sandbox, without network; those of an environment or
     an archive on this machine: take --sandbox none for one that you do not trust.
     """
-    config = (read_config(config_file) if config_file else find_config(Path())).verify
+    config = configuration(config_file).verify
     config = config if sandbox is None else replace(config, sandbox=sandbox)
     checks = choose_checks(only, skip)
     wanted = Platform.parse(resolve(platform)) if platform else None

@@ -8,6 +8,7 @@ chapter 10.7 (symbol versions), glibc's elf.h.
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from slimpack.elf.headers import (
 )
 from slimpack.elf.removable import removable_bytes
 
-__all__ = ["Elf", "ElfError", "ElfKind", "read_elf"]
+__all__ = ["Elf", "ElfError", "ElfKind", "read_elf", "seekable_elf"]
 
 ElfKind = Literal["executable", "shared", "relocatable", "core"]
 
@@ -89,6 +90,20 @@ class Elf:
     def platform(self) -> tuple[str, int, str]:
         """What two files must have in common to be loaded together."""
         return self.machine, self.bits, self.byteorder
+
+
+def seekable_elf(stream: BinaryIO) -> BinaryIO | None:
+    """Return the ELF file in a stream that stands at its beginning, None when it holds none.
+
+    The result stands there too and can seek; for that, a stream that cannot is read to its end.
+    """
+    head = stream.read(4)
+    if head != b"\x7fELF":
+        return None
+    if stream.seekable():
+        stream.seek(0)
+        return stream
+    return io.BytesIO(head + stream.read())
 
 
 def read_elf(stream: BinaryIO, size: int, name: str) -> Elf | None:

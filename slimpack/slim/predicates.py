@@ -6,7 +6,6 @@ the candidates that may go. They look into files, so they are asked last, once a
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from slimpack.elf.read import Elf, ElfError, read_elf
+from slimpack.elf.read import Elf, ElfError, read_elf, seekable_elf
 from slimpack.globs import matcher
 from slimpack.slim.modules import Module, imports_of, module_at
 from slimpack.slim.ruleset import Rule
@@ -52,11 +51,9 @@ class Files:
             return stream.read()
 
     def open(self, entry: Entry) -> BinaryIO:
-        """Open an entry's content so that one can seek in it."""
+        """Open an entry's content, on disk where that is the same."""
         path = self.on_disk(entry)
-        if path is not None:
-            return path.open("rb")
-        return io.BytesIO(entry.read())
+        return entry.open() if path is None else path.open("rb")
 
 
 def unneeded(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
@@ -85,8 +82,9 @@ def elf_of(path: str, entry: Entry, files: Files) -> Elf | None:
     if entry.kind is not Kind.FILE or not (entry.mode & 0o111 or _LIBRARY.search(path)):
         return None
     with files.open(entry) as stream:
+        elf = seekable_elf(stream)
         try:
-            return read_elf(stream, entry.size, path)
+            return read_elf(elf, entry.size, path) if elf else None
         except ElfError:
             return None
 
@@ -194,6 +192,11 @@ def zoneinfo(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
         if there and _SYSCONFIG.match(path) and (match := _TZPATH.search(entry.read())):
             return set(candidates) if own.encode() in match[1].split(b":") else set()
     return set()
+
+
+def asks_sources(rule: Rule) -> bool:
+    """Tell whether a rule's predicate needs `Files.mentions`."""
+    return PREDICATES.get(rule.when) is unimported
 
 
 PREDICATES: Mapping[str, Callable[[Rule, Sequence[str], Files], set[str]]] = {

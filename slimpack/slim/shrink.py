@@ -6,12 +6,12 @@ from the packaged bytes, so that nothing is written and every check of those sti
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from slimpack.elf.read import seekable_elf
 from slimpack.elf.strip import StripPlan, strip_plan
 from slimpack.elf.stripped import stripped
 from slimpack.slim.bytecode import source_of
@@ -21,7 +21,6 @@ from slimpack.slim.slimming import Change, Scope, selector
 from slimpack.tree import Entry, Kind, Tree, under
 
 Selector = Callable[[str, Entry], bool]
-_ELF = b"\x7fELF"
 # Without symbols no debugger is expected, so that segments may move in the file
 # (their addresses never do) and leave no gap of zeros.
 _LEVELS: tuple[tuple[str, Literal["debug", "symbols"], bool], ...] = (
@@ -95,7 +94,7 @@ def _active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selecto
     return [
         (rule, selector(rule, scope, rules.keeps))
         for rule in rules.rules
-        if rule.action == action and not rule.rests(sorted(scope.graph))
+        if rule.action == action and not scope.blocker(rule)
     ]
 
 
@@ -113,13 +112,8 @@ def _plan(
     entry: Entry, level: Literal["debug", "symbols"], on_disk: Path | None, close_gaps: bool
 ) -> StripPlan | None:
     with on_disk.open("rb") if on_disk else entry.open() as stream:
-        head = stream.read(4)
-        if head != _ELF:
-            return None
-        if on_disk:
-            return strip_plan(stream, entry.size, level, close_gaps=close_gaps)
-        whole = io.BytesIO(head + stream.read())
-        return strip_plan(whole, entry.size, level, close_gaps=close_gaps)
+        found = seekable_elf(stream)
+        return strip_plan(found, entry.size, level, close_gaps=close_gaps) if found else None
 
 
 def _with_plan(entry: Entry, plan: StripPlan) -> Entry:

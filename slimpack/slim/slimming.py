@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from slimpack.globs import matcher
 from slimpack.slim.modules import module_at
-from slimpack.slim.predicates import PREDICATES, Files, mentions_of, words_of
+from slimpack.slim.predicates import PREDICATES, Files, asks_sources, mentions_of, words_of
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits
 from slimpack.tree import Entry, Kind, Tree, parents, under
 
@@ -67,6 +67,10 @@ class Scope:
             and (entry.owner in self.spared or not entry.path.startswith(inside))
         }
 
+    def blocker(self, rule: Rule) -> str:
+        """Return the package because of which a rule rests here, "" for none."""
+        return rule.rests(sorted(self.graph))
+
     def dependents(self, names: Collection[str]) -> set[str]:
         """Return the packages with such a name (globs) and all that depend on one of them."""
         found = {name for name in self.graph if fits(name.removeprefix("pypi:"), tuple(names))}
@@ -82,13 +86,8 @@ class Scope:
 class Choice:
     """What `choose` decided. notes: rules that rest, and why."""
 
-    changes: tuple[Change, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def paths(self) -> frozenset[str]:
-        """Paths below the prefix that go."""
-        return frozenset(change.path for change in self.changes)
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
 
 
 def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
@@ -103,12 +102,12 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     notes = tuple(
         f"the rule {rule.name!r} rests: the environment has {blocker}"
         for rule in rules.rules
-        if (blocker := rule.rests(sorted(scope.graph)))
+        if (blocker := scope.blocker(rule))
     )
     drops = [
         (rule, _candidates(rule, files, rules.keeps, scope))
         for rule in rules.rules
-        if rule.action == "drop" and not rule.rests(sorted(scope.graph))
+        if rule.action == "drop" and not scope.blocker(rule)
     ]
     for rule, candidates in drops:
         if not rule.when:
@@ -116,8 +115,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     asked = [(rule, candidates) for rule, candidates in drops if rule.when and candidates]
     stays = Files({**files, **scope.others(tree)}, scope.on_disk, scope.prefix).without(taken)
     words = {
-        rule.name: words_of(candidates, stays) if "import" in rule.when else set()
-        for rule, candidates in asked
+        rule.name: words_of(candidates, stays) for rule, candidates in asked if asks_sources(rule)
     }
     stays = replace(stays, mentions=mentions_of(stays, words))
     for rule, candidates in asked:
@@ -140,11 +138,11 @@ def without(tree: Tree, paths: Collection[str], prefix: str) -> Tree:
     above = {path.rpartition("/")[0] for path in gone}
     left = [entry for entry in tree if entry.path not in gone]
     while True:
-        parents = {entry.path.rpartition("/")[0] for entry in left}
+        filled = {entry.path.rpartition("/")[0] for entry in left}
         emptied = {
             entry.path
             for entry in left
-            if entry.kind is Kind.DIRECTORY and entry.path in above and entry.path not in parents
+            if entry.kind is Kind.DIRECTORY and entry.path in above and entry.path not in filled
         }
         if not emptied:
             return Tree(left)

@@ -25,13 +25,12 @@ what stays. docs/trace.md has more numbers.
 
 from __future__ import annotations
 
-import io
 import posixpath
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 
-from slimpack.elf.read import ElfError, read_elf
+from slimpack.elf.read import ElfError, read_elf, seekable_elf
 from slimpack.globs import matcher
 from slimpack.slim.bytecode import source_of
 from slimpack.slim.modules import Module, module_at
@@ -314,12 +313,9 @@ class _Closure:
 
 def _needs(entry: Entry) -> tuple[str, ...]:
     with entry.open() as stream:
-        if stream.read(4) != b"\x7fELF":
-            return ()
-    with entry.open() as stream:
+        elf = seekable_elf(stream)
         try:
-            seekable = stream if stream.seekable() else io.BytesIO(stream.read())
-            found = read_elf(seekable, entry.size, entry.path)
+            found = read_elf(elf, entry.size, entry.path) if elf else None
         except ElfError:
             return ()  # the loader refuses it as well
     return found.needed if found else ()

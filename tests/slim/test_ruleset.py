@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimpack.errors import InputError
+from slimpack.slim import predicates, ruleset
 from slimpack.slim.ruleset import PROFILES, Rule, Rules, parse_rules, read_rules, shipped_rules
 
 
@@ -23,6 +24,10 @@ def test_shipped_rules_are_whole() -> None:
         ), f"{rule.name}: the reason goes on after a colon"
         assert not rule.reason.endswith("."), rule.name
     assert {keep.name for keep in rules.keeps} == {"licences", "records", "checksums"}
+
+
+def test_every_predicate_that_a_file_can_name_is_there() -> None:
+    assert set(ruleset.PREDICATES) == {"", *predicates.PREDICATES}
 
 
 def test_each_profile_has_the_rules_of_the_one_before() -> None:

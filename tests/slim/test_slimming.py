@@ -207,7 +207,7 @@ def test_what_is_kept_stays_and_nothing_is_counted_twice(
     after = taken(chosen(files, *rules, keeps=[keep]))
     assert set(after) <= set(before) <= paths
     choice = chosen(files, *rules, keeps=[keep])
-    left = without(tree(files), choice.paths, PREFIX)
+    left = without(tree(files), taken(choice), PREFIX)
     record = account(
         "safe", PREFIX, Rules(tuple(rules)), scope().files(tree(files)), choice.changes
     )
