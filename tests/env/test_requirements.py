@@ -192,6 +192,7 @@ def test_includes_that_double_are_read_once(tmp_path: Path) -> None:
         ("./missing-1.0-py3-none-any.whl", "does not exist"),
         ("./folder", "folder is not a Python project"),
         ("a >> 1", "'a >> 1' is not a requirement"),
+        ("; 1", "'; 1' is not a requirement"),
         ("--user", "--user is not an option that slimpack knows"),
         ("--target=/x", "--target is not an option that slimpack knows"),
         ("--index-url", "--index-url needs a value"),

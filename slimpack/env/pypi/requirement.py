@@ -131,7 +131,8 @@ def _local(text: str, parsed: Pep508 | None, where: str, cwd: Path) -> Requireme
     else:
         written, _, marker = (part.strip() for part in text.partition("; "))
         match = _EXTRAS.match(written)
-        assert match is not None  # it matches any text that is not empty
+        if match is None:  # nothing stands before the marker
+            return None
         written, extras = match["path"], match["extras"] or ""
     if written.startswith("file:"):
         written = unquote(urlsplit(written).path)
