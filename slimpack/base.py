@@ -37,6 +37,8 @@ class Base:
     prefix: where the runtime wants the environment.
     user: who runs it unless the base or the configuration says otherwise.
     view: every path of it.
+    gpu: whether the runtime is for environments with CUDA.
+    env: variables that the runtime wants and the image does not set.
     """
 
     image: Image
@@ -44,6 +46,8 @@ class Base:
     prefix: str
     user: str
     view: Mapping[str, Placed]
+    gpu: bool = False
+    env: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -122,6 +126,7 @@ def _from_debian(
         prefix=runtime.prefix,
         user=runtime.user,
         view=merged_view(image),
+        gpu=runtime.gpu,
     )
 
 
@@ -130,8 +135,21 @@ def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
     view = merged_view(image)
     glibc = _glibc(image, view)
     notes = () if glibc else (f"{path} has no glibc that slimpack finds; solved without __glibc",)
+    there = dict(image.config.env)
     return Base(
-        image=image, glibc=glibc, prefix=runtime.prefix, user=runtime.user, view=view, notes=notes
+        image=image,
+        glibc=glibc,
+        prefix=runtime.prefix,
+        user=runtime.user,
+        view=view,
+        gpu=runtime.gpu,
+        # How the host's driver gets in does not depend on what the base is.
+        env=tuple(
+            (name, value)
+            for name, value in runtime.env.items()
+            if name.startswith("NVIDIA_") and name not in there
+        ),
+        notes=notes,
     )
 
 

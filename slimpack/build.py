@@ -12,15 +12,18 @@ from pathlib import Path
 from slimpack import app, content, daemon
 from slimpack.base import assemble
 from slimpack.cache import Cache
+from slimpack.compat import compat_link
 from slimpack.compose import (
     check_environment,
     check_places,
+    gpu_notes,
     image_config,
     layer_names,
     references,
     sharing_notes,
 )
 from slimpack.config import Config
+from slimpack.cuda.found import cuda_version
 from slimpack.env.activation import Activation, freeze
 from slimpack.environment import locate, platform_of, provide
 from slimpack.errors import InputError
@@ -114,6 +117,8 @@ def build(
         with stage("application"):
             application = _application(config, staging, activation, prefix, scratch)
             tree = _joined(relocated.tree, application)
+            if config.env.cuda_compat:
+                tree = tree.merge(compat_link(tree, prefix, base.view))
             check_places(tree, base, prefix)
         with stage("slim"):
             slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, tree, prefix)
@@ -133,7 +138,8 @@ def build(
                 tree, slimming = slimming.finished(tree)
             tree = content.with_true_records(tree, environment, relocated, prefix)
         forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
-        run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch)
+        cuda = cuda_version(installed.versions)
+        run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch, cuda=cuda)
         check_environment(run, forbidden)
         with stage("layers"):
             plans = plan_layers(
@@ -177,6 +183,7 @@ def build(
         verified=verification,
         notes=(
             *base.notes,
+            *gpu_notes(base, cuda),
             *(slimming.notes if slimming else ()),
             *activation.notes,
             *content.notes(environment, relocated, bytecode),

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from slimpack.base import Base
 from slimpack.config import Config, ImageConfig
+from slimpack.cuda.driver import numbers
+from slimpack.cuda.requirement import NAME as REQUIREMENT
+from slimpack.cuda.requirement import oldest_cuda, read_requirement, requirement_for
 from slimpack.env.activation import Activation
 from slimpack.env.meta import Installed
 from slimpack.errors import InputError, RelocationError
@@ -38,6 +41,15 @@ def sharing_notes(identical: Sequence[Duplicate], shared: Shared) -> Iterator[st
     for item in identical:
         copies = ", ".join(f"/{path} of {owner or 'no package'}" for owner, path in item.copies)
         yield f"the same library, {item.size / 1e6:.1f} MB each: {copies}"
+
+
+def gpu_notes(base: Base, cuda: str) -> Iterator[str]:
+    """Tell of a runtime for GPUs whose environment has nothing to do with them."""
+    if base.gpu and not cuda:
+        yield (
+            "the runtime is for GPUs, but no package of the environment brings CUDA; "
+            "set cuda under [env], or take the runtime distroless"
+        )
 
 
 def check_places(tree: Tree, base: Base, prefix: str) -> None:
@@ -85,19 +97,28 @@ def layer_names(plans: Sequence[LayerPlan], installed: Installed) -> list[str]:
 
 
 def image_config(
-    config: Config, base: Base, activation: Activation, tree: Tree, *, prefix: str, epoch: int
+    config: Config,
+    base: Base,
+    activation: Activation,
+    tree: Tree,
+    *,
+    prefix: str,
+    epoch: int,
+    cuda: str = "",
 ) -> OciConfig:
     """Return how containers of the image start, without what the base already says.
 
     PATH: folders that activation scripts add, the environment's ``bin``, then
-    the base's. The user's variables win over activation's.
+    the base's. The user's variables win over activation's. cuda: the environment's
+    version of it, which decides what NVIDIA_REQUIRE_CUDA says on a runtime for GPUs.
 
     Raises InputError when the entrypoint is not in the image.
     """
     image = config.image
     path = dict(base.image.config.env).get("PATH", _DEFAULT_PATH)
     path = ":".join([*activation.path, f"{prefix}/bin", path])
-    env = {**dict(activation.env), "PATH": path, **dict(image.env)}
+    env = {**dict(base.env), **_required(base, cuda, compat=config.env.cuda_compat)}
+    env |= {**dict(activation.env), "PATH": path, **dict(image.env)}
     below = base.image.config
     cmd = image.cmd
     runs = image.entrypoint or cmd or below.entrypoint or below.cmd
@@ -120,6 +141,23 @@ def image_config(
         exposed_ports=image.expose,
         created=epoch,
     )
+
+
+def _required(base: Base, cuda: str, *, compat: bool) -> dict[str, str]:
+    """Return what the image requires of the driver, {} where the base says it already.
+
+    The environment's CUDA is what runs; the base's word counts for its own major version.
+    """
+    if not (base.gpu and cuda):
+        return {}
+    try:
+        said = read_requirement(dict(base.image.config.env).get(REQUIREMENT, ""))
+    except ValueError:
+        said = ()
+    if said and oldest_cuda(said[0])[:1] == numbers(cuda)[:1]:
+        return {}
+    required = requirement_for(cuda, compat=compat)
+    return {REQUIREMENT: required} if required else {}
 
 
 def _check_command(program: str, path: str, tree: Tree, base: Base) -> None:

@@ -25,7 +25,10 @@ class EnvConfig:
 
     inputs: one file or folder, or match specs (`slimpack.env.inputs.identify`).
     channels: replace those of the spec file when not empty.
-    cuda: version offered to the solver as ``__cuda``, "" for none.
+    cuda: version offered to the solver as ``__cuda``, and the only one that it may take of
+        ``cuda-version``; "" for none.
+    allow_cpu: globs of packages whose CPU builds are wanted all the same.
+    cuda_compat: add NVIDIA's compatibility libraries, for drivers of older major versions.
     glibc: version offered as ``__glibc``, "" for that of the base.
     lock: where the solved environment is written, None for nowhere.
     environment: which of a pixi.lock. categories: which of a conda-lock.yml.
@@ -37,6 +40,8 @@ class EnvConfig:
     channel_priority: str = "strict"
     platform: str = ""
     cuda: str = ""
+    allow_cpu: tuple[str, ...] = ()
+    cuda_compat: bool = False
     glibc: str = ""
     lock: Path | None = None
     engine: str = "auto"
@@ -139,6 +144,8 @@ class SlimConfig:
     disable: names of rules that shall not count. rules: files with more rules.
     drop_packages: conda or pip packages that shall go as a whole; names, with globs.
     trace: files with what a workload opened (`slimpack trace`), for the profile traced.
+    gpu_arch: the only architectures whose GPU code stays (``sm_90``), () for all.
+    gpu_ptx: with those, all code stays that drivers compile for newer devices.
     """
 
     profile: str = ""
@@ -149,6 +156,8 @@ class SlimConfig:
     drop_packages: tuple[str, ...] = ()
     packages: tuple[PackageSlimming, ...] = ()
     trace: tuple[Path, ...] = ()
+    gpu_arch: tuple[str, ...] = ()
+    gpu_ptx: bool = False
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,8 @@ def _env(table: Table, folder: Path) -> EnvConfig:
         channel_priority=table.choice("channel_priority", PRIORITIES, "strict"),
         platform=table.string("platform"),
         cuda=_checked(table, "cuda", partial(check_version, example="12.8")),
+        allow_cpu=table.strings("allow_cpu"),
+        cuda_compat=table.boolean("cuda_compat", defaults.cuda_compat),
         glibc=_checked(table, "glibc", partial(check_version, example="2.28")),
         lock=table.path("lock", folder),
         engine=table.choice("engine", ENGINES, defaults.engine),
@@ -116,6 +118,8 @@ def _env(table: Table, folder: Path) -> EnvConfig:
         categories=table.strings("categories") or defaults.categories,
         accept_changes=table.strings("accept_changes"),
     )
+    if config.cuda_compat and not config.cuda:
+        table.fail("cuda_compat", "needs 'cuda' too: the libraries are those of one version")
     table.finish()
     return config
 
@@ -198,6 +202,8 @@ def _slim(table: Table, folder: Path) -> SlimConfig:
         drop_packages=table.strings("drop_packages"),
         packages=tuple(_package(packages.table(name), name) for name in packages.names()),
         trace=tuple(folder / name for name in table.strings("trace")),
+        gpu_arch=table.strings("gpu_arch"),
+        gpu_ptx=table.boolean("gpu_ptx", False),
     )
     packages.finish()
     table.finish()

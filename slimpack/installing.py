@@ -85,6 +85,8 @@ def plan_of(
     if source.kind is InputKind.SPECS:
         channels = channels or DEFAULT_CHANNELS
     spec = read_spec(source, target.subdir, channels)
+    if config.cuda_compat:
+        spec = replace(spec, specs=(*spec.specs, f"cuda-compat {config.cuda}.*"))
     strict = config.channel_priority == "strict"
     return Plan(solve_conda(spec, target, engine, strict_priority=strict), spec)
 

@@ -1,8 +1,9 @@
 """Runtimes: the files `runtimes/*.toml`, one a base.
 
 A runtime is found by its name (the file's name without ``.toml``) or by the
-path of a file of the user's own. Keys that nobody knows are errors, with the
-key that was probably meant.
+path of a file of the user's own. One that ``extends`` another is that one with
+other keys: tables are joined key by key, anything else is replaced. Keys that nobody
+knows are errors, with the key that was probably meant.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Runtime:
     Either `debian` (assembled from packages) or `image` (a reference pinned by
     digest) is set. provides: ``glibc`` and the like; a value of
     ``debian:<package>`` stands for that package's upstream version.
+    files: absolute path -> text, of files that no Debian package brings.
     """
 
     name: str
@@ -54,6 +56,12 @@ class Runtime:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     provides: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gpu(self) -> bool:
+        """Whether it is for environments with CUDA, so that one without is a mistake."""
+        return "cuda" in self.provides
 
 
 def list_runtimes() -> list[Runtime]:
@@ -66,15 +74,19 @@ def load_runtime(name_or_path: str | Path) -> Runtime:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
         return _load(Path(text))
-    path = _folder() / f"{text}.toml"
+    return _load(_shipped(text))
+
+
+def _shipped(name: str) -> Path:
+    path = _folder() / f"{name}.toml"
     if not path.is_file():
         names = _names_of_all()
         raise InputError(
-            f"no runtime is named {text!r}",
-            hint=_meant(text, names)
+            f"no runtime is named {name!r}",
+            hint=_meant(name, names)
             or f"there are {', '.join(names)}; a file of your own is named by its path (./my.toml)",
         )
-    return _load(path)
+    return path
 
 
 def pin_runtime(runtime: Runtime, resolved: Mapping[str, Iterable[ResolvedPackage]]) -> str:
@@ -88,7 +100,7 @@ def pin_runtime(runtime: Runtime, resolved: Mapping[str, Iterable[ResolvedPackag
     keys = [key for key in ("description", "prefix", "user", "workdir") if getattr(runtime, key)]
     lines = [f"# {runtime.name}, pinned."]
     lines += [f"{key} = {_quoted(getattr(runtime, key))}" for key in keys]
-    for table in ("env", "labels", "provides"):
+    for table in ("env", "labels", "provides", "files"):
         lines += _table(table, getattr(runtime, table))
     lines += ["", "[debian]"]
     for key in ("suites", "components", "packages", "exclude"):
@@ -133,15 +145,44 @@ def _folder() -> Path:
 
 
 def _load(path: Path) -> Runtime:
+    return _Table(path, "", _whole(path, ())).runtime()
+
+
+def _whole(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """Return what a file says, joined with the one that it extends.
+
+    above: the files that led here. What is wrong in one of them is told with its name.
+    """
+    data = _read(path)
+    if "extends" not in data:
+        return data
+    name = _Table(path, "", data).need("extends", _text)
+    if path.resolve() in above:
+        raise InputError(f"{path}: extends {name!r}, which extends it in turn")
+    own = "/" in name or name.endswith(".toml")
+    below = _whole(path.parent / name if own else _shipped(name), (*above, path.resolve()))
+    del data["extends"]
+    return _joined(below, data)
+
+
+def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    joined = dict(below)
+    for key, value in above.items():
+        old = joined.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        joined[key] = _joined(old, value) if both else value  # type: ignore[arg-type]
+    return joined
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"the runtime file {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the runtime file {path} cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid TOML: {error}") from error
-    return _Table(path, "", data).runtime()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +202,7 @@ class _Table:
             "env",
             "labels",
             "provides",
+            "files",
             "debian",
             "image",
         )
@@ -169,6 +211,8 @@ class _Table:
                 f"{self.path}: a runtime has either a [debian] table or the key image",
                 hint="see runtimes/distroless.toml for an example",
             )
+        if "files" in self.data and "image" in self.data:
+            raise InputError(f"{self.path}: files cannot be added to an image")
         return Runtime(
             name=self.path.stem,
             description=self.get("description", _text, ""),
@@ -180,6 +224,7 @@ class _Table:
             env=self.get("env", _strings, {}),
             labels=self.get("labels", _strings, {}),
             provides=self.get("provides", _strings, {}),
+            files=self.get("files", _files, {}),
         )
 
     def debian(self) -> DebianSource:
@@ -317,3 +362,10 @@ def _strings(value: object) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise TypeError("a table of strings")
     return value
+
+
+def _files(value: object) -> dict[str, str]:
+    files = _strings(value)
+    for path in files:
+        _absolute(path)
+    return files

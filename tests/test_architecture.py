@@ -18,6 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "tree": set(),
     "globs": set(),
     "toml": {"errors"},
+    "cuda": {"elf"},
     "platforms": {"errors"},
     "cache": {"errors"},
     "config": set(),
@@ -32,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "relocate": {"env", "errors", "prefix", "reading", "tree"},
     "archive": {"errors", "files", "oci", "progress", "tree"},
     "portable": {"errors", "files", "tree"},
-    "slim": {"elf", "errors", "globs", "progress", "toml", "tree"},
+    "slim": {"cuda", "elf", "errors", "globs", "progress", "toml", "tree"},
     "verify": {
         *("archive", "config", "elf", "errors", "oci", "platforms", "portable", "prefix"),
         *("env", "progress", "reading", "rootfs", "sandbox", "slim", "tree"),
@@ -49,8 +50,8 @@ ALLOWED: dict[str, set[str]] = {
         *("prefix", "progress"),
     },
     "slimming": {
-        *("app", "config", "content", "env", "environment", "errors", "relocate", "slim", "trace"),
-        "tree",
+        *("app", "config", "content", "cuda", "env", "environment", "errors", "relocate", "slim"),
+        *("trace", "tree"),
     },
     "explain": {
         *("cache", "config", "content", "environment", "errors", "installing", "progress"),
@@ -63,7 +64,8 @@ ALLOWED: dict[str, set[str]] = {
     "rootfs": {"archive", "errors", "oci", "progress", "tree"},
     "sandbox": {"daemon", "errors", "files", "oci", "tree"},
     "unpack": {"archive", "errors", "files", "portable", "progress"},
-    "compose": {"base", "config", "env", "errors", "oci", "tree"},
+    "compat": {"errors", "tree"},
+    "compose": {"base", "config", "cuda", "env", "errors", "oci", "tree"},
 }
 EVERYTHING = {"build", "pack", "cli", "__init__", "__main__"}
 # Only the relocation engine and the solver's process may know of conda's libraries.

@@ -6,8 +6,14 @@ from pathlib import Path
 import pytest
 
 from slimpack.base import Base
-from slimpack.compose import check_environment, check_places, image_config, references
-from slimpack.config import Config, ImageConfig
+from slimpack.compose import (
+    check_environment,
+    check_places,
+    gpu_notes,
+    image_config,
+    references,
+)
+from slimpack.config import Config, EnvConfig, ImageConfig
 from slimpack.env.activation import Activation
 from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
@@ -83,6 +89,62 @@ def test_arguments_of_the_base_s_entrypoint_are_no_programs() -> None:
     assert (run.entrypoint, run.cmd) == ((), ("--verbose",))
     plain = image_config(Config(folder=Path()), base, ACTIVATION, TREE, prefix="/opt/env", epoch=1)
     assert plain.cmd == ()
+
+
+def required(cuda: str, said: str = "", *, compat: bool = False, **image: object) -> str | None:
+    """Return NVIDIA_REQUIRE_CUDA on a base for GPUs that says `said` itself."""
+    env = (*BASE.image.config.env, *((("NVIDIA_REQUIRE_CUDA", said),) if said else ()))
+    below = replace(BASE.image, config=replace(BASE.image.config, env=env))
+    config = Config(
+        folder=Path(),
+        env=EnvConfig(cuda_compat=compat),
+        image=ImageConfig(**image),  # type: ignore[arg-type]
+    )
+    base = replace(BASE, image=below, gpu=True)
+    run = image_config(config, base, ACTIVATION, TREE, prefix="/opt/env", epoch=1, cuda=cuda)
+    return dict(run.env).get("NVIDIA_REQUIRE_CUDA")
+
+
+def test_what_is_required_of_the_driver_follows_from_the_environment() -> None:
+    assert required("12.8") == "cuda>=12.0"
+    assert required("13.0", compat=True) == (
+        "cuda>=13.0 driver>=535,driver<536 driver>=550,driver<551 driver>=570,driver<571 "
+        "driver>=575,driver<576"
+    )
+    assert required("") is None
+    user = (("NVIDIA_REQUIRE_CUDA", "cuda>=12.8"),)
+    assert required("12.8", env=user) == "cuda>=12.8"
+    config = Config(folder=Path())
+    plain = image_config(config, BASE, ACTIVATION, TREE, prefix="/opt/env", epoch=1, cuda="12.8")
+    assert "NVIDIA_REQUIRE_CUDA" not in dict(plain.env)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("cuda>=12.8 brand=tesla,driver>=535,driver<536", None),  # the base's own word counts
+        ("cuda>=13.0", "cuda>=12.0"),
+        ("nonsense", "cuda>=12.0"),
+    ],
+)
+def test_what_the_base_requires_counts_for_its_own_major_version(
+    said: str, expected: str | None
+) -> None:
+    assert required("12.8", said) == expected
+
+
+def test_a_runtime_for_gpus_without_cuda_is_told() -> None:
+    assert list(gpu_notes(replace(BASE, gpu=True), "12.8")) == []
+    assert list(gpu_notes(BASE, "")) == []
+    (note,) = gpu_notes(replace(BASE, gpu=True), "")
+    assert note.startswith("the runtime is for GPUs, but no package")
+
+
+def test_variables_that_the_runtime_wants_and_the_base_lacks() -> None:
+    base = replace(BASE, env=(("NVIDIA_VISIBLE_DEVICES", "all"), ("A", "runtime")))
+    run = image_config(Config(folder=Path()), base, ACTIVATION, TREE, prefix="/opt/env", epoch=1)
+    env = dict(run.env)
+    assert (env["NVIDIA_VISIBLE_DEVICES"], env["A"]) == ("all", "activation")
 
 
 def test_nonroot_unless_somebody_says_otherwise() -> None:

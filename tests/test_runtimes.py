@@ -31,14 +31,78 @@ def load(tmp_path: Path, text: str) -> Runtime:
 
 def test_the_runtimes_that_ship() -> None:
     runtimes = {runtime.name: runtime for runtime in list_runtimes()}
-    assert list(runtimes) == ["distroless", "distroless-trixie"]
+    names = ["cuda", "cuda-base", "cuda-runtime", "distroless", "distroless-trixie"]
+    assert list(runtimes) == names
     for runtime in runtimes.values():
         assert runtime.description
         assert (runtime.prefix, runtime.user) == ("/opt/env", "65532")
-        assert runtime.provides["glibc"] == "debian:libc6"
-        assert runtime.debian is not None
-        assert "libc6" in runtime.debian.packages
+        assert runtime.gpu == runtime.name.startswith("cuda")
+        if runtime.debian is None:
+            assert runtime.image.startswith("nvidia/cuda:12.8.1-")
+        else:
+            assert runtime.provides["glibc"] == "debian:libc6"
+            assert "libc6" in runtime.debian.packages
     assert load_runtime("distroless") == runtimes["distroless"]
+
+
+def test_the_runtime_for_gpus_is_distroless_and_a_little_more() -> None:
+    below, cuda = load_runtime("distroless"), load_runtime("cuda")
+    assert below.debian is not None
+    assert cuda.debian == replace(
+        below.debian,
+        only={"libc-bin": (*below.debian.only["libc-bin"], "etc/ld.so.conf")},
+    )
+    assert cuda.env.items() >= below.env.items()
+    assert cuda.env["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert cuda.env["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+    assert set(cuda.files) == {"/etc/ld.so.cache", "/etc/ld.so.conf.d/00-nvidia.conf"}
+
+
+EXTENDED = """\
+extends = "base.toml"
+description = "more"
+[env]
+B = "2"
+[debian]
+packages = ["libc6"]
+[debian.only]
+libc6 = ["lib"]
+"""
+
+
+def test_a_runtime_that_extends_another(tmp_path: Path) -> None:
+    base = 'user = "7"\n' + GOOD.replace("[debian]", "[env]\nA = '1'\nB = '1'\n[debian]")
+    (tmp_path / "base.toml").write_text(base)
+    runtime = load(tmp_path, EXTENDED)
+    assert (runtime.name, runtime.description, runtime.user) == ("mine", "more", "7")
+    assert runtime.env == {"A": "1", "B": "2"}
+    assert runtime.debian is not None
+    assert (runtime.debian.suites, runtime.debian.packages) == (("bookworm",), ("libc6",))
+    assert runtime.debian.only == {"libc6": ("lib",)}
+
+
+def test_a_shipped_runtime_is_extended_by_its_name(tmp_path: Path) -> None:
+    runtime = load(tmp_path, 'extends = "cuda-base"\nimage = "nvidia/cuda:13.0.1-base-x"')
+    assert (runtime.image, runtime.gpu) == ("nvidia/cuda:13.0.1-base-x", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('extends = "mine.toml"', "which extends it in turn"),
+        ('extends = "nothing"', "no runtime is named 'nothing'"),
+        ('extends = "gone.toml"', "gone.toml does not exist"),
+        ("extends = 1", "extends must be a string"),
+        ('extends = "distroless"\nimage = "x"', "either a [debian] table or the key image"),
+        ('image = "x"\n[files]\n"/a" = "b"', "files cannot be added to an image"),
+        (f'{GOOD}[files]\n"a" = "b"', "files must be an absolute path"),
+        (f'{GOOD}[files]\n"/a" = 1', "files must be a table of strings"),
+    ],
+)
+def test_what_cannot_be_extended(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text)
+    assert message in caught.value.message
 
 
 def test_defaults(tmp_path: Path) -> None:
@@ -58,7 +122,7 @@ def test_a_runtime_may_be_an_image(tmp_path: Path) -> None:
     ("name", "hint"),
     [
         ("distroles", "did you mean 'distroless'?"),
-        ("zzz", "there are distroless, distroless-trixie"),
+        ("zzz", "there are cuda, cuda-base, cuda-runtime, distroless, distroless-trixie"),
     ],
 )
 def test_an_unknown_name(name: str, hint: str) -> None:
@@ -140,7 +204,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, message: str, hint: str) 
     assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["distroless", "distroless-trixie"])
+@pytest.mark.parametrize("name", ["cuda", "distroless", "distroless-trixie"])
 def test_pinning_keeps_everything_else(tmp_path: Path, name: str) -> None:
     runtime = load_runtime(name)
     assert runtime.debian is not None

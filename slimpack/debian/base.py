@@ -139,7 +139,8 @@ def _source(runtime: Runtime) -> DebianSource:
         raise InputError(
             f"runtime {runtime.name!r} is the image {runtime.image}, "
             "and images cannot be pulled from registries yet",
-            hint="save that image to disk and name the file with --base",
+            hint=f"fetch it (skopeo copy docker://{runtime.image} oci:{runtime.name}), and name "
+            f"what was fetched: --base {runtime.name}",
         )
     return runtime.debian
 
@@ -179,7 +180,7 @@ def _assembled(
                     hint="exclude it from one of them with debian.only in the runtime file",
                 )
     try:
-        tree = Tree(entries.values()).merge(skeleton())
+        tree = Tree(entries.values()).merge(skeleton()).merge(_own_files(runtime))
     except ValueError as error:
         raise RuntimeBaseError(f"the packages of the base do not fit together: {error}") from error
     return DebianBase(
@@ -190,6 +191,12 @@ def _assembled(
         provides=provides,
         releases=resolution.releases,
     )
+
+
+def _own_files(runtime: Runtime) -> Iterable[Entry]:
+    """Yield the files of the runtime itself; they replace those of packages."""
+    for path, text in runtime.files.items():
+        yield bytes_entry(path.strip("/"), text.encode())
 
 
 def _package_entries(

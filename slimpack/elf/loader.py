@@ -36,12 +36,13 @@ def default_directories(
     machine: as `Elf.machine` has it.
 
     /etc/ld.so.conf counts only where there is an /etc/ld.so.cache: ld.so reads nothing
-    else, and ldconfig makes it from the former. (Distroless bases have neither.) A cache
+    else, and ldconfig makes it from the former. (Distroless bases have neither; an empty one,
+    which waits for the ldconfig of a container toolkit, is none either.) A cache
     that is older than the configuration is not told apart. Where there is no multiarch
     folder, both /lib64 and /lib are named, of which a distribution's ld.so may know one.
     """
     configured: list[str] = []
-    if read_file(_CACHE) is not None:
+    if read_file(_CACHE):
         configured = _configured(read_file, list_folder)
     return tuple(dict.fromkeys((*configured, *_built_in(list_folder, machine))))
 

@@ -149,6 +149,12 @@ class Installed:
             if file.replaced and file.sha256 != self.digests.get(file.replaced)
         )
 
+    @property
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """(name, version) of every package, of conda and then of pip."""
+        conda = tuple((package.name, package.version) for package in self.packages)
+        return (*conda, *((dist.name, dist.version) for dist in self.dists))
+
     def get(self, name: str) -> InstalledPackage | None:
         """Return the package of that name, or None."""
         return next((package for package in self.packages if package.name == name), None)

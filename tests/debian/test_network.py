@@ -20,11 +20,11 @@ from slimpack.debian import (
     resolve_base,
     tree_digest,
 )
-from slimpack.runtimes import load_runtime
+from slimpack.runtimes import Runtime, load_runtime
 from slimpack.tree import Kind, Tree
 
 pytestmark = pytest.mark.network
-RUNTIMES = ("distroless", "distroless-trixie")
+RUNTIMES = ("cuda", "distroless", "distroless-trixie")
 LOADERS = {"linux/amd64": "ld-linux-x86-64.so.2", "linux/arm64": "ld-linux-aarch64.so.1"}
 
 PROGRAM = r"""
@@ -71,8 +71,13 @@ def cache(network: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=RUNTIMES)
-def base(request: pytest.FixtureRequest, cache: Path) -> DebianBase:
-    return assemble_base(load_runtime(request.param), "linux/amd64", cache_dir=cache)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    return load_runtime(request.param)
+
+
+@pytest.fixture(scope="module")
+def base(runtime: Runtime, cache: Path) -> DebianBase:
+    return assemble_base(runtime, "linux/amd64", cache_dir=cache)
 
 
 def write(tree: Tree, root: Path) -> None:
@@ -139,9 +144,10 @@ def test_the_mirror_leaves_no_trace(base: DebianBase) -> None:
     assert named == []
 
 
-def test_the_same_base_in_another_folder(base: DebianBase, tmp_path: Path) -> None:
-    name = "distroless" if base.glibc == "2.36" else "distroless-trixie"
-    again = assemble_base(load_runtime(name), "linux/amd64", cache_dir=tmp_path)
+def test_the_same_base_in_another_folder(
+    runtime: Runtime, base: DebianBase, tmp_path: Path
+) -> None:
+    again = assemble_base(runtime, "linux/amd64", cache_dir=tmp_path)
     assert tree_digest(again.tree) == tree_digest(base.tree)
 
 

@@ -38,7 +38,7 @@ def test_multiarch_folders_where_they_are() -> None:
 
 def test_includes_are_followed_in_their_place() -> None:
     files = {
-        "/etc/ld.so.cache": b"",
+        "/etc/ld.so.cache": b"cache",
         "/etc/ld.so.conf": b"include ld.so.conf.d/*.conf # all\n/last/\nhwcap 1 nosegneg\n",
         "/etc/ld.so.conf.d/b.conf": b"/b\t\n\nrelative\n/typed=libc6\n",
         "/etc/ld.so.conf.d/a.conf": b"# nothing\n/a\ninclude /etc/more",
@@ -51,7 +51,7 @@ def test_includes_are_followed_in_their_place() -> None:
 
 def test_a_hostile_configuration_ends() -> None:
     start = b"include /etc/0\ninclude /etc/*\n" * 1000
-    files: Files = {"/etc/ld.so.cache": b"", "/etc/ld.so.conf": start}
+    files: Files = {"/etc/ld.so.cache": b"cache", "/etc/ld.so.conf": start}
     for n in range(2000):
         files[f"/etc/{n}"] = b"include /etc/%d\n/x%d\n" % (n + 1, n) + b"/y\xff\n"
     assert len(default_directories(*reader(files))) < 1100
