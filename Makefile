@@ -10,7 +10,7 @@ DEMO ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv engine demo test lint format bench bench-pack channel channel-full channel-workloads \
-	channel-heavy clean
+	channel-heavy channel-cuda channel-cuda-heavy clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,12 @@ channel-workloads: venv ## add what benchmarks/workloads need: pandas, onnxrunti
 
 channel-heavy: venv ## add big packages for the slimming rules, up to TensorFlow
 	@$(RUN) benchmarks.channel build --group heavy
+
+channel-cuda: venv ## add CUDA's smaller libraries and CuPy
+	@$(RUN) benchmarks.channel build --group cuda
+
+channel-cuda-heavy: venv ## add CUDA's big libraries and PyTorch with CUDA (3 GB to download)
+	@$(RUN) benchmarks.channel build --group cuda-heavy
 
 engine: venv ## see that a Docker engine answers; as root, install and start one
 	@$(RUN) benchmarks.setup engine

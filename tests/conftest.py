@@ -24,8 +24,19 @@ from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing
 @pytest.fixture(scope="session")
 def channel() -> str:
     """URL of the local channel with CPython and the demo's packages; built when needed."""
+    return built_channel()
+
+
+@pytest.fixture(scope="session")
+def cuda_channel() -> str:
+    """URL of the local channel with CUDA's smaller libraries and CuPy as well."""
+    return built_channel("--group", "cuda")
+
+
+def built_channel(*options: str) -> str:
+    """Build the local channel and return its URL."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.channel", "build"],
+        [sys.executable, "-m", "benchmarks.channel", "build", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

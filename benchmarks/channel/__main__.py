@@ -47,8 +47,8 @@ def list_packages(*, full: bool) -> None:
     plans = make_plans(load_channel(), load_lock(LINUX_64.subdir), LINUX_64, full=full)
     for plan in plans:
         folder = plan.place.partition("/")[0]
-        name, kind = plan.recipe.name, plan.recipe.kind
-        columns = f"{name:20} {plan.version:14} {plan.build:26} {folder:9} {kind:13}"
+        name, kind = plan.recipe.package_name, plan.recipe.kind
+        columns = f"{name:28} {plan.version:14} {plan.build:26} {folder:9} {kind:13}"
         print(f"{columns} {plan.recipe.group}".rstrip())
 
 

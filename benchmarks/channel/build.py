@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +57,8 @@ def build_channel(
         raise ChannelError(f"no group {unknown[0]!r}, known: {', '.join(channel.groups)}")
     everything = make_plans(channel, lock, platform, full=True)
     with exclusive(cache, report):
-        plans = chosen(everything, {*groups, *(["full"] if full else [])}, cache)
+        options = channel.with_needs({*groups, *(["full"] if full else [])})
+        plans = chosen(everything, options, cache, channel.needs)
         jobs = jobs or os.cpu_count() or 1
         missing = [plan for plan in plans if not package_file(cache, plan).exists()]
         if missing:
@@ -78,13 +79,19 @@ def by_name(plans: Sequence[Plan]) -> dict[str, Plan]:
     return {p.recipe.name: p for p in plans if p.recipe.kind != "python-source"}
 
 
-def chosen(plans: Sequence[Plan], options: Collection[str], cache: Path) -> list[Plan]:
+def chosen(
+    plans: Sequence[Plan],
+    options: Collection[str],
+    cache: Path,
+    needs: Mapping[str, Collection[str]],
+) -> list[Plan]:
     """Choose what belongs into the channel: what is always made, and some options.
 
-    An option that nobody asked for stays in the channel as long as all of it is in the cache and
-    current: it took minutes to make, and others may be using it.
+    An option that nobody asked for stays in the channel as long as all of it, and of what it
+    needs, is in the cache and current: it took minutes to make, and others may be using it.
     """
     absent = {plan.option for plan in plans if not package_file(cache, plan).exists()}
+    absent |= {option for option, others in needs.items() if absent.intersection(others)}
     unwanted = absent - {"", *options}
     return [plan for plan in plans if plan.option not in unwanted]
 

@@ -33,6 +33,9 @@ GLIBC_SONAMES = frozenset(
     }
 )
 
+# NVIDIA's driver: always from the host, which mounts it into a container.
+DRIVER_SONAMES = frozenset({"libcuda.so.1", "libnvidia-ml.so.1", "libnvcuvid.so.1"})
+
 
 @dataclass(frozen=True)
 class Dynamic:
@@ -124,7 +127,12 @@ def set_rpaths(root: Path, patchelf: Path) -> None:
         relative = os.path.relpath(root / "lib", path.parent)
         own = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
         rpath = ":".join(filter(None, [dynamic.rpath, own]))
-        command = [str(patchelf), "--force-rpath", "--set-rpath", rpath, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise ChannelError(f"patchelf failed on {path.name}: {done.stderr.strip()}")
+        set_rpath(path, rpath, patchelf)
+
+
+def set_rpath(path: Path, rpath: str, patchelf: Path) -> None:
+    """Set the DT_RPATH of a file."""
+    command = [str(patchelf), "--force-rpath", "--set-rpath", rpath, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ChannelError(f"patchelf failed on {path.name}: {done.stderr.strip()}")

@@ -91,28 +91,41 @@ def pip_platform(python: str, platform: Platform) -> list[str]:
 
 def requirement_lines(pins: Mapping[str, LockedFile]) -> str:
     """Return a requirements file that accepts exactly the pinned wheels."""
-    lines = [
-        f"{name}=={parse_wheel_filename(pin.name)[1]} --hash=sha256:{pin.sha256}\n"
-        for name, pin in sorted(pins.items())
-    ]
+    lines = []
+    for _, pin in sorted(pins.items()):
+        project, version, *_ = parse_wheel_filename(pin.name)
+        lines.append(f"{project}=={version} --hash=sha256:{pin.sha256}\n")
     return "".join(lines)
 
 
 def fetch_wheels(
     cache: Path, pins: Mapping[str, LockedFile], python: str, platform: Platform
 ) -> None:
-    """Download missing wheels with one call of pip, which knows the machine's mirrors."""
+    """Download missing wheels with pip, which knows the machine's mirrors.
+
+    One call gets one version of a project; where two are wanted, there is a second call.
+    """
     missing = {name: pin for name, pin in pins.items() if not cached(cache, pin).exists()}
     if not missing:
         return
+    first = {parse_wheel_filename(pin.name)[0]: name for name, pin in sorted(missing.items())}
+    now = {name: missing[name] for name in first.values()}
+    download_wheels(cache, now, python, platform)
+    fetch_wheels(cache, pins, python, platform)
+
+
+def download_wheels(
+    cache: Path, pins: Mapping[str, LockedFile], python: str, platform: Platform
+) -> None:
+    """Download wheels of different projects with one call of pip, into the cache."""
     (cache / "sources").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache / "sources", prefix=".tmp-") as scratch:
         folder = Path(scratch)
         wanted = folder / "requirements.txt"
-        wanted.write_text(requirement_lines(missing))
+        wanted.write_text(requirement_lines(pins))
         options = ["--no-deps", "--require-hashes", "--quiet", "--dest", scratch, "-r", str(wanted)]
         run_pip(["download", *options, *pip_platform(python, platform)])
-        for name, pin in missing.items():
+        for name, pin in pins.items():
             draft, target = folder / pin.name, cached(cache, pin)
             if not draft.exists() or sha256_of(draft) != pin.sha256:
                 raise ChannelError(f"pip did not deliver {pin.name} for {name}; {RENEW}")

@@ -2,6 +2,7 @@
 
 A recipe with a ``folder`` takes every file below ``recipes/<folder>``; ``@PREFIX@`` in them
 becomes the placeholder. ``programs`` are C sources there, compiled with gcc into ``bin/``.
+``links`` are symbolic links; "{version}" in them stands for the package's version.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.channel.conda_format import PLACEHOLDER
+from benchmarks.channel.conda_format import PLACEHOLDER, Symlink, write_files
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.native import PREFIX_MARK, files_below
 from benchmarks.channel.recipes import Recipe
@@ -23,7 +24,7 @@ def source_files(recipe: Recipe) -> list[Path]:
     return files_below(FOLDERS / recipe.folder) if recipe.folder else []
 
 
-def stage_generated(recipe: Recipe, root: Path) -> None:
+def stage_generated(recipe: Recipe, version: str, root: Path) -> None:
     """Fill ``root``."""
     folder = FOLDERS / recipe.folder
     programs = {folder / name for name in recipe.programs}
@@ -35,6 +36,11 @@ def stage_generated(recipe: Recipe, root: Path) -> None:
         target.write_text(path.read_text().replace(PREFIX_MARK, PLACEHOLDER))
         # git keeps the executable bit, a zip of the repository may not: bin/ is enough to know.
         target.chmod(0o755 if target.parent == root / "bin" else 0o644)
+    links = {
+        name.replace("{version}", version): Symlink(target.replace("{version}", version))
+        for name, target in recipe.links.items()
+    }
+    write_files(root, links)
     for program in sorted(programs):
         compile_program(program, root)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.channel import bytecode, cpython, elf, generated, names, native, source, wheel
-from benchmarks.channel.conda_format import Metadata, pack
+from benchmarks.channel import bytecode, cpython, cuda, elf, generated, names, native, source, wheel
+from benchmarks.channel.conda_format import Metadata, pack, write_files
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.fetch import cached
 from benchmarks.channel.plan import Plan
@@ -32,7 +32,7 @@ class Workshop:
     @property
     def known_names(self) -> dict[str, str]:
         """Conda names that differ from those on PyPI."""
-        return {r.pypi: r.name for r in self.channel.of_kind("wheel") if r.pypi}
+        return {r.pypi: r.package_name for r in self.channel.of_kind("wheel") if r.pypi}
 
     def providers(self) -> dict[str, Plan]:
         """Return the package that provides a shared library, by soname."""
@@ -61,7 +61,7 @@ def make_package(
         if plan.needs_interpreter:
             assert interpreter is not None
             bytecode.compile_tree(root, interpreter)
-        return pack(metadata(plan, shop, staged, root), root, out_dir)
+        return pack(metadata(plan, shop, staged, root), root, out_dir, level=plan.recipe.level)
 
 
 def stage(plan: Plan, shop: Workshop, root: Path, scratch: Path) -> Staged:
@@ -71,6 +71,8 @@ def stage(plan: Plan, shop: Workshop, root: Path, scratch: Path) -> Staged:
     archives = [cached(shop.cache, pin) for pin in plan.source]
     if recipe.kind == "wheel":
         return stage_wheel(plan, shop, root)
+    if recipe.kind == "cuda":
+        return stage_cuda(plan, shop, root)
     if recipe.kind == "debian":
         licenses = native.stage_debian(recipe, debs, root, scratch, shop.platform, shop.patchelf)
         return Staged(license_files=licenses)
@@ -84,7 +86,7 @@ def stage(plan: Plan, shop: Workshop, root: Path, scratch: Path) -> Staged:
             debs, archives, root, scratch, python, shop.platform, shop.patchelf, shop.jobs
         )
         return Staged(license_files=licenses)
-    generated.stage_generated(recipe, root)
+    generated.stage_generated(recipe, plan.version, root)
     return Staged()
 
 
@@ -94,11 +96,11 @@ def stage_wheel(plan: Plan, shop: Workshop, root: Path) -> Staged:
     path, python = cached(shop.cache, pin), shop.channel.python
     info = wheel.read_wheel(path)
     environment = names.marker_environment(python, shop.platform.machine)
-    depends = names.conda_dependencies(
-        info.requires, shop.known_names, environment, plan.recipe.extras
-    )
+    requires = names.leave_out(info.requires, plan.recipe.without)
+    depends = names.conda_dependencies(requires, shop.known_names, environment, plan.recipe.extras)
     layout = wheel.Layout.noarch() if plan.noarch else wheel.Layout.arch(python)
     wheel.stage_wheel(path, root, layout, python)
+    write_files(root, plan.recipe.text)
     if plan.noarch:
         needs = names.conda_version_spec(info.requires_python)
         depends.append(f"python {needs}".strip())
@@ -125,6 +127,21 @@ def stage_wheel(plan: Plan, shop: Workshop, root: Path) -> Staged:
     )
 
 
+def stage_cuda(plan: Plan, shop: Workshop, root: Path) -> Staged:
+    """Lay out the libraries of one of NVIDIA's wheels as conda-forge does."""
+    ((_, pin),) = plan.wheels.items()
+    path = cached(shop.cache, pin)
+    cuda.stage_cuda(plan.recipe, path, plan.version, root, shop.patchelf)
+    info = wheel.read_wheel(path)
+    floor = names.glibc_floor(info.platform)
+    return Staged(
+        depends=() if plan.noarch else (f"__glibc >={floor},<3.0.a0",),
+        license=cuda.LICENSE,
+        license_files=info.license_files,
+        about=info.about,
+    )
+
+
 def metadata(plan: Plan, shop: Workshop, staged: Staged, root: Path) -> Metadata:
     """Put together what the recipe says, what the sources say and what the files need."""
     recipe, python = plan.recipe, shop.channel.python
@@ -143,7 +160,7 @@ def metadata(plan: Plan, shop: Workshop, staged: Staged, root: Path) -> Metadata
         run_exports["noarch"] = ["python"]
     about = {"summary": recipe.summary, **(staged.about or {})}
     return Metadata(
-        name=recipe.name,
+        name=recipe.package_name,
         version=plan.version,
         build=plan.build,
         build_number=recipe.build_number,
@@ -172,12 +189,13 @@ def library_depends(plan: Plan, shop: Workshop, root: Path) -> list[str]:
     """
     providers = shop.providers()
     found: list[str] = []
-    for soname in sorted(elf.foreign_sonames(root)):
+    needed = elf.foreign_sonames(root) - elf.DRIVER_SONAMES - set(plan.recipe.unresolved)
+    for soname in sorted(needed):
         if soname not in providers:
             raise ChannelError(
                 f"{plan.recipe.name} needs {soname}, which no package provides: "
-                "add it to sonames of a [debian] package in packages.toml"
+                "add it to sonames of a [debian] or [cuda] package in packages.toml"
             )
         provider = providers[soname]
-        found += fill(provider.recipe.run_exports, provider) or [provider.recipe.name]
+        found += fill(provider.recipe.run_exports, provider) or [provider.recipe.package_name]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 from packaging.requirements import Requirement
 from packaging.specifiers import Specifier, SpecifierSet
@@ -67,6 +68,16 @@ def conda_dependencies(
         spec = conda_version_spec(requirement.specifier)
         wanted.add(f"{conda_name(requirement.name, known)} {spec}".strip())
     return sorted(wanted)
+
+
+def leave_out(requires: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    """Return requirements whose project matches none of some patterns, such as ``nvidia-*``."""
+    patterns = tuple(patterns)
+    return [
+        line
+        for line in requires
+        if not any(fnmatchcase(canonicalize_name(Requirement(line).name), p) for p in patterns)
+    ]
 
 
 def marker_environment(python: str, machine: str) -> dict[str, str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.generated import source_files
@@ -28,6 +28,7 @@ INTERPRETER_DEBS = ("zlib1g", "libexpat1")
 _COMMON_CODE = ("conda_format", "container", "make", "plan", "names")
 _KIND_CODE = {
     "wheel": ("wheel", "bytecode", "elf"),
+    "cuda": ("cuda", "wheel", "native", "elf"),
     "debian": ("native", "deb", "elf"),
     "python": ("cpython", "frozen", "native", "deb", "elf", "unpatch", "bytecode"),
     "python-source": ("source", "native", "deb", "elf", "bytecode"),
@@ -52,7 +53,7 @@ class Plan:
     @property
     def file_name(self) -> str:
         """The name of the package file."""
-        return f"{self.recipe.name}-{self.version}-{self.build}.conda"
+        return f"{self.recipe.package_name}-{self.version}-{self.build}.conda"
 
     @property
     def place(self) -> str:
@@ -106,11 +107,13 @@ def make_plan(recipe: Recipe, channel: Channel, lock: Lock, platform: Platform) 
     source: tuple[LockedFile, ...] = ()
     noarch: Noarch | None = recipe.noarch or None
     version, label = recipe.version, ""
+    if recipe.kind in {"wheel", "cuda"}:
+        pin = lock.wheel(recipe.wheel_key)
+        wheels = {recipe.wheel_key: pin}
+        version, _, local = pin.version.partition("+")
+        label = recipe.variant or local
     if recipe.kind == "wheel":
-        name = canonicalize_name(recipe.pypi or recipe.name)
-        wheels = {name: lock.wheel(name)}
-        version, _, label = wheels[name].version.partition("+")
-        noarch = "python" if is_pure(wheels[name]) else None
+        noarch = "python" if is_pure(pin) else None
     elif recipe.version_of:
         version = make_plan(channel.by_name()[recipe.version_of], channel, lock, platform).version
     elif debs and not recipe.source:
@@ -123,8 +126,7 @@ def make_plan(recipe: Recipe, channel: Channel, lock: Lock, platform: Platform) 
         version = version or debian_to_conda_version(source[0].version)
     pins = [asdict(pin) for pin in (*wheels.values(), *debs, *source)]
     texts = {p.name: digest_bytes(p.read_bytes()) for p in source_files(recipe)}
-    made_from = {key: value for key, value in asdict(recipe).items() if key != "group"}
-    content = [made_from, version, pins, texts, channel.python, platform.subdir]
+    content = [stated(recipe), version, pins, texts, channel.python, platform.subdir]
     return Plan(
         recipe=recipe,
         version=version,
@@ -136,6 +138,15 @@ def make_plan(recipe: Recipe, channel: Channel, lock: Lock, platform: Platform) 
         debs=debs,
         source=source,
     )
+
+
+def stated(recipe: Recipe) -> dict[str, object]:
+    """Return what a recipe says of its package: a key that others begin to use moves it not."""
+    return {
+        item.name: getattr(recipe, item.name)
+        for item in fields(recipe)
+        if item.name != "group" and getattr(recipe, item.name) not in (item.default, {})
+    }
 
 
 def is_pure(pin: LockedFile) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from packaging.utils import canonicalize_name
+
+from benchmarks.channel.conda_format import COMPRESSION_LEVEL
 from benchmarks.channel.errors import ChannelError
 
 if sys.version_info >= (3, 11):
@@ -18,7 +21,7 @@ else:
 RECIPES_FILE = Path(__file__).with_name("packages.toml")
 
 Noarch = Literal["python", "generic"]
-Kind = Literal["wheel", "debian", "python", "python-source", "generated"]
+Kind = Literal["wheel", "cuda", "debian", "python", "python-source", "generated"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -44,10 +47,12 @@ LINUX_64 = Platform("linux-64", "amd64", "x86_64-linux-gnu", "x86_64")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One package of the channel; the fields after ``summary`` belong to single kinds."""
+    """One package of the channel; the fields after ``level`` belong to single kinds."""
 
     name: str
     kind: Kind
+    # The package's name where a second recipe makes it too: "pytorch" for the key "pytorch-cuda".
+    package: str = ""
     # Made only when this group is asked for; "" is always made.
     group: str = ""
     depends: tuple[str, ...] = ()
@@ -57,22 +62,32 @@ class Recipe:
     build_number: int = 0
     license: str = ""
     summary: str = ""
-    # wheel: the name and the version wanted on the package index, extras to follow
+    # Libraries that the files need and that no dependency is made for: optional parts.
+    unresolved: tuple[str, ...] = ()
+    # zstd's level; low for packages of hundreds of megabytes
+    level: int = COMPRESSION_LEVEL
+    # wheel, cuda: the name and the version wanted on the package index, extras to follow
     pypi: str = ""
     require: str = ""
     extras: tuple[str, ...] = ()
-    # debian: binary packages, where their files go, what is left out, libraries they provide
+    # wheel: what its build string begins with, where the version of the wheel does not tell
+    variant: str = ""
+    # wheel: requirements that do not count, because others stand for them; "*" as in file names
+    without: tuple[str, ...] = ()
+    # debian: binary packages
     packages: tuple[str, ...] = ()
+    # debian, cuda: where files go, what is left out, libraries for others
     files: Mapping[str, str] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     sonames: tuple[str, ...] = ()
+    # debian: files put together; debian, generated: links; debian, wheel: texts
     concat: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     text: Mapping[str, str] = field(default_factory=dict)
     # python: Debian's source package, whose changes to the library are taken back
     source: str = ""
     unpatch: tuple[str, ...] = ()
-    # debian, generated: fixed where it does not come from the sources
+    # debian, cuda, generated: fixed where it does not come from the sources
     version: str = ""
     build: str = ""
     noarch: Literal["", "python", "generic"] = ""
@@ -80,6 +95,16 @@ class Recipe:
     version_of: str = ""
     folder: str = ""
     programs: tuple[str, ...] = ()
+
+    @property
+    def package_name(self) -> str:
+        """The name of the package that it makes."""
+        return self.package or self.name
+
+    @property
+    def wheel_key(self) -> str:
+        """Its wheel's name in ``channel.lock``; a second version of a project has a name apart."""
+        return canonicalize_name(self.name if self.package else self.pypi or self.name)
 
 
 @dataclass(frozen=True)
@@ -92,9 +117,15 @@ class Channel:
     recipes: tuple[Recipe, ...]
     # What is made only when asked for: names and what each is for.
     groups: Mapping[str, str] = field(default_factory=dict)
+    # Groups whose packages depend on those of other groups.
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def with_needs(self, options: Collection[str]) -> set[str]:
+        """Return some options of a build, and the groups that these need."""
+        return {*options, *(need for option in options for need in self.needs.get(option, ()))}
 
     def by_name(self) -> dict[str, Recipe]:
-        """Recipes by package name; the quick variant of Python stands for both."""
+        """Recipes by their keys; the quick variant of Python stands for both."""
         return {r.name: r for r in self.recipes if r.kind != "python-source"}
 
     def of_kind(self, *kinds: Kind) -> tuple[Recipe, ...]:
@@ -113,7 +144,7 @@ def load_channel(path: Path = RECIPES_FILE) -> Channel:
 
 def parse_channel(table: Mapping[str, Any]) -> Channel:
     """Turn the parsed TOML into recipes; unknown keys are errors."""
-    unknown = set(table) - {"channel", "groups", "tools", *KINDS}
+    unknown = set(table) - {"channel", "groups", "needs", "tools", *KINDS}
     if unknown:
         raise ChannelError(f"packages.toml: unknown kind [{min(unknown)}], known: {KINDS}")
     recipes = [
@@ -128,8 +159,12 @@ def parse_channel(table: Mapping[str, Any]) -> Channel:
                 f"packages.toml: {recipe.name} is in group {recipe.group!r}, "
                 f"known: {', '.join(groups) or 'none'}"
             )
+    needs = {group: tuple(others) for group, others in table.get("needs", {}).items()}
+    for group in {*needs, *(other for others in needs.values() for other in others)}:
+        if group not in groups:
+            raise ChannelError(f"packages.toml: [needs] names {group!r}, which is no group")
     return Channel(
-        settings["suite"], settings["python"], table.get("tools", {}), tuple(recipes), groups
+        settings["suite"], settings["python"], table.get("tools", {}), tuple(recipes), groups, needs
     )
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import lzma
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,26 +53,40 @@ def resolve_wheels(
     """One consistent set of wheels; packages that only dependencies name must be listed too.
 
     Versions of ``kept`` constrain pip. Of one version the kept file stays, whichever pip prefers.
+    A second version of a project (a recipe with ``package``) is resolved apart from the set.
     """
-    recipes = channel.of_kind("wheel")
+    wheels = channel.of_kind("wheel", "cuda")
+    recipes = [r for r in wheels if not r.package]
+    apart = {r.wheel_key: r for r in wheels if r.package}
     wanted = [
         *(wheel_requirement(r) for r in recipes),
         *(f"{n}{s}" for n, s in channel.tools.items()),
     ]
     with tempfile.TemporaryDirectory() as scratch:
         versions = Path(scratch, "constraints.txt")
-        versions.write_text("".join(f"{name}=={pin.version}\n" for name, pin in kept.items()))
-        options = ["--dry-run", "--ignore-installed", "--quiet", "--target", scratch]
-        options += ["--constraint", str(versions)]
-        out = run_pip(
-            ["install", *options, "--report", "-", *pip_platform(channel.python, platform), *wanted]
-        )
-    pins = dict(read_report_item(item) for item in json.loads(out)["install"])
-    listed = {canonicalize_name(r.pypi or r.name) for r in recipes} | set(channel.tools)
+        lines = [f"{name}=={pin.version}\n" for name, pin in kept.items() if name not in apart]
+        versions.write_text("".join(lines))
+        pins = pip_report(channel, platform, ["--constraint", str(versions), *wanted])
+    listed = {r.wheel_key for r in recipes} | set(channel.tools)
     extra = sorted(set(pins) - listed)
     if extra:
         raise ChannelError(f"packages.toml lacks dependencies; add to [wheel]: {', '.join(extra)}")
-    return {name: kept.get(name, pin) for name, pin in pins.items()}
+    for key in apart.keys() - kept.keys():
+        found = pip_report(channel, platform, ["--no-deps", wheel_requirement(apart[key])])
+        (pins[key],) = found.values()
+    names = [*pins, *(apart.keys() & kept.keys())]
+    return {name: kept.get(name) or pins[name] for name in names}
+
+
+def pip_report(
+    channel: Channel, platform: Platform, arguments: Sequence[str]
+) -> dict[str, LockedFile]:
+    """Pins of what pip would install, by project."""
+    with tempfile.TemporaryDirectory() as scratch:
+        options = ["--dry-run", "--ignore-installed", "--quiet", "--target", scratch]
+        options += ["--report", "-", *pip_platform(channel.python, platform)]
+        out = run_pip(["install", *options, *arguments])
+    return dict(read_report_item(item) for item in json.loads(out)["install"])
 
 
 def read_report_item(item: dict[str, Any]) -> tuple[str, LockedFile]:

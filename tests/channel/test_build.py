@@ -54,24 +54,33 @@ def missing(name: str, kind: Kind = "generated", group: str = "") -> Plan:
 
 def test_a_group_is_made_when_it_is_asked_for(tmp_path: Path) -> None:
     plans = [missing("always"), missing("big", group="heavy"), missing("slow", "python-source")]
-    assert names(build.chosen(plans, (), tmp_path)) == ["always"]
-    assert names(build.chosen(plans, ["heavy"], tmp_path)) == ["always", "big"]
-    assert names(build.chosen(plans, ["full"], tmp_path)) == ["always", "slow"]
+    assert names(build.chosen(plans, (), tmp_path, {})) == ["always"]
+    assert names(build.chosen(plans, ["heavy"], tmp_path, {})) == ["always", "big"]
+    assert names(build.chosen(plans, ["full"], tmp_path, {})) == ["always", "slow"]
 
 
 def test_a_group_stays_in_the_channel_while_all_of_it_is_current(tmp_path: Path) -> None:
     one, two = make(tmp_path, "one", group="heavy"), make(tmp_path, "two", group="heavy")
     other = missing("other", group="workloads")
-    assert names(build.chosen([one, two, other], (), tmp_path)) == ["one", "two"]
+    assert names(build.chosen([one, two, other], (), tmp_path, {})) == ["one", "two"]
     build.package_file(tmp_path, two).unlink()
     # One alone could depend on what is no longer there.
-    assert names(build.chosen([one, two, other], (), tmp_path)) == []
-    assert names(build.chosen([one, two, other], ["heavy"], tmp_path)) == ["one", "two"]
+    assert names(build.chosen([one, two, other], (), tmp_path, {})) == []
+    assert names(build.chosen([one, two, other], ["heavy"], tmp_path, {})) == ["one", "two"]
+
+
+def test_a_group_goes_when_another_that_it_needs_is_not_there(tmp_path: Path) -> None:
+    user, library = make(tmp_path, "user", group="heavy"), missing("library", group="base")
+    needs = {"heavy": ["base"]}
+    assert names(build.chosen([user, library], (), tmp_path, needs)) == []
+    both = build.chosen([user, library], ["heavy", "base"], tmp_path, needs)
+    assert names(both) == ["user", "library"]
 
 
 def test_an_unknown_group_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["build", "--out", str(tmp_path / "out"), "--group", "hevy"]) == 1
-    assert capsys.readouterr().err == "error: no group 'hevy', known: workloads, heavy\n"
+    known = "workloads, heavy, cuda, cuda-heavy"
+    assert capsys.readouterr().err == f"error: no group 'hevy', known: {known}\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -108,8 +117,9 @@ def test_the_list_names_every_package(capsys: pytest.CaptureFixture[str]) -> Non
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert {"python", "numpy", "fastapi", "prefix-probe"} <= {row[0] for row in rows}
     assert {row[3] for row in rows} == {"linux-64", "noarch"}
-    assert {row[5] for row in rows if len(row) > 5} == {"workloads", "heavy"}
+    assert {row[5] for row in rows if len(row) > 5} == {"workloads", "heavy", "cuda", "cuda-heavy"}
     assert ["pytorch", "2.13.0"] in [row[:2] for row in rows if row[5:] == ["workloads"]]
+    assert ["pytorch", "2.14.1"] in [row[:2] for row in rows if row[5:] == ["cuda-heavy"]]
 
 
 def test_errors_are_one_line(

@@ -37,7 +37,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     probe = folder / "probe"
     probe.mkdir()
     recipe = Recipe("p", "generated", folder="prefix-probe", programs=("prefix-probe.c",))
-    stage_generated(recipe, probe)
+    stage_generated(recipe, "1.0", probe)
     channel = folder / "channel"
     write_conda(channel, name="probe", files_dir=probe, depends=["texts"])
     texts: dict[str, FileContent] = {

@@ -112,6 +112,62 @@ def test_pins_that_are_there_do_not_move(monkeypatch: pytest.MonkeyPatch) -> Non
     assert after.debs == {"zlib1g": deb}
 
 
+def test_a_second_version_of_a_project_is_resolved_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = (
+        Recipe("fast", "wheel", require="==1"),
+        Recipe("fast-gpu", "wheel", package="fast", pypi="fast", require="==2"),
+        Recipe("fast-old", "wheel", package="fast", pypi="fast", require="==0"),
+    )
+    asked: list[list[str]] = []
+
+    def pip(arguments: list[str]) -> str:
+        wanted = arguments[-1]
+        asked.append([argument for argument in arguments if argument.startswith("fast")])
+        item = {
+            "metadata": {"name": "fast", "version": wanted[-1]},
+            "download_info": {
+                "url": f"file:///x/fast-{wanted[-1]}-py3-none-any.whl",
+                "archive_info": {"hashes": {"sha256": wanted[-1] * 64}},
+            },
+        }
+        return json.dumps({"install": [item]})
+
+    monkeypatch.setattr(resolve, "run_pip", pip)
+    kept = LockedFile("0", "fast-0-py3-none-any.whl", "f" * 64)
+    channel = Channel("bookworm", "3.11", {}, recipes)
+    found = resolve.resolve_wheels(channel, LINUX_64, {"fast-old": kept})
+    assert asked == [["fast==1"], ["fast==2"]]
+    assert {name: pin.version for name, pin in found.items()} == {
+        "fast": "1", "fast-gpu": "2", "fast-old": "0"
+    }  # fmt: skip
+
+
+def test_two_versions_are_downloaded_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    one, two = hashlib.sha256(b"one").hexdigest(), hashlib.sha256(b"two").hexdigest()
+    pins = {
+        "fast": LockedFile("1", "fast-1-py3-none-any.whl", one),
+        "fast-gpu": LockedFile("2", "fast-2-py3-none-any.whl", two),
+    }
+    calls: list[str] = []
+
+    def pip(arguments: list[str]) -> str:
+        requirements = Path(arguments[arguments.index("-r") + 1])
+        calls.append(requirements.read_text().split(" ")[0])
+        data = {"fast==1": b"one", "fast==2": b"two"}[calls[-1]]
+        name = f"fast-{calls[-1][-1]}-py3-none-any.whl"
+        (requirements.parent / name).write_bytes(data)
+        return ""
+
+    monkeypatch.setattr(fetch, "run_pip", pip)
+    fetch.fetch_wheels(tmp_path, pins, "3.11", LINUX_64)
+    assert sorted(calls) == ["fast==1", "fast==2"]
+    assert all(fetch.cached(tmp_path, pin).exists() for pin in pins.values())
+    fetch.fetch_wheels(tmp_path, pins, "3.11", LINUX_64)
+    assert len(calls) == 2
+
+
 def test_requirements_pin_version_and_hash() -> None:
     pin = LockedFile("1.10.0", "starlette-1.10.0-py3-none-any.whl", "ab")
     assert fetch.requirement_lines({"starlette": pin}) == "starlette==1.10.0 --hash=sha256:ab\n"

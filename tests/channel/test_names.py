@@ -57,6 +57,12 @@ def test_a_compatible_release_means_the_same_in_both_worlds(
     assert SpecifierSet(f"~={major}.{minor}").contains(version) == (other >= minor)
 
 
+def test_requirements_are_left_out_by_pattern() -> None:
+    requires = ["nvidia-cudnn-cu13==9.24; platform_system == 'Linux'", "CUDA_toolkit[a]", "sympy"]
+    assert names.leave_out(requires, ["nvidia-*", "cuda-toolkit"]) == ["sympy"]
+    assert names.leave_out(requires, []) == requires
+
+
 def test_markers_choose_dependencies_for_the_packaged_python() -> None:
     requires = [
         'exceptiongroup>=1; python_version < "3.11"',

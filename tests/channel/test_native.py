@@ -80,15 +80,21 @@ def test_only_the_prefix_itself_becomes_the_placeholder(text: str, expected: str
 
 
 def test_generated_packages_take_their_folder(tmp_path: Path) -> None:
-    stage_generated(Recipe("t", "generated", folder="prefix-text"), tmp_path)
+    stage_generated(Recipe("t", "generated", folder="prefix-text"), "1.0", tmp_path)
     script = tmp_path / "bin/prefix-text"
     assert script.read_text().startswith(f"#!{PLACEHOLDER}/bin/python")
     assert script.stat().st_mode & 0o111
 
 
+def test_links_name_the_version(tmp_path: Path) -> None:
+    recipe = Recipe("t", "generated", links={"lib/libt.so.{version}": "../t/libt.so.{version}"})
+    stage_generated(recipe, "1.2", tmp_path)
+    assert (tmp_path / "lib/libt.so.1.2").readlink() == Path("../t/libt.so.1.2")
+
+
 def test_programs_hold_the_prefix_in_every_form(tmp_path: Path) -> None:
     recipe = Recipe("p", "generated", folder="prefix-probe", programs=("prefix-probe.c",))
-    stage_generated(recipe, tmp_path)
+    stage_generated(recipe, "1.0", tmp_path)
     data = (tmp_path / "bin/prefix-probe").read_bytes()
     marker = PLACEHOLDER.encode()
     assert marker + b"\0" in data

@@ -42,17 +42,28 @@ def test_a_group_must_be_declared() -> None:
     assert declared.recipes == (Recipe("big", "wheel", group="heavy"),)
 
 
-def test_what_is_always_made_depends_on_no_group() -> None:
-    recipes = load_channel().by_name()
+def test_packages_depend_on_their_own_group_and_on_what_it_needs() -> None:
+    channel = load_channel()
+    recipes = channel.by_name()
     for recipe in recipes.values():
+        there = {"", *channel.with_needs([recipe.group])}
         for spec in (*recipe.depends, recipe.version_of):
             other = recipes.get(spec.partition(" ")[0])
-            assert other is None or other.group in {"", recipe.group}, (recipe.name, spec)
+            assert other is None or other.group in there, (recipe.name, spec)
+
+
+def test_groups_that_need_others_are_checked() -> None:
+    table = {"channel": SETTINGS, "groups": {"a": "", "b": ""}, "needs": {"a": ["b"]}}
+    channel = parse_channel(table)
+    assert channel.with_needs(["a"]) == {"a", "b"}
+    assert channel.with_needs(["b"]) == {"b"}
+    with pytest.raises(ChannelError, match=r"\[needs\] names 'c', which is no group"):
+        parse_channel({**table, "needs": {"a": ["c"]}})
 
 
 def test_dependencies_between_recipes_exist() -> None:
     channel = load_channel()
-    names = set(channel.by_name())
+    names = {recipe.package_name for recipe in channel.recipes}
     for recipe in channel.recipes:
         for spec in recipe.depends:
             assert spec.split()[0] in names or spec.startswith("__"), (recipe.name, spec)
@@ -126,6 +137,34 @@ def test_a_local_version_becomes_a_variant_in_the_build_string() -> None:
     wheels = {**lock.wheels, "fast": LockedFile("2.0+cpu", name, "b" * 64)}
     fast = plans_by_name(channel, replace(lock, wheels=wheels))["fast"]
     assert fast.place.startswith("linux-64/fast-2.0-cpu_py311h")
+
+
+def test_two_recipes_make_versions_of_one_package() -> None:
+    channel, lock = small_channel()
+    second = Recipe("fast-gpu", "wheel", package="fast", pypi="fast", variant="cuda130")
+    pin = LockedFile("3.0", "fast-3.0-cp311-cp311-manylinux_2_28_x86_64.whl", "9" * 64)
+    channel = replace(channel, recipes=(*channel.recipes, second))
+    plans = plans_by_name(channel, replace(lock, wheels={**lock.wheels, "fast-gpu": pin}))
+    assert plans["fast"].place.startswith("linux-64/fast-2.0-py311h")
+    assert plans["fast-gpu"].place.startswith("linux-64/fast-3.0-cuda130_py311h")
+
+
+def test_several_packages_come_from_one_wheel() -> None:
+    channel, lock = small_channel()
+    both = tuple(Recipe(f"lib-{part}", "cuda", pypi="nvidia-lib") for part in ("run", "dev"))
+    pin = LockedFile("13.0.1", "nvidia_lib-13.0.1-py3-none-manylinux2014_x86_64.whl", "9" * 64)
+    channel = replace(channel, recipes=(*channel.recipes, *both))
+    plans = plans_by_name(channel, replace(lock, wheels={**lock.wheels, "nvidia-lib": pin}))
+    for name in ("lib-run", "lib-dev"):
+        assert plans[name].place.startswith(f"linux-64/{name}-13.0.1-h")
+        assert plans[name].wheels == {"nvidia-lib": pin}
+        # Nothing in it is Python's.
+        assert not plans[name].needs_interpreter
+
+
+def test_a_key_that_a_recipe_does_not_use_moves_no_package() -> None:
+    assert plan.stated(Recipe("h11", "wheel", group="heavy")) == {"name": "h11", "kind": "wheel"}
+    assert plan.stated(Recipe("h11", "wheel", level=1))["level"] == 1
 
 
 def test_a_changed_recipe_changes_the_build_string() -> None:
