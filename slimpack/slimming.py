@@ -15,6 +15,7 @@ from pathlib import Path
 
 from slimpack import app
 from slimpack.config import SlimConfig
+from slimpack.cuda.arch import device_number, promise
 from slimpack.env.dists import owned_dists
 from slimpack.env.graph import dependencies
 from slimpack.environment import Environment
@@ -22,6 +23,8 @@ from slimpack.errors import InputError
 from slimpack.relocate import Relocated
 from slimpack.slim.account import account
 from slimpack.slim.bytecode import source_of
+from slimpack.slim.gpu import RULE as GPU_RULE
+from slimpack.slim.gpu import Devices, architectures, trimmed
 from slimpack.slim.record import RECORD, SlimRecord
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits, read_rules, shipped_rules
 from slimpack.slim.shrink import shrink
@@ -43,7 +46,7 @@ class Slimming:
     """The slimming of one environment, under way.
 
     before: its files by path below the prefix. changes: what was decided so far.
-    notes: rules that rest, and why.
+    notes: rules that rest, and why. devices: the only ones whose GPU code stays, None for all.
     """
 
     profile: str
@@ -52,6 +55,7 @@ class Slimming:
     before: dict[str, Entry]
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    devices: Devices | None = None
 
     def dropped(self, tree: Tree) -> Tree:
         """Return the tree without what goes; bytecode of a source that goes, goes with it."""
@@ -59,8 +63,12 @@ class Slimming:
 
     def finished(self, tree: Tree) -> tuple[Tree, Slimming]:
         """Return the tree in its last form, with the record, and the slimming with all changes."""
-        tree, more = shrink(tree, self.rules, self.scope)
-        done = replace(self, changes=(*self.changes, *more))
+        trim = trimmed(tree, self.rules, self.scope, self.devices)
+        tree, more = shrink(trim.tree, self.rules, self.scope, trim.views)
+        notes = (*self.notes, *trim.notes)
+        if self.devices and trim.changes:
+            notes = (*notes, promise(self.devices.numbers, verified=False))
+        done = replace(self, changes=(*self.changes, *trim.changes, *more), notes=notes)
         record = bytes_entry(under(self.scope.prefix, RECORD), done.record.to_json())
         return tree.merge([record]), done
 
@@ -97,6 +105,11 @@ def begin(
     profile that lacks what it needs.
     """
     profile = config.profile or default
+    if config.gpu_ptx and not config.gpu_arch:
+        raise InputError(
+            "[slim] gpu_ptx has no meaning without gpu_arch",
+            hint="all PTX stays where no architecture is named",
+        )
     own = _own_rules(config)
     if profile == "none" and not own.rules:
         return None
@@ -104,8 +117,12 @@ def begin(
     scope = scope_of(environment, moved, prefix)
     _check_packages(config, scope)
     rules = rules_of(config, profile)
+    devices = devices_of(config, scope, tree)
     choice = choose(tree, rules, scope)
-    slimming = Slimming(profile, rules, scope, scope.files(tree), choice.changes, choice.notes)
+    slimming = Slimming(
+        *(profile, rules, scope, scope.files(tree)),
+        *(choice.changes, choice.notes, devices),
+    )
     return _traced(slimming, tree, config.trace) if profile == "traced" else slimming
 
 
@@ -160,6 +177,18 @@ def rules_of(config: SlimConfig, profile: str) -> Rules:
     return found.of(profile).without(config.disable).resolved()
 
 
+def devices_of(config: SlimConfig, scope: Scope, tree: Tree) -> Devices | None:
+    """Return whose GPU code stays, None for everybody's; InputError for a wrong name."""
+    try:
+        numbers = {device_number(name) for name in config.gpu_arch}
+    except ValueError as error:
+        found = ", ".join(architectures(tree, scope)) or "none"
+        raise InputError(
+            f"[slim] gpu_arch: {error}", hint=f"the environment has GPU code for: {found}"
+        ) from error
+    return Devices(tuple(sorted(numbers)), config.gpu_ptx) if numbers else None
+
+
 def scope_of(environment: Environment, moved: Relocated, prefix: str) -> Scope:
     """Return what rules may know of the environment."""
     installed = environment.installed
@@ -191,6 +220,8 @@ def _own_rules(config: SlimConfig) -> Rules:
         if package.drop:
             name = f"drop in {package.name}"
             rules.append(Rule(name, _ASKED, paths=package.drop, packages=(package.name,)))
+    if config.gpu_arch:
+        rules.append(GPU_RULE)
     found = Rules(tuple(rules), tuple(keeps))
     for path in config.rules:
         found += read_rules(path)

@@ -17,7 +17,9 @@ from slimpack.slim.ruleset import PROFILES
 
 
 def slim_options(default: str) -> Callable[[Function], Function]:
-    """Give a command --profile, --keep, --drop, --drop-package and --trace, into `config`.
+    """Give a command --profile, --keep, --drop, --drop-package, --trace, --gpu-arch, --gpu-ptx.
+
+    All go into `config`.
 
     default: the profile that the command takes when nothing names one.
     """
@@ -50,6 +52,17 @@ def slim_options(default: str) -> Callable[[Function], Function]:
             type=click.Path(path_type=Path),
             help="What a workload opened (`slimpack trace`), for the profile traced.",
         ),
+        click.option(
+            "--gpu-arch",
+            multiple=True,
+            metavar="ARCH",
+            help="Keep GPU code for such devices only (sm_90); can be given several times.",
+        ),
+        click.option(
+            "--gpu-ptx",
+            is_flag=True,
+            help="With --gpu-arch: keep what the driver compiles for newer devices too.",
+        ),
     )
 
     def decorate(function: Function) -> Function:
@@ -61,6 +74,8 @@ def slim_options(default: str) -> Callable[[Function], Function]:
             drop: tuple[str, ...],
             drop_packages: tuple[str, ...],
             trace: tuple[Path, ...],
+            gpu_arch: tuple[str, ...],
+            gpu_ptx: bool,
             **rest: Any,
         ) -> Any:
             slim = config.slim
@@ -70,6 +85,8 @@ def slim_options(default: str) -> Callable[[Function], Function]:
                 drop=(*slim.drop, *drop),
                 drop_packages=(*slim.drop_packages, *drop_packages),
                 trace=trace or None,
+                gpu_arch=gpu_arch or None,
+                gpu_ptx=gpu_ptx or None,
             )
             return function(config=config, **rest)
 

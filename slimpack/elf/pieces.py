@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from slimpack.elf.headers import Headers
 from slimpack.elf.removable import Layout
@@ -40,6 +41,18 @@ class Zeros:
 
 
 Piece = Copy | Literal | Zeros
+
+
+class Plan(Protocol):
+    """A file made of another one, which is read once from start to end."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the original."""
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The result in order; copies have rising offsets and do not overlap."""
 
 
 class Writer:

@@ -47,8 +47,7 @@ class StripPlan:
 
     size: of the original. new_size: of the result.
     zeroed: bytes of dropped sections that became zeros because segments lie behind them.
-    pieces: the result in order. Copies have rising offsets, so the original is read once
-        from start to end; the last piece is always a `Literal`.
+    pieces: the result in order (`slimpack.elf.pieces.Plan`).
     dropped: names of the sections that go.
     """
 

@@ -1,4 +1,4 @@
-"""The bytes of a stripped file, made while the original is read once."""
+"""The bytes of a file that is planned as pieces of another, made while that is read once."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from slimpack.elf.headers import ElfError
-from slimpack.elf.pieces import Copy, Literal
-from slimpack.elf.strip import StripPlan
+from slimpack.elf.pieces import Copy, Literal, Plan
 
 _CHUNK = 1024 * 1024
 
 
-def stripped(stream: BinaryIO, plan: StripPlan) -> BinaryIO:
-    """Return a stream of the `plan.new_size` bytes that a plan makes of the original.
+def stripped(stream: BinaryIO, plan: Plan) -> BinaryIO:
+    """Return a stream of the bytes that a plan makes of the original.
 
     stream: the original from its start; it need not be seekable. It is read from start
         to end, what is dropped as well, before the last byte of the result is given
@@ -26,7 +25,7 @@ def stripped(stream: BinaryIO, plan: StripPlan) -> BinaryIO:
 
 
 class _Stripped(io.BufferedIOBase):
-    def __init__(self, stream: BinaryIO, plan: StripPlan) -> None:
+    def __init__(self, stream: BinaryIO, plan: Plan) -> None:
         self._stream = stream
         self._chunks = _chunks(stream, plan)
         self._rest = memoryview(b"")
@@ -56,12 +55,13 @@ class _Stripped(io.BufferedIOBase):
         super().close()
 
 
-def _chunks(stream: BinaryIO, plan: StripPlan) -> Iterator[bytes]:
+def _chunks(stream: BinaryIO, plan: Plan) -> Iterator[bytes]:
+    """Yield the result; its end only after the end of the original was read."""
     position = 0
+    held = b""
 
-    def read(length: int) -> Iterator[bytes]:
+    def read(end: int) -> Iterator[bytes]:
         nonlocal position
-        end = position + length
         while position < end:
             data = stream.read(min(_CHUNK, end - position))
             if not data:
@@ -69,18 +69,22 @@ def _chunks(stream: BinaryIO, plan: StripPlan) -> Iterator[bytes]:
             position += len(data)
             yield data
 
-    for piece in plan.pieces[:-1]:
-        if isinstance(piece, Copy):
-            for _ in read(piece.offset - position):
-                pass
-            yield from read(piece.length)
-        elif isinstance(piece, Literal):
-            yield piece.data
-        else:
-            for start in range(0, piece.length, _CHUNK):
-                yield bytes(min(_CHUNK, piece.length - start))
-    for _ in read(plan.size - position):
+    def made() -> Iterator[bytes]:
+        for piece in plan.pieces:
+            if isinstance(piece, Copy):
+                for _ in read(piece.offset):
+                    pass
+                yield from read(piece.offset + piece.length)
+            elif isinstance(piece, Literal):
+                yield piece.data
+            else:
+                for start in range(0, piece.length, _CHUNK):
+                    yield bytes(min(_CHUNK, piece.length - start))
+
+    for data in filter(None, made()):
+        if held:
+            yield held
+        held = data
+    for _ in read(plan.size):
         pass
-    last = plan.pieces[-1]
-    assert isinstance(last, Literal)
-    yield last.data
+    yield held

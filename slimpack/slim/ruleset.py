@@ -36,9 +36,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only"]
+Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "gpu-arch"]
 PROFILES = ("none", "safe", "serve", "tight", "traced")
 ACTIONS: tuple[Action, ...] = ("drop", "strip-debug", "strip-symbols", "bytecode-only")
+"""Those that rule files can name; "gpu-arch" is asked for by the configuration alone."""
 When = Literal["", "unneeded", "unimported", "unimported-at-start", "zoneinfo"]
 PREDICATES: tuple[When, ...] = ("", "unneeded", "unimported", "unimported-at-start", "zoneinfo")
 

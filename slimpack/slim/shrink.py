@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import BinaryIO, Literal
 
 from slimpack.elf.read import seekable_elf
@@ -29,10 +28,18 @@ _LEVELS: tuple[tuple[str, Literal["debug", "symbols"], bool], ...] = (
 )
 
 
-def shrink(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Change, ...]]:
-    """Return the tree after the rules that shorten files, and what each did."""
+def shrink(
+    tree: Tree,
+    rules: Rules,
+    scope: Scope,
+    views: Mapping[str, Callable[[], BinaryIO]] | None = None,
+) -> tuple[Tree, tuple[Change, ...]]:
+    """Return the tree after the rules that shorten files, and what each did.
+
+    views: by path below the prefix, what opens the content of a file seekable.
+    """
     tree, sources = _bytecode_only(tree, rules, scope)
-    tree, parts = _stripped(tree, rules, scope)
+    tree, parts = _stripped(tree, rules, scope, views or {})
     return tree, (*sources, *parts)
 
 
@@ -42,7 +49,7 @@ def _bytecode_only(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[
     Python takes such a file where it finds no source (`SourcelessFileLoader`); tracebacks
     keep names and line numbers, which are in the code, and lose the lines themselves.
     """
-    wanted = _active(rules, "bytecode-only", scope)
+    wanted = active(rules, "bytecode-only", scope)
     if not wanted:
         return tree, ()
     inside = under(scope.prefix, "")
@@ -64,23 +71,26 @@ def _bytecode_only(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[
     return Tree((*(entry for entry in tree if entry.path not in gone), *moved)), tuple(changes)
 
 
-def _stripped(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Change, ...]]:
+def _stripped(
+    tree: Tree, rules: Rules, scope: Scope, views: Mapping[str, Callable[[], BinaryIO]]
+) -> tuple[Tree, tuple[Change, ...]]:
     """Leave out sections that no loader maps, where rules say so."""
     wanted = [
-        (level, close_gaps, _active(rules, action, scope)) for action, level, close_gaps in _LEVELS
+        (level, close_gaps, active(rules, action, scope)) for action, level, close_gaps in _LEVELS
     ]
-    if not any(active for _, _, active in wanted):
+    if not any(found for _, _, found in wanted):
         return tree, ()
     changes: list[Change] = []
     smaller: list[Entry] = []
     files = scope.files(tree)
     for path, entry in files.items():
-        if entry.kind is not Kind.FILE or not _may_be_elf(path, entry) or _is_sealed(path, files):
+        if not may_change(path, entry, files):
             continue
+        opened = views.get(path) or opener(entry, scope)
         plan: StripPlan | None = None
-        for level, close_gaps, active in wanted:
-            rule = next((rule for rule, means in active if means(path, entry)), None)
-            new = _plan(entry, level, scope.on_disk(entry), close_gaps) if rule else None
+        for level, close_gaps, found in wanted:
+            rule = next((rule for rule, means in found if means(path, entry)), None)
+            new = _plan(entry, level, opened, close_gaps) if rule else None
             if rule and new and new.new_size < (plan.new_size if plan else entry.size):
                 saved = (plan.new_size if plan else entry.size) - new.new_size
                 changes.append(Change(path, entry.owner, rule.name, saved, removed=False))
@@ -90,7 +100,8 @@ def _stripped(tree: Tree, rules: Rules, scope: Scope) -> tuple[Tree, tuple[Chang
     return tree.merge(smaller), tuple(changes)
 
 
-def _active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selector]]:
+def active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selector]]:
+    """Return the rules with that action that do not rest, each with what it means."""
     return [
         (rule, selector(rule, scope, rules.keeps))
         for rule in rules.rules
@@ -98,8 +109,16 @@ def _active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selecto
     ]
 
 
-def _may_be_elf(path: str, entry: Entry) -> bool:
-    return bool(entry.mode & 0o111) or ".so" in path.rpartition("/")[2]
+def may_change(path: str, entry: Entry, files: Mapping[str, Entry]) -> bool:
+    """Tell whether a file of `files`, by path below the prefix, may be an ELF file to shorten."""
+    like_elf = bool(entry.mode & 0o111) or ".so" in path.rpartition("/")[2]
+    return entry.kind is Kind.FILE and like_elf and not _is_sealed(path, files)
+
+
+def opener(entry: Entry, scope: Scope) -> Callable[[], BinaryIO]:
+    """Return what opens the content of a file, seekable if it lies on disk."""
+    path = scope.on_disk(entry)
+    return entry.open if path is None else lambda: open(path, "rb")
 
 
 def _is_sealed(path: str, files: Mapping[str, Entry]) -> bool:
@@ -109,9 +128,12 @@ def _is_sealed(path: str, files: Mapping[str, Entry]) -> bool:
 
 
 def _plan(
-    entry: Entry, level: Literal["debug", "symbols"], on_disk: Path | None, close_gaps: bool
+    entry: Entry,
+    level: Literal["debug", "symbols"],
+    opened: Callable[[], BinaryIO],
+    close_gaps: bool,
 ) -> StripPlan | None:
-    with on_disk.open("rb") if on_disk else entry.open() as stream:
+    with opened() as stream:
         found = seekable_elf(stream)
         return strip_plan(found, entry.size, level, close_gaps=close_gaps) if found else None
 

@@ -34,8 +34,12 @@ def make_elf(
     defs: Sequence[str] = (),
     extra: Sequence[tuple[str, int, bytes]] = ((".debug_info", 1, b"\1" * 8192),),
     section_table: bool = True,
+    data: Sequence[tuple[str, bytes]] = (),
 ) -> bytes:
-    """Make a library. needs: library -> (version, flags). extra: (name, type, content)."""
+    """Make a library. needs: library -> (version, flags). extra: (name, type, content).
+
+    data: (name, content) of sections in memory.
+    """
     word = "Q" if bits == 64 else "I"
     header, program, entry = (64, 56, 64) if bits == 64 else (52, 32, 40)
     strings = _Strings()
@@ -65,6 +69,8 @@ def make_elf(
         dynamic += [(0x6FFFFFFC, BASE + at), (0x6FFFFFFD, len(defs))]
     table = b"".join(struct.pack(f"{order}{word}{word}", *pair) for pair in [*dynamic, (0, 0)])
     dyn = put(".dynamic", 6, table)
+    for name, content in data:
+        put(name, 1, content)
     mapped = place
     allocated = len(parts)
     for name, type_, content in extra:
@@ -97,12 +103,12 @@ def make_elf(
     ident = bytes([127, 69, 76, 70, bits // 32, 1 if order == "<" else 2, 1]) + bytes(9)
     fields = (kind, machine, 1, 0, header, shoff if count else 0, 0)
     tables = (header, program, 3 if interpreter else 2, entry, count, max(count - 1, 0))
-    data = bytearray(shoff)
-    data[:header] = ident + struct.pack(f"{order}HHI{word * 3}I6H", *fields, *tables)
-    data[header : header + len(segments)] = segments
+    result = bytearray(shoff)
+    result[:header] = ident + struct.pack(f"{order}HHI{word * 3}I6H", *fields, *tables)
+    result[header : header + len(segments)] = segments
     for _, _, at, content in parts:
-        data[at : at + len(content)] = content
-    return bytes(data) + (sections if count else b"")
+        result[at : at + len(content)] = content
+    return bytes(result) + (sections if count else b"")
 
 
 def _needs(order: str, needs: Mapping[str, Sequence[tuple[str, int]]], strings: _Strings) -> bytes:

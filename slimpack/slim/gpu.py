@@ -1,0 +1,119 @@
+"""Leaving out GPU code for devices that nobody named (docs/slimming.md, gpu_arch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from slimpack.cuda.arch import Arch
+from slimpack.cuda.trim import GpuCode, TrimPlan, gpu_code, trim_plan
+from slimpack.elf.read import seekable_elf
+from slimpack.elf.stripped import stripped
+from slimpack.elf.view import view
+from slimpack.slim.ruleset import Rule, Rules
+from slimpack.slim.shrink import active, may_change, opener
+from slimpack.slim.slimming import Change, Scope
+from slimpack.tree import Entry, Tree
+
+RULE = Rule(
+    "gpu-arch",
+    "GPU code for other architectures than those under gpu_arch, or of --gpu-arch",
+    action="gpu-arch",
+)
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Whose GPU code stays. numbers: their architectures (90 for 9.0). ptx: all PTX too."""
+
+    numbers: tuple[int, ...]
+    ptx: bool = False
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A tree with less GPU code.
+
+    views: what opens each changed file seekable, by path below the prefix.
+    notes: devices for which nothing has code.
+    """
+
+    tree: Tree
+    changes: tuple[Change, ...] = ()
+    views: Mapping[str, Callable[[], BinaryIO]] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def trimmed(tree: Tree, rules: Rules, scope: Scope, devices: Devices | None) -> Trimmed:
+    """Return the tree with the code that the devices need, where rules say so; None needs all.
+
+    New contents are made while they are read; planning reads the data of all ELF files.
+    """
+    wanted = active(rules, RULE.action, scope)
+    if not devices or not wanted:
+        return Trimmed(tree)
+    changes: list[Change] = []
+    smaller: list[Entry] = []
+    views: dict[str, Callable[[], BinaryIO]] = {}
+    served: set[int] = set()
+    for path, entry, opened, code in _gpu_files(scope.files(tree), scope):
+        served |= {device for device in devices.numbers if code.serves(device)}
+        rule = next((rule for rule, means in wanted if means(path, entry)), None)
+        if rule is None:
+            continue
+        with _seekable(opened) as stream:
+            plan = trim_plan(stream, entry.size, code, devices.numbers, ptx=devices.ptx)
+        if plan:
+            changes.append(Change(path, entry.owner, rule.name, plan.dropped, removed=False))
+            smaller.append(_with_plan(entry, plan))
+            views[path] = _viewed(opened, plan)
+    notes = tuple(
+        f"gpu_arch: nothing in the environment has code that runs on {Arch(device).name}"
+        for device in devices.numbers
+        if device not in served
+    )
+    return Trimmed(tree.merge(smaller), tuple(changes), views, notes)
+
+
+def architectures(tree: Tree, scope: Scope) -> tuple[str, ...]:
+    """Return the names of all architectures that the environment has GPU code for."""
+    found = {
+        entry.arch
+        for _, _, _, code in _gpu_files(scope.files(tree), scope)
+        for entry in code.entries
+        if entry.arch
+    }
+    return tuple(arch.name for arch in sorted(found))
+
+
+def _gpu_files(
+    files: Mapping[str, Entry], scope: Scope
+) -> Iterator[tuple[str, Entry, Callable[[], BinaryIO], GpuCode]]:
+    for path, entry in files.items():
+        if not may_change(path, entry, files):
+            continue
+        opened = opener(entry, scope)
+        with opened() as stream:
+            found = seekable_elf(stream)
+            code = gpu_code(found, entry.size) if found else None
+        if code:
+            yield path, entry, opened, code
+
+
+def _seekable(opened: Callable[[], BinaryIO]) -> BinaryIO:
+    stream = opened()
+    found = seekable_elf(stream)
+    assert found is not None  # It was ELF when its code was found.
+    return found
+
+
+def _viewed(opened: Callable[[], BinaryIO], plan: TrimPlan) -> Callable[[], BinaryIO]:
+    return lambda: view(_seekable(opened), plan)
+
+
+def _with_plan(entry: Entry, plan: TrimPlan) -> Entry:
+    def made() -> BinaryIO:
+        return stripped(entry.open(), plan)
+
+    return replace(entry, opener=made)

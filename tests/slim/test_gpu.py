@@ -1,0 +1,140 @@
+"""The option gpu_arch over a tree: what is counted, what is told, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from slimpack.config import SlimConfig
+from slimpack.errors import InputError
+from slimpack.slim.gpu import RULE, Devices, architectures, trimmed
+from slimpack.slim.record import RECORD
+from slimpack.slim.ruleset import Keep, Rule, Rules
+from slimpack.slim.shrink import shrink
+from slimpack.slim.slimming import Scope
+from slimpack.slimming import Slimming, devices_of, rules_of
+from slimpack.tree import Entry, Tree, bytes_entry
+from tests.cuda.fatbins import container, entry, library, names, ptx
+from tests.elf.builder import make_elf
+
+PREFIX = "opt/env"
+GPU = library(
+    container(entry("80"), entry("90"), entry("100"), ptx("100")),
+    container(entry("80", 256), entry("86")),
+)
+DROPPED = len(entry("80") + entry("100") + ptx("100") + entry("86"))
+H100 = Devices((90,))
+
+
+def tree(**files: bytes) -> Tree:
+    names = {"libgpu": "lib/libgpu.so", "plain": "lib/libplain.so", "text": "share/notes.txt"}
+    return Tree(
+        bytes_entry(f"{PREFIX}/{names.get(name, name)}", data, owner=f"of-{name}")
+        for name, data in files.items()
+    )
+
+
+def scope(folder: Path | None = None) -> Scope:
+    def on_disk(entry: Entry) -> Path | None:
+        if folder is None:
+            return None
+        path = folder / entry.path.replace("/", "_")
+        path.write_bytes(entry.read())
+        return path
+
+    return Scope(PREFIX, {"of-libgpu": ()}, on_disk)
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_code_for_other_devices_goes_and_is_counted(tmp_path: Path, on_disk: bool) -> None:
+    before = tree(libgpu=GPU, plain=make_elf(), text=GPU)
+    done = trimmed(before, Rules((RULE,)), scope(tmp_path if on_disk else None), H100)
+    after = done.tree[f"{PREFIX}/lib/libgpu.so"].read()
+    assert names(after) == [["90"], ["80"]]
+    assert done.tree[f"{PREFIX}/share/notes.txt"].read() == GPU
+    (change,) = done.changes
+    assert (change.path, change.owner, change.rule, change.removed) == (
+        *("lib/libgpu.so", "of-libgpu", "gpu-arch", False),
+    )
+    assert change.bytes == DROPPED
+    assert done.notes == ()
+    assert done.views
+    with done.views["lib/libgpu.so"]() as stream:
+        assert stream.read() == after
+
+
+def test_a_trimmed_file_is_stripped_too(tmp_path: Path) -> None:
+    debug = make_elf(
+        data=[(".nv_fatbin", container(entry("80"), entry("90")))],
+        extra=[(".debug_info", 1, b"\1" * 9000)],
+    )
+    rules = Rules((RULE, Rule("debug", "r", action="strip-debug")))
+    for where in (scope(), scope(tmp_path)):
+        trim = trimmed(tree(libgpu=debug), rules, where, H100)
+        small, changes = shrink(trim.tree, rules, where, trim.views)
+        (found,) = small
+        data = found.read()
+        assert len(data) == found.size == len(debug) - sum(change.bytes for change in changes)
+        assert b".debug_info" not in data
+        assert names(data) == [["90"]]
+
+
+def test_what_is_kept_is_kept() -> None:
+    keep = Keep("keep", "r", ("lib/libgpu.so",))
+    done = trimmed(tree(libgpu=GPU), Rules((RULE,), (keep,)), scope(), H100)
+    assert not done.changes
+    assert done.tree[f"{PREFIX}/lib/libgpu.so"].read() == GPU
+
+
+def test_without_devices_or_rule_nothing_is_read() -> None:
+    before = tree(libgpu=GPU)
+    assert trimmed(before, Rules((RULE,)), scope(), None).tree is before
+    assert trimmed(before, Rules(()), scope(), H100).tree is before
+
+
+def test_a_device_that_nothing_has_code_for_is_told() -> None:
+    done = trimmed(tree(libgpu=GPU), Rules((RULE,)), scope(), Devices((75, 90)))
+    assert done.notes == ("gpu_arch: nothing in the environment has code that runs on sm_75",)
+
+
+def test_a_library_whose_checksum_lies_beside_it_is_left_alone() -> None:
+    sealed = tree(libgpu=GPU).merge([bytes_entry(f"{PREFIX}/lib/.libgpu.so.hmac", b"00")])
+    assert not trimmed(sealed, Rules((RULE,)), scope(), H100).changes
+
+
+def test_names_become_devices() -> None:
+    files = tree(libgpu=GPU)
+    config = SlimConfig(gpu_arch=("sm_90a", "sm_80", "sm_90"), gpu_ptx=True)
+    assert devices_of(config, scope(), files) == Devices((80, 90), ptx=True)
+    assert devices_of(SlimConfig(), scope(), files) is None
+    assert architectures(files, scope()) == ("sm_80", "sm_86", "sm_90", "sm_100")
+
+
+def test_a_wrong_name_is_refused_with_those_that_are_there() -> None:
+    with pytest.raises(InputError) as caught:
+        devices_of(SlimConfig(gpu_arch=("h100",)), scope(), tree(libgpu=GPU))
+    assert caught.value.message == (
+        "[slim] gpu_arch: expected an architecture such as 'sm_90', got 'h100'"
+    )
+    assert caught.value.hint == ("the environment has GPU code for: sm_80, sm_86, sm_90, sm_100")
+    with pytest.raises(InputError) as caught:
+        devices_of(SlimConfig(gpu_arch=("sm_90b",)), scope(), tree(text=b""))
+    assert caught.value.hint == "the environment has GPU code for: none"
+
+
+def test_the_record_and_the_notes_tell_of_it() -> None:
+    before = tree(libgpu=GPU)
+    rules = rules_of(SlimConfig(gpu_arch=("sm_90",)), "safe")
+    files = scope().files(before)
+    slimming = Slimming("safe", rules, scope(), files, (), (), H100)
+    after, done = slimming.finished(before)
+    assert done.notes == ("GPU code for sm_90 only; not verified on a GPU",)
+    told = {item.rule: item.bytes for item in done.account.applied}
+    assert told.pop("gpu-arch") == DROPPED
+    kept = json.loads(after[f"{PREFIX}/{RECORD}"].read())
+    assert {"gpu-arch": DROPPED, **told} == {
+        item["rule"]: item["bytes"] for item in kept["applied"]
+    }
+    assert "gpu-arch" in [rule["name"] for rule in kept["rules"]]
