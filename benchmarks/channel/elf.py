@@ -112,7 +112,8 @@ def set_rpaths(root: Path, patchelf: Path) -> None:
     """Let every file with needs look into the prefix's ``lib``, relative to itself.
 
     DT_RPATH and not DT_RUNPATH, as conda-build does: only the former also counts for what a
-    library, opened later by this program, needs in its turn. What a file has is kept, before it.
+    library, opened later by this program, needs in its turn. What a file has is kept, before it,
+    but for folders of other wheels: here they are packages, which lie elsewhere.
     """
     for path in elf_files(root):
         dynamic = read_dynamic(path)
@@ -126,8 +127,17 @@ def set_rpaths(root: Path, patchelf: Path) -> None:
             continue
         relative = os.path.relpath(root / "lib", path.parent)
         own = "$ORIGIN" if relative == "." else f"$ORIGIN/{relative}"
-        rpath = ":".join(filter(None, [dynamic.rpath, own]))
+        kept = [entry for entry in dynamic.rpath.split(":") if leads_somewhere(entry, path)]
+        rpath = ":".join([*kept, own])
         set_rpath(path, rpath, patchelf)
+
+
+def leads_somewhere(entry: str, path: Path) -> bool:
+    """Whether one folder of a search path is there, as far as the package alone can tell."""
+    start, mark, rest = entry.partition("$ORIGIN")
+    if start or not mark:
+        return bool(entry)
+    return Path(f"{path.parent}{rest}").is_dir()
 
 
 def set_rpath(path: Path, rpath: str, patchelf: Path) -> None:

@@ -81,3 +81,12 @@ def test_needs_names_and_search_paths_are_read(tmp_path: Path) -> None:
 def test_object_files_need_nothing(tmp_path: Path) -> None:
     program = gcc(tmp_path, "int x;", "x.o", "-c")
     assert elf.read_dynamic(program) == elf.Dynamic()
+
+
+def test_folders_of_other_wheels_leave_the_search_path(tmp_path: Path) -> None:
+    path = tmp_path / "lib/python3.11/site-packages/p/lib/libp.so"
+    (path.parent / "inner").mkdir(parents=True)
+    for entry in ("/somewhere", "$ORIGIN", "$ORIGIN/inner", "$ORIGIN/.."):
+        assert elf.leads_somewhere(entry, path), entry
+    for entry in ("", "$ORIGIN/../../nvidia/cu13/lib"):
+        assert not elf.leads_somewhere(entry, path), entry
