@@ -109,6 +109,7 @@ def build(
             scratch=scratch,
             progress=progress,
             stage=stage,
+            for_gpu=base.gpu,
         )
         staging, installed = environment.prefix, environment.installed
         with stage("relocate"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from slimpack.archive.extract import extract, find_environment
 from slimpack.cache import Cache
 from slimpack.config import Config
+from slimpack.env.cpubuilds import Gpu, check_locked
 from slimpack.env.engine import choose_engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import Target
@@ -126,15 +127,22 @@ def provide(
     scratch: Path,
     progress: Progress,
     stage: Stage,
+    for_gpu: bool = False,
 ) -> Environment:
     """Return the environment, installed below `scratch` unless it is there already.
 
     platform: an OCI platform. glibc: version that the solver is offered.
+    for_gpu: CPU builds are refused, as they are where CUDA is configured.
     Raises SolveError, InstallError, InputError (see the rooms `env` and `prefix`).
     """
+    wanted = for_gpu or config.env.cuda
+    gpu = Gpu(config.env.cuda, config.env.allow_cpu) if wanted else None
     if located.prefix is None or located.installed is None:
         target = target_of(platform, glibc, config.env.cuda)
-        return _made(located.source, config, target, cache, scratch, progress, stage)
+        return _made(located.source, config, target, gpu, cache, scratch, progress, stage)
+    if gpu:
+        installed = located.installed
+        check_locked(installed.packages, installed.dists, gpu, located.source.describe)
     if config.env.lock is not None:
         raise InputError(
             f"--lock: {located.source.describe} is installed already, and nothing is solved",
@@ -148,6 +156,7 @@ def _made(
     source: Input,
     config: Config,
     target: Target,
+    gpu: Gpu | None,
     cache: Cache,
     scratch: Path,
     progress: Progress,
@@ -158,9 +167,9 @@ def _made(
     engine = choose_engine(config.env.engine, cache.packages, cache.repodata)
     reader = RattlerEngine(cache.packages, cache.repodata)
     with stage("solve"), progress.task(f"solve {source.kind.value}", unit="step"):
-        plan = plan_of(source, config.env, target, engine, reader)
+        plan = plan_of(source, config.env, target, engine, reader, gpu=gpu)
     with stage("install"):
-        plan, installed = carry_out(plan, target, engine, scratch, progress)
+        plan, installed = carry_out(plan, target, engine, scratch, progress, gpu=gpu)
     if lock and form:
         write_locks([plan.lock], lock, form, plan.as_spec(source))
     return Environment(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimpack.config import EnvConfig
+from slimpack.env.cpubuilds import Gpu, check_distributions, check_locked
 from slimpack.env.engine import Engine
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.inputs.spec import EnvSpec
@@ -15,7 +16,7 @@ from slimpack.env.locking import (
     read_locked,
     read_spec,
     resolve_pip,
-    solve_conda,
+    solve_for,
 )
 from slimpack.env.locks.files import as_spec
 from slimpack.env.locks.lock import Lock
@@ -57,7 +58,8 @@ class Plan:
 def target_of(platform: str, glibc: str, cuda: str) -> Target:
     """Return what is solved for. platform: OCI's. glibc, cuda: versions, "" for none."""
     packages = virtual_packages(platform, glibc=glibc, cuda=cuda)
-    return Target(SUBDIRS[platform], glibc, tuple(packages))
+    held = (("cuda-version", cuda),) if cuda else ()
+    return Target(SUBDIRS[platform], glibc, tuple(packages), held)
 
 
 def installed_at(scratch: Path) -> Path:
@@ -66,10 +68,17 @@ def installed_at(scratch: Path) -> Path:
 
 
 def plan_of(
-    source: Input, config: EnvConfig, target: Target, engine: Engine, reader: RattlerEngine
+    source: Input,
+    config: EnvConfig,
+    target: Target,
+    engine: Engine,
+    reader: RattlerEngine,
+    *,
+    gpu: Gpu | None = None,
 ) -> Plan:
     """Solve a specification with `engine`, or read a lock with `reader`.
 
+    gpu: that the result is for GPUs; then CPU builds are refused.
     Raises InputError, SolveError, and InstallError when a channel cannot be read.
     """
     if not is_specification(source):
@@ -80,6 +89,8 @@ def plan_of(
             environment=config.environment,
             categories=config.categories,
         )
+        if gpu:
+            check_locked(locked.lock.packages, locked.lock.pypi, gpu, source.describe)
         return Plan(locked.lock, notes=locked.notes)
     channels = config.channels
     if source.kind is InputKind.SPECS:
@@ -88,15 +99,23 @@ def plan_of(
     if config.cuda_compat:
         spec = replace(spec, specs=(*spec.specs, f"cuda-compat {config.cuda}.*"))
     strict = config.channel_priority == "strict"
-    return Plan(solve_conda(spec, target, engine, strict_priority=strict), spec)
+    locked = solve_for(spec, target, engine, reader, gpu, strict_priority=strict)
+    return Plan(locked.lock, spec, locked.notes)
 
 
 def carry_out(
-    plan: Plan, target: Target, engine: Engine, scratch: Path, progress: Progress
+    plan: Plan,
+    target: Target,
+    engine: Engine,
+    scratch: Path,
+    progress: Progress,
+    *,
+    gpu: Gpu | None = None,
 ) -> tuple[Plan, Installed]:
     """Install a plan at `installed_at(scratch)`; return it with what pip resolved.
 
-    Raises InstallError, and SolveError for pip requirements that cannot be met.
+    gpu: as for `plan_of`. Raises InstallError, and SolveError for pip requirements that
+    cannot be met.
     """
     prefix = installed_at(scratch)
     engine.install(plan.lock, prefix, progress=progress)
@@ -106,6 +125,8 @@ def carry_out(
     if plan.spec and plan.spec.pip:
         work.mkdir(exist_ok=True)
         lock, resolution = resolve_pip(plan.spec, plan.lock, prefix, target, work, progress)
+        if gpu:
+            check_distributions(lock.pypi, gpu, plan.spec)
         plan = replace(plan, lock=lock, notes=(*plan.notes, *resolution.notes))
         options = resolution.options
     if not plan.lock.pypi:

@@ -12,6 +12,7 @@ from slimpack.cache import Cache, default_cache
 from slimpack.cli.options import platform_option, solving_options, telling_options
 from slimpack.cli.outputs import check_output
 from slimpack.config import Config
+from slimpack.env.cpubuilds import Gpu
 from slimpack.env.engine import choose_engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import (
@@ -110,6 +111,7 @@ def _options(source: Input, config: Config) -> Options:
         strict_priority=config.env.channel_priority == "strict",
         environment=config.env.environment,
         categories=config.env.categories,
+        gpu=Gpu(config.env.cuda, config.env.allow_cpu) if config.env.cuda else None,
     )
 
 

@@ -86,7 +86,14 @@ _SOLVING = (
         "--cuda",
         metavar="VERSION",
         callback=checked(functools.partial(check_version, example="12.8")),
-        help="Offered to the solver as __cuda [default: none].",
+        help="Offered to the solver as __cuda; cuda-version is held to it [default: none].",
+    ),
+    click.option(
+        "--allow-cpu",
+        "allow_cpu",
+        multiple=True,
+        metavar="NAME",
+        help="A package whose CPU build is wanted although CUDA is; more than once for several.",
     ),
     click.option(
         "--environment",
@@ -136,6 +143,7 @@ def solving_options(function: Function) -> Function:
         engine: str | None,
         glibc: str | None,
         cuda: str | None,
+        allow_cpu: tuple[str, ...],
         environment: str | None,
         categories: tuple[str, ...],
         config_file: Path | None,
@@ -147,6 +155,7 @@ def solving_options(function: Function) -> Function:
             engine=engine,
             glibc=glibc,
             cuda=cuda,
+            allow_cpu=allow_cpu or None,
             environment=environment,
             categories=categories or None,
         )

@@ -29,6 +29,7 @@ class Engine(Protocol):
         virtual_packages: Sequence[tuple[str, str, str]],
         *,
         strict_priority: bool = True,
+        held: Sequence[tuple[str, str]] = (),
     ) -> Lock:
         """Find the packages for `spec`; see `RattlerEngine.solve`."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimpack.env.cpubuilds import Gpu, check_distributions, check_locked, check_solved
 from slimpack.env.engine import Engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.inputs.spec import EnvSpec, read_environment_yml, spec_of
@@ -34,11 +35,13 @@ class Target:
 
     glibc: version of the C library, "" for none. virtual_packages: (name,
     version, build) of all that the platform offers, glibc among them.
+    held: (name, version) of packages that may only come in that version.
     """
 
     subdir: str
     glibc: str
     virtual_packages: tuple[tuple[str, str, str], ...]
+    held: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,15 @@ class Options:
     """How an input is read.
 
     channels: used instead of the specification's, unless empty. environment: of a
-    pixi.lock. categories: of a conda-lock.yml.
+    pixi.lock. categories: of a conda-lock.yml. gpu: that the result is for GPUs; then
+    CPU builds are refused.
     """
 
     channels: tuple[str, ...] = ()
     strict_priority: bool = True
     environment: str = "default"
     categories: tuple[str, ...] = ("main",)
+    gpu: Gpu | None = None
 
 
 def is_specification(source: Input) -> bool:
@@ -113,20 +118,24 @@ def solve_spec(
     spec: EnvSpec,
     target: Target,
     engine: Engine,
+    reader: RattlerEngine,
     *,
     scratch: Path,
-    strict_priority: bool = True,
+    options: Options,
     progress: Progress = SILENT,
 ) -> Locked:
     """Solve a specification for one platform, with its ``pip:`` section.
 
+    reader: asks channels for builds, whatever `engine` solves.
     scratch: a folder on the file system of the package cache. The conda packages
     are installed in it when there is a ``pip:`` section, because pip has to
     know what they bring. Raises InputError, SolveError and InstallError.
     """
     with progress.task(f"solve {target.subdir}", unit="step"):
-        lock = solve_conda(spec, target, engine, strict_priority=strict_priority)
-    notes = tuple(_not_locked(spec))
+        solved = solve_for(
+            spec, target, engine, reader, options.gpu, strict_priority=options.strict_priority
+        )
+    lock, notes = solved.lock, (*_not_locked(spec), *solved.notes)
     if not spec.pip:
         return Locked(lock, notes)
     prefix = scratch / f"prefix-{target.subdir}"
@@ -134,6 +143,8 @@ def solve_spec(
     work = scratch / f"pip-{target.subdir}"
     work.mkdir()
     lock, resolution = resolve_pip(spec, lock, prefix, target, work, progress)
+    if options.gpu:
+        check_distributions(lock.pypi, options.gpu, spec)
     return Locked(lock, (*notes, *resolution.notes))
 
 
@@ -149,10 +160,32 @@ def solve_conda(
     """Solve the conda packages of a specification; errors say for which platform."""
     try:
         return engine.solve(
-            spec, target.subdir, target.virtual_packages, strict_priority=strict_priority
+            spec,
+            target.subdir,
+            target.virtual_packages,
+            strict_priority=strict_priority,
+            held=target.held,
         )
     except SolveError as error:
         raise _for_target(error, target) from error
+
+
+def solve_for(
+    spec: EnvSpec,
+    target: Target,
+    engine: Engine,
+    reader: RattlerEngine,
+    gpu: Gpu | None,
+    *,
+    strict_priority: bool = True,
+) -> Locked:
+    """Solve as `solve_conda`; for GPUs, refuse CPU builds (`slimpack.env.cpubuilds`)."""
+
+    def solve(one: EnvSpec) -> Lock:
+        return solve_conda(one, target, engine, strict_priority=strict_priority)
+
+    lock = solve(spec)
+    return Locked(lock, check_solved(spec, lock, gpu, reader, solve) if gpu else ())
 
 
 def resolve_pip(
@@ -198,7 +231,7 @@ def lock_all(
     and InstallError.
     """
     if not is_specification(source):
-        return tuple(
+        locked = tuple(
             read_locked(
                 source,
                 embedded,
@@ -208,13 +241,18 @@ def lock_all(
             )
             for target in targets
         )
+        if options.gpu:
+            for one in locked:
+                check_locked(one.lock.packages, one.lock.pypi, options.gpu, source.describe)
+        return locked
     return tuple(
         solve_spec(
             read_spec(source, target.subdir, options.channels),
             target,
             engine,
+            embedded,
             scratch=scratch,
-            strict_priority=options.strict_priority,
+            options=options,
             progress=progress,
         )
         for target in targets
@@ -228,6 +266,12 @@ def _for_target(error: SolveError, target: Target) -> SolveError:
             f"the solver was offered glibc {target.glibc}; if the place where the environment "
             "will run has a newer one, pass --glibc VERSION"
         )
+    for name, version in target.held:
+        if name in error.details:
+            hint = (
+                f"the solver is held to {name} {version} ([env] cuda, --cuda): ask for a version "
+                "that the packages are built for, or loosen a spec that the explanation names"
+            )
     return SolveError(f"{error.message} on {target.subdir}", details=error.details, hint=hint)
 
 
@@ -271,4 +315,11 @@ def _compared(
         ).lock
     except NotForPlatformError:
         return (f"nothing is locked for {target.subdir}",)
-    return disagreements(spec, lock, target.virtual_packages)
+    return (*disagreements(spec, lock, target.virtual_packages), *_not_held(lock, target))
+
+
+def _not_held(lock: Lock, target: Target) -> Iterator[str]:
+    for name, version in target.held:
+        package = lock.get(name)
+        if package is not None and not f"{package.version}.".startswith(f"{version}."):
+            yield f"{package.dist} is locked, but {name} is held to {version}"

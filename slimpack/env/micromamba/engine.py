@@ -23,7 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,7 +34,7 @@ from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.micromamba.output import errors, failure, read_plan, solver_problems
 from slimpack.env.micromamba.process import Answer, overrides, run, surroundings
-from slimpack.env.rattler.engine import RattlerEngine
+from slimpack.env.rattler.engine import RattlerEngine, held_spec
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.files import explained
@@ -72,17 +72,33 @@ class MicromambaEngine:
         virtual_packages: Sequence[tuple[str, str, str]],
         *,
         strict_priority: bool = True,
+        held: Sequence[tuple[str, str]] = (),
     ) -> Lock:
-        """Find the packages for `spec`.
+        """Find the packages for `spec`; see `RattlerEngine.solve`.
 
-        virtual_packages: (name, version, build) of what the image's base
-        provides; the host's are never asked.
+        micromamba knows no way to hold a package that nothing asks for, so one that came
+        in another version is asked for, and the environment is solved once more.
 
         Raises SolveError with the solver's explanation, InputError for a
         malformed spec, InstallError when a channel cannot be read, SlimpackError
         when micromamba prints no plan.
         """
         check_channels(spec)
+        records = self._planned(spec, subdir, virtual_packages, strict_priority)
+        asked = [held_spec(*pair) for pair in held if not _is_held(records, *pair)]
+        if asked:
+            narrower = replace(spec, specs=(*spec.specs, *asked))
+            records = self._planned(narrower, subdir, virtual_packages, strict_priority)
+        maker = RattlerEngine(self.packages, self.repodata)
+        return maker.lock_records(records, subdir, spec.channels, source=spec.source)
+
+    def _planned(
+        self,
+        spec: EnvSpec,
+        subdir: str,
+        virtual_packages: Sequence[tuple[str, str, str]],
+        strict_priority: bool,
+    ) -> list[dict[str, Any]]:
         with self._surroundings() as (scratch, environment):
             environment |= overrides(virtual_packages)
             arguments = (
@@ -103,8 +119,7 @@ class MicromambaEngine:
                 details=redacted(errors(answer.stderr)),
                 hint="run it again with --engine rattler, which explains more",
             )
-        maker = RattlerEngine(self.packages, self.repodata)
-        return maker.lock_records(records, subdir, spec.channels, source=spec.source)
+        return records
 
     def install(self, lock: Lock, prefix: Path, *, progress: Progress = SILENT) -> None:
         """Install a lock into an empty prefix and check that exactly it is there.
@@ -175,6 +190,11 @@ class MicromambaEngine:
         with tempfile.TemporaryDirectory(prefix="slimpack-micromamba-") as folder:
             scratch = Path(folder)
             yield scratch, surroundings(scratch, self.packages)
+
+
+def _is_held(records: Sequence[dict[str, Any]], name: str, version: str) -> bool:
+    versions = (str(record["version"]) for record in records if record["name"] == name)
+    return all(f"{found}.".startswith(f"{version}.") for found in versions)
 
 
 def _specification(spec: EnvSpec, scratch: Path) -> Path:

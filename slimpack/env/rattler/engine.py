@@ -38,11 +38,14 @@ class RattlerEngine:
         virtual_packages: Sequence[tuple[str, str, str]],
         *,
         strict_priority: bool = True,
+        held: Sequence[tuple[str, str]] = (),
     ) -> Lock:
         """Find the packages for `spec`.
 
         virtual_packages: (name, version, build) of what the image's base
         provides; the host's are never asked.
+        held: (name, version) of packages that may only come in that version, or one that
+        begins with it (``12.8``: ``12.8.1``), if they come at all.
 
         Raises SolveError with the solver's explanation, InputError for a
         malformed spec, InstallError when a channel cannot be read.
@@ -55,9 +58,30 @@ class RattlerEngine:
             "subdir": subdir,
             "virtual_packages": [list(package) for package in virtual_packages],
             "strict_priority": strict_priority,
+            "constraints": [held_spec(name, version) for name, version in held],
             "repodata_cache": str(self.repodata_cache),
         }
         return _to_lock(call(request, where=spec.source), subdir)
+
+    def cuda_builds(
+        self, spec: EnvSpec, subdir: str, texts: Mapping[str, Sequence[str]], marks: Sequence[str]
+    ) -> dict[str, Any]:
+        """Return what the channels of `spec` have for CUDA of the packages that `texts` names.
+
+        See `slimpack.env.rattler.worker_builds`. Raises InstallError when a channel cannot
+        be read.
+        """
+        request = {
+            "action": "cuda_builds",
+            "channels": list(spec.channels),
+            "specs": list(spec.specs),
+            "subdir": subdir,
+            "texts": {name: list(found) for name, found in texts.items()},
+            "marks": list(marks),
+            "repodata_cache": str(self.repodata_cache),
+        }
+        found: dict[str, Any] = call(request, where=spec.source)["packages"]
+        return found
 
     def resolve_explicit(
         self,
@@ -137,6 +161,11 @@ class RattlerEngine:
 
                 call(request, where=str(prefix), on_event=on_event)
         check_installed(lock, prefix)
+
+
+def held_spec(name: str, version: str) -> str:
+    """Return the match spec of a version, or of any that begins with it."""
+    return f"{name} {version}.*"
 
 
 def merge_locks(locks: Sequence[Lock]) -> str:

@@ -41,6 +41,7 @@ _ERRORS: dict[str, tuple[type[SlimpackError], str, str]] = {
     "read_lock": (InputError, "the lock cannot be used", ""),
     "resolve_explicit": (InstallError, "the list cannot be used", ""),
     "merge_locks": (InputError, "the locks cannot be joined", ""),
+    "cuda_builds": (InstallError, "the channels cannot be asked for builds for CUDA", ""),
     "lock_facts": (InputError, "the lock cannot be compared", ""),
     "lock_records": (SlimpackError, "the solver's records cannot be used", ""),
 }

@@ -38,6 +38,7 @@ from rattler.repo_data.gateway import Gateway
 from rattler.version import Version
 from rattler.virtual_package.generic import GenericVirtualPackage
 
+from slimpack.env.rattler.worker_builds import cuda_builds as describe_builds
 from slimpack.env.rattler.worker_explicit import explicit_records
 from slimpack.env.rattler.worker_facts import facts
 from slimpack.env.rattler.worker_lock import (
@@ -107,6 +108,7 @@ async def solve(request: dict[str, Any]) -> dict[str, Any]:
         platforms=[Subdir(request["subdir"]), Subdir("noarch")],
         virtual_packages=_virtual_packages(request),
         channel_priority=priority,
+        constraints=_match_specs(request["constraints"]),
     )
     check_pins(records, specs)
     records = await with_digests(records, request["specs"])
@@ -144,6 +146,19 @@ async def merge_locks(request: dict[str, Any]) -> dict[str, Any]:
         parts.append(replace(part, pypi=lock["pypi"]))
         channels += [channel for channel in named if channel not in channels]
     return {"lock": lock_text(parts, channels)}
+
+
+async def cuda_builds(request: dict[str, Any]) -> dict[str, Any]:
+    """Tell which of some packages have builds for CUDA in the channels, and of what kind."""
+    specs = _match_specs(request["specs"])
+    records = await _gateway(request).query(
+        _searched(request["channels"], specs),
+        [Subdir(request["subdir"]), Subdir("noarch")],
+        list(request["texts"]),
+        recursive=False,
+    )
+    found = (record for channel in records for record in channel)
+    return {"packages": describe_builds(found, request["texts"], request["marks"])}
 
 
 async def lock_facts(request: dict[str, Any]) -> dict[str, Any]:
@@ -232,6 +247,7 @@ _ACTIONS = {
     "resolve_explicit": resolve_explicit,
     "read_lock": read_lock,
     "merge_locks": merge_locks,
+    "cuda_builds": cuda_builds,
     "lock_facts": lock_facts,
     "lock_records": lock_records,
     "install": install,
