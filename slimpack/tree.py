@@ -215,6 +215,14 @@ class Tree:
         return sum(entry.kind is not Kind.DIRECTORY for entry in self)
 
 
+def may_be_elf(path: str, mode: int) -> bool:
+    """Tell whether name and permissions are those of a program or a shared library.
+
+    A first sieve, so that not every file must be opened; its magic bytes decide.
+    """
+    return bool(mode & 0o111) or ".so" in path.rpartition("/")[2]
+
+
 def parents(path: str) -> list[str]:
     """Return the directories above `path`, outermost first, without the root."""
     found = []

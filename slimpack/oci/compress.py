@@ -33,8 +33,10 @@ Kind = Literal["zstd", "gzip", "none"]
 MAX_UNPACKED = 64 << 30
 """Bytes after which decompression of one layer stops unless told otherwise."""
 
-_MAX_WORKERS = 6  # each holds a window and more: 25 MiB at level 9, 55 MiB at level 12
+_MAX_WORKERS = 6  # each holds a piece of the input and tables: some 50 MiB at level 9
 _MAX_WINDOW = 128 << 20
+_WINDOW_LOG = 23
+_HASH_LOG = 22
 _LEVELS: dict[str, range] = {"zstd": range(1, 23), "gzip": range(1, 10), "none": range(1)}
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -84,7 +86,8 @@ class Compression:
     @property
     def key(self) -> str:
         """All that the compressed bytes depend on besides the input, for a cache key."""
-        return f"{self.kind}-{self.level}-{self.library}".replace(" ", "-")
+        wide = f"-w{_WINDOW_LOG}" if self.kind == "zstd" else ""
+        return f"{self.kind}-{self.level}{wide}-{self.library}".replace(" ", "-")
 
     @contextmanager
     def writer(self, out: Writable, size: int) -> Iterator[Writable]:
@@ -96,7 +99,7 @@ class Compression:
         threads = self.threads if self.threads > 0 else min(cores(), _MAX_WORKERS)
         if self.kind == "zstd":
             compressor = zstandard.ZstdCompressor(
-                level=self.level, threads=threads, write_checksum=True, write_content_size=True
+                compression_params=_zstd_parameters(self.level, size, threads)
             )
             stream = compressor.stream_writer(
                 cast("io.BytesIO", out), size=size, write_size=CHUNK, closefd=False
@@ -116,6 +119,28 @@ class Compression:
 
 DEFAULT = Compression()
 """zstd at level 9: for conda environments some 12 % smaller than level 3, 1 % larger than 12."""
+
+
+def _zstd_parameters(level: int, size: int, threads: int) -> zstandard.ZstdCompressionParameters:
+    """Return what makes a level right for layers, which are larger than what levels expect.
+
+    A window of 8 MiB, the most that every decoder must take (RFC 8878, 3.1.1.1.2), a
+    table of matches to go with it, and pieces of 16 MiB that know half a window of what
+    came before. Levels for speed, whose tables fit a processor's cache, stay as they are.
+    """
+    usual = zstandard.ZstdCompressionParameters.from_level(level, source_size=size)
+    wide: dict[str, int] = {}
+    if usual.strategy >= zstandard.STRATEGY_LAZY2 and usual.window_log <= _WINDOW_LOG:
+        # zstd makes both smaller again for a layer that is.
+        wide = {
+            "window_log": _WINDOW_LOG,
+            "hash_log": max(usual.hash_log, _HASH_LOG),
+            "job_size": 2 << _WINDOW_LOG,
+            "overlap_log": 8,
+        }
+    return zstandard.ZstdCompressionParameters.from_level(
+        level, source_size=size, threads=threads, write_checksum=1, write_content_size=1, **wide
+    )
 
 
 def cores() -> int:

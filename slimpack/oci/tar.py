@@ -3,13 +3,18 @@
 Format: POSIX.1-2001 pax interchange, of which plain ustar headers are used
 wherever they can hold the entry; a pax record is written only for a path, a
 link target, a size or an owner that ustar cannot express. No user names, no
-access times, sorted by path, two zero blocks at the end and no padding after.
+access times, two zero blocks at the end and no padding after.
+
+The order is fixed and made for the compressor, which finds again what is near: folders,
+then files folder by folder with bytecode behind its source, whose names and texts it
+repeats, then programs and libraries, which have nothing in common with those, then hard
+links. Sorted by path, layers of an environment are 1 to 2 % larger.
 
 Directories above an entry are part of every layer, so that an engine never
 invents them: as given by an entry of their own (``tmp`` with mode 1777), else
 0755 and owned by root.
 
-A hard link names a regular file of the same archive that comes before it, because
+A hard link names a regular file of the same archive, and comes after all of them, because
 readers of a stream link to what they have already placed.
 """
 
@@ -20,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from slimpack.errors import ImageError
 from slimpack.oci.digest import CHUNK, Writable
-from slimpack.tree import Entry, Kind, directory_entry
+from slimpack.tree import Entry, Kind, directory_entry, may_be_elf
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -94,11 +99,11 @@ def member_size(entry: Entry) -> int:
 
 
 def with_parents(entries: Iterable[Entry]) -> list[Entry]:
-    """Return the members of an archive of `entries`: missing parents added, sorted by path.
+    """Return the members of an archive of `entries`: missing parents added, in order.
 
     Raises ImageError for two entries of one path, for an entry that lies below
     something that is not a directory, and for a hard link whose target is not among
-    `entries`, comes after it, or is no regular file of the same mode and owner.
+    `entries` or is no regular file of the same mode and owner.
     """
     members: dict[str, Entry] = {}
     for entry in entries:
@@ -117,7 +122,23 @@ def with_parents(entries: Iterable[Entry]) -> list[Entry]:
     for entry in members.values():
         if entry.kind is Kind.HARDLINK:
             _check_hardlink(entry, members.get(entry.link))
-    return [members[path] for path in sorted(members)]
+    return sorted(members.values(), key=_place)
+
+
+def _place(entry: Entry) -> tuple[int, str, str, str]:
+    """Return what members are sorted by."""
+    if entry.kind is Kind.DIRECTORY:
+        return 0, "", "", entry.path
+    if entry.kind is Kind.HARDLINK:
+        return 3, "", "", entry.path
+    if entry.kind is Kind.FILE and may_be_elf(entry.path, entry.mode):
+        return 2, "", "", entry.path
+    folder, _, name = entry.path.rpartition("/")
+    home, _, last = folder.rpartition("/")
+    if last == "__pycache__":
+        # "a.cpython-311.pyc" behind "a.py"
+        return 1, home, f"{name.partition('.')[0]}.py", entry.path
+    return 1, folder, name, ""
 
 
 def _check_hardlink(entry: Entry, target: Entry | None) -> None:
@@ -126,8 +147,6 @@ def _check_hardlink(entry: Entry, target: Entry | None) -> None:
         raise ImageError(f"{what}, which is not in the same layer")
     if target.kind is not Kind.FILE:
         raise ImageError(f"{what}, a {target.kind.value}")
-    if target.path > entry.path:
-        raise ImageError(f"{what}, which comes after it")
     if (target.mode, target.uid, target.gid) != (entry.mode, entry.uid, entry.gid):
         raise ImageError(f"{what}, which has another mode or owner")
 

@@ -17,7 +17,7 @@ from slimpack.slim.bytecode import source_of
 from slimpack.slim.modules import module_at
 from slimpack.slim.ruleset import Rule, Rules
 from slimpack.slim.slimming import Change, Scope, selector
-from slimpack.tree import Entry, Kind, Tree, under
+from slimpack.tree import Entry, Kind, Tree, may_be_elf, under
 
 Selector = Callable[[str, Entry], bool]
 # Without symbols no debugger is expected, so that segments may move in the file
@@ -111,7 +111,7 @@ def active(rules: Rules, action: str, scope: Scope) -> list[tuple[Rule, Selector
 
 def may_change(path: str, entry: Entry, files: Mapping[str, Entry]) -> bool:
     """Tell whether a file of `files`, by path below the prefix, may be an ELF file to shorten."""
-    like_elf = bool(entry.mode & 0o111) or ".so" in path.rpartition("/")[2]
+    like_elf = may_be_elf(path, entry.mode)
     return entry.kind is Kind.FILE and like_elf and not _is_sealed(path, files)
 
 

@@ -44,9 +44,9 @@ def sha256(path: Path) -> str:
 
 # What depends on no compressor. A change here changes what everybody's archives are.
 GOLDEN = {
-    "tar": "d8f01f62b32b7fdd269d9285a71f636ea33d133f40e207e00bbaaa7bde5f9da0",
-    "zip": "aea04a7854a5fcc9eb23d250db99fd50e62e7bd6f4c290893814329b3831eb2b",
-    "sh": "d946c2f1de190e1475f18b7b6b4fec9b574bec5a57d140e67ae7532d5dc50667",
+    "tar": "06da1a695e0627b761ee499bb8c4babcab4007d16522ab55aa3f75994b62f466",
+    "zip": "643dacc33465501bf1e5f10e4b1ff1fd0d22e7d1f8c76cbb2059275070440dee",
+    "sh": "1199d360b18a416e60a3234272fd526a01187d4d29b41f7e69bfad34696c7454",
 }
 
 

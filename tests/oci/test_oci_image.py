@@ -21,10 +21,10 @@ from tests.oci.oci_images import BY_KIND, MTIME, sample_config, sample_image, sa
 
 # The manifest of the sample image, by what made its layers.
 GOLDEN_MANIFESTS = {
-    "zstd 1.5.7": "sha256:dff5b5d3c5b8c65d4b4bfd502707b5ed77859207bcc25174b54f3ded38dcf81b",
-    "none": "sha256:21a0eaba42446784553b18429a0b556ac67513a00283f12c82223137e2f9103b",
+    "zstd 1.5.7": "sha256:d308e19d109e41dc2dfd4c6475412ed9f4c86b0bc7189fbc567c8bf880679693",
+    "none": "sha256:d13bb0a3537e372c99a65aff45248ca653cbbe47cab22a183af8414e61b97dc6",
 }
-GOLDEN_CONFIG = "sha256:6260f4bfed99d4c2cbec8b4a6610fc78051207f72be61fe258964e91c745fef7"
+GOLDEN_CONFIG = "sha256:207bc232e3858d328a968b15f5931dc7754fff411a19cfa02a1d5275c9d3adc6"
 
 
 def test_golden_config(tmp_path: Path) -> None:
