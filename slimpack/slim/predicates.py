@@ -6,6 +6,7 @@ the candidates that may go. They look into files, so they are asked last, once a
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,10 +18,13 @@ from slimpack.elf.read import Elf, ElfError, read_elf, seekable_elf
 from slimpack.globs import matcher
 from slimpack.slim.modules import Module, imports_of, module_at
 from slimpack.slim.ruleset import Rule
-from slimpack.tree import Entry, Kind, parents
+from slimpack.tree import Entry, Kind, may_be_elf, parents
 
 _SOURCES = (".py",)
-_LIBRARY = re.compile(r"\.so(?:\.[\w.]+)?\Z")
+_LIBRARY = re.compile(r"[^/]+?\.so(?![^/]*/)")
+# They list every file, and open none.
+_LISTS = matcher(("conda-meta", "**/*.dist-info/RECORD", "**/*.egg-info", "**/*.pc"))
+_PIECE = 4 << 20
 _TZPATH = re.compile(rb"""['"]TZPATH['"]: *['"]([^'"]*)""")
 _SYSCONFIG = re.compile(r"lib/python[^/]+/_sysconfigdata_[^/]*\.py\Z")
 
@@ -77,9 +81,54 @@ def unneeded(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
     return may_go
 
 
+def unmentioned(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
+    """Return the libraries whose name, up to ".so", stands in no file that stays.
+
+    So neither does an ELF file need them nor has any program or source their name to open
+    them by. Lists of files, and what ``rule.ignore`` names, do not count. All files of one
+    library (links, versions) go or stay together; one that stays keeps what it mentions.
+    """
+    names: dict[bytes, set[str]] = {}
+    for path in candidates:
+        found = _LIBRARY.search(path)
+        if found:
+            names.setdefault(os.fsencode(found[0]), set()).add(path)
+    may_go = {path for paths in names.values() for path in paths}
+    ignored = matcher(rule.ignore)
+    waiting = [
+        path
+        for path in stays.entries
+        if path not in may_go and not _LISTS(path) and not ignored(path)
+    ]
+    while waiting and names:
+        there: set[bytes] = set()
+        for path in waiting:
+            there |= _mentioned(names.keys() - there, path, stays)
+        waiting = sorted(path for name in there for path in names.pop(name))
+        may_go.difference_update(waiting)
+    return may_go
+
+
+def _mentioned(names: Collection[bytes], path: str, files: Files) -> set[bytes]:
+    """Return those of `names` that stand in a file, or in what a link leads to."""
+    entry = files.entries[path]
+    if entry.kind is not Kind.FILE:
+        link = os.fsencode(posixpath.basename(entry.link))
+        return {name for name in names if name in link}
+    found: set[bytes] = set()
+    overlap = max(map(len, names), default=0)
+    before = b""
+    with files.open(entry) as stream:
+        while len(found) < len(names) and (piece := stream.read(_PIECE)):
+            text = before + piece
+            found.update(name for name in names if name in text)
+            before = piece[-overlap:]
+    return found
+
+
 def elf_of(path: str, entry: Entry, files: Files) -> Elf | None:
     """Return what the loader sees in a file, None for one that is no (sound) ELF file."""
-    if entry.kind is not Kind.FILE or not (entry.mode & 0o111 or _LIBRARY.search(path)):
+    if entry.kind is not Kind.FILE or not may_be_elf(path, entry.mode):
         return None
     with files.open(entry) as stream:
         elf = seekable_elf(stream)
@@ -201,6 +250,7 @@ def asks_sources(rule: Rule) -> bool:
 
 PREDICATES: Mapping[str, Callable[[Rule, Sequence[str], Files], set[str]]] = {
     "unneeded": unneeded,
+    "unmentioned": unmentioned,
     "unimported": unimported,
     "unimported-at-start": unimported,
     "zoneinfo": zoneinfo,

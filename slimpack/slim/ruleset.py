@@ -11,7 +11,7 @@ of the ones before it in `PROFILES`. A file is a list of tables ``[[rule]]``::
     unless = ["gcc_impl_*"]         # the rule rests when the environment has one of these
     action = "drop"                 # or strip-debug, strip-symbols, bytecode-only
     when = "unneeded"               # a predicate of `slimpack.slim.predicates`
-    ignore = ["**/cpp_extension.py"]  # sources that the predicate does not look into
+    ignore = ["**/cpp_extension.py"]  # files that the predicate does not look into
     spare = ["numba"]               # not these packages, nor what depends on them
 
 and of tables ``[[keep]]`` (name, reason, paths) with what no rule may take. A table
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from slimpack.errors import InputError
 from slimpack.toml import Table
@@ -40,8 +40,8 @@ Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "gpu-a
 PROFILES = ("none", "safe", "serve", "tight", "traced")
 ACTIONS: tuple[Action, ...] = ("drop", "strip-debug", "strip-symbols", "bytecode-only")
 """Those that rule files can name; "gpu-arch" is asked for by the configuration alone."""
-When = Literal["", "unneeded", "unimported", "unimported-at-start", "zoneinfo"]
-PREDICATES: tuple[When, ...] = ("", "unneeded", "unimported", "unimported-at-start", "zoneinfo")
+When = Literal["", "unneeded", "unmentioned", "unimported", "unimported-at-start", "zoneinfo"]
+PREDICATES: tuple[When, ...] = get_args(When)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -166,6 +167,43 @@ def test_packages_are_taken_whole_or_not_at_all() -> None:
     assert set(taken(chosen(files, rule, graph=graph))) == {f"{SITE}/pip/__init__.py"}
     del files[f"{SITE}/old/__init__.py"]
     assert len(taken(chosen(files, rule, graph=graph))) == 4
+
+
+LIBRARY = Rule("own", "r", paths=("lib/libown*",), when="unmentioned", ignore=("lib/built.py",))
+NAMED = {
+    "lib/libown-2.so.1.0": ("own", "names itself libown-2.so.1"),
+    "lib/libown-2.so": ("own", "-> libown-2.so.1.0"),
+    "lib/libown-20.so": ("own", "needs libown-2.so.1"),
+    "lib/libown.txt": ("own", ""),
+    "lib/built.py": ("python", "LIBRARY = 'libown-2.so'"),
+    "conda-meta/own.json": ("own", "lib/libown-2.so.1.0"),
+    f"{SITE}/own.dist-info/RECORD": ("own", "lib/libown-2.so.1.0"),
+}
+
+
+def test_a_library_that_nothing_names() -> None:
+    assert set(taken(chosen(NAMED, LIBRARY))) == {
+        "lib/libown-2.so.1.0", "lib/libown-2.so", "lib/libown-20.so",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {f"{SITE}/a.py": ("a", "ctypes.CDLL('libown-2.so.1')")},
+        {"bin/a": ("a", "x" * ((4 << 20) - 5) + "libown-2.so.1")},
+        {"lib/plugin": ("a", "-> ../lib/libown-2.so.1.0")},
+    ],
+)
+def test_a_library_stays_with_all_its_names_where_one_is_told(
+    user: dict[str, tuple[str, str]],
+) -> None:
+    assert set(taken(chosen({**NAMED, **user}, LIBRARY))) == {"lib/libown-20.so"}
+
+
+def test_a_library_that_stays_keeps_what_it_names() -> None:
+    user = {f"{SITE}/a.py": ("a", "ctypes.CDLL('libown-20.so')")}
+    assert not taken(chosen({**NAMED, **user}, LIBRARY))
 
 
 def test_time_zones() -> None:
