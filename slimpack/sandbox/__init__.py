@@ -15,6 +15,17 @@ where they are missing, and the marks that podman and docker leave).
 """
 
 from slimpack.sandbox.choose import choose_sandbox
+from slimpack.sandbox.gpu import Gpu, find_gpu
 from slimpack.sandbox.model import Bind, Command, Finished, Options, Prepared, Sandbox
 
-__all__ = ["Bind", "Command", "Finished", "Options", "Prepared", "Sandbox", "choose_sandbox"]
+__all__ = [
+    "Bind",
+    "Command",
+    "Finished",
+    "Gpu",
+    "Options",
+    "Prepared",
+    "Sandbox",
+    "choose_sandbox",
+    "find_gpu",
+]

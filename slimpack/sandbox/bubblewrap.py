@@ -26,7 +26,6 @@ from slimpack.sandbox.surroundings import Shown
 from slimpack.sandbox.users import User, find_user
 
 _SPACES = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
-_TOPOLOGY = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 _SHARED_MEMORY, _TEMPORARY = "/dev/shm", "/tmp"  # noqa: S108 (the sandbox's own)
 # Root may write to these whatever its capabilities are. They are the same in every /proc.
 _PROC_READ_ONLY = tuple(f"/proc/{name}" for name in ("bus", "fs", "irq", "sys", "sysrq-trigger"))
@@ -92,9 +91,11 @@ class _Prepared:
             arguments += ["--ro-bind-try", path, path]
         for path in (_SHARED_MEMORY, _TEMPORARY):
             arguments += ["--perms", "1777", "--tmpfs", path]
+        for host, name in options.gpu.devices if options.gpu else ():
+            arguments += ["--dev-bind", host, f"/dev/{name}"]
         arguments += ["--remount-ro", "/dev", "--perms", "0755", "--tmpfs", "/sys"]
-        for path in _TOPOLOGY:
-            arguments += ["--ro-bind-try", path, path]
+        for path in surroundings.parts_of_sys(options):
+            arguments += ["--ro-bind-try", f"/sys/{path}", f"/sys/{path}"]
         arguments += ["--remount-ro", "/sys"]
         for bind in binds:
             arguments += ["--bind" if bind.writable else "--ro-bind", bind.host, f"/{bind.inside}"]

@@ -24,6 +24,7 @@ from slimpack.sandbox.users import User
 _TMP = "/tmp:rw,exec,nosuid,nodev,mode=1777"  # noqa: S108 (the container's)
 _REFUSED = 125  # exit code of `run` when there was no container (podman-run(1), docker run)
 _REFUSAL = (b"Error:", b"docker:", b"error")
+_NO_GPU = b"unresolvable CDI devices"  # podman, which returns 126 then
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,15 @@ class Engine:
     program: with the options that every call of it needs.
     options: of `run`, beyond those that all sandboxes have.
     remove: of `rm`, so that it does not wait for the container.
+    gpu: of `run`, for a command that gets the GPU. gpu_hint: what an engine without that needs.
     """
 
     name: str
     program: tuple[str, ...]
     options: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    gpu: tuple[str, ...] = ()
+    gpu_hint: str = ""
 
 
 def run_container(
@@ -63,6 +67,7 @@ def run_container(
         # A run that is over removes its container itself; one that was cut short may not.
         argv = [*engine.program, "run", "--rm", "--interactive", "--name", name]
         argv += [*engine.options, *_common(options, user), "--env-file", str(variables)]
+        argv += engine.gpu if options.gpu else ()
         argv += ["--workdir", workdir, *what]
 
         def ask() -> None:
@@ -74,11 +79,13 @@ def run_container(
         finally:
             if finished is None or finished.timed_out:
                 _remove(engine, name)
-    if finished.returncode == _REFUSED and finished.stderr.lstrip().startswith(_REFUSAL):
+    refused = finished.returncode == _REFUSED or (options.gpu and _NO_GPU in finished.stderr)
+    if refused and finished.stderr.lstrip().startswith(_REFUSAL):
         why = finished.stderr.decode(errors="replace").strip()
+        hint = "use another sandbox: bubblewrap or unshare"
         raise DaemonError(
             f"{engine.name} could not make the sandbox: {why[-500:]}",
-            hint="use another sandbox: bubblewrap or unshare",
+            hint=f"{engine.gpu_hint}, or {hint}" if options.gpu else hint,
         )
     return finished
 

@@ -23,7 +23,14 @@ from slimpack.sandbox.model import PLAIN, Command, Finished, Options, Prepared
 from slimpack.sandbox.process import call
 from slimpack.sandbox.users import find_user
 
-ENGINE = Engine("docker", ("docker",), ("--pull", "never"))
+ENGINE = Engine(
+    "docker",
+    ("docker",),
+    ("--pull", "never"),
+    gpu=("--gpus", "all"),
+    gpu_hint="to get the GPU, install the NVIDIA container toolkit and run "
+    "`nvidia-ctk runtime configure --runtime=docker`",
+)
 LABEL = "slimpack.sandbox"
 
 

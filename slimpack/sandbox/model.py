@@ -10,6 +10,7 @@ from typing import Protocol
 
 from slimpack.errors import InputError
 from slimpack.oci.image import Image
+from slimpack.sandbox.gpu import Gpu
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -69,11 +70,14 @@ class Options:
     wrapper: command line that is put in front of the one which makes the sandbox, on this
         machine and with the rights of the caller (``strace -f -o FILE --``).
         bubblewrap, unshare and host only.
+    gpu: show this machine's GPU, its driver and what /sys tells of devices; for one command
+        at a time.
     """
 
     binds: tuple[Bind, ...] = ()
     network: bool = False
     wrapper: tuple[str, ...] = ()
+    gpu: Gpu | None = None
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,15 @@ from slimpack.sandbox.users import find_user
 # Lower limits than podman's own need no privilege.
 _LIMITS = ("--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024")
 _AT_ONCE = ("--time", "0")
+_GPU = ("--device", "nvidia.com/gpu=all")
+_GPU_HINT = (
+    "to get the GPU, install the NVIDIA container toolkit and run "
+    "`nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml`"
+)
 ENGINES = (
-    Engine("podman", ("podman",), (), _AT_ONCE),
-    Engine("podman", ("podman",), (*_LIMITS, "--cgroups=disabled"), _AT_ONCE),
-    Engine("podman", ("podman", "--runtime=runc"), _LIMITS, _AT_ONCE),
+    Engine("podman", ("podman",), (), _AT_ONCE, _GPU, _GPU_HINT),
+    Engine("podman", ("podman",), (*_LIMITS, "--cgroups=disabled"), _AT_ONCE, _GPU, _GPU_HINT),
+    Engine("podman", ("podman", "--runtime=runc"), _LIMITS, _AT_ONCE, _GPU, _GPU_HINT),
 )
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from slimpack.errors import ImageError, InputError
-from slimpack.sandbox import inside
+from slimpack.sandbox import gpu, inside
 from slimpack.sandbox.model import DEFAULT_PATH, Bind, Command, Options, Pairs
 from slimpack.sandbox.users import User
 
 MOUNT_POINTS = ("proc", "dev", "sys", "tmp")
+# How many processors there are, which numeric libraries read, and nothing else.
+_TOPOLOGY = ("devices/system/cpu", "devices/system/node")
+# What drivers of devices show there; the mounts below /sys (cgroups) stay outside.
+_SYS_OF_GPU = ("bus", "class", "dev", "devices", "module")
 HOSTS = b"127.0.0.1\tlocalhost sandbox\n::1\tlocalhost\n"
 _RESOLV = Path("/etc/resolv.conf")
 
@@ -45,10 +49,17 @@ def environment(command: Command, user: User) -> Pairs:
     return tuple({"PATH": DEFAULT_PATH, "HOME": user.home, **dict(command.env)}.items())
 
 
+def parts_of_sys(options: Options) -> tuple[str, ...]:
+    """Return the folders of /sys that a command sees, read-only."""
+    return _SYS_OF_GPU if options.gpu else _TOPOLOGY
+
+
 @contextmanager
 def shown(root: Path, options: Options) -> Iterator[list[Shown]]:
     """Give the binds of a command and those of every sandbox, each with its mount point."""
-    with tempfile.TemporaryDirectory(prefix="slimpack-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="slimpack-"))
+        driver = stack.enter_context(gpu.bound(root, options.gpu)) if options.gpu else []
         Path(folder).chmod(0o755)  # the command may be another user
         hosts = Path(folder) / "hosts"
         hosts.write_bytes(HOSTS)
@@ -58,6 +69,7 @@ def shown(root: Path, options: Options) -> Iterator[list[Shown]]:
             binds = [
                 Bind(place, str(place)) for place in (Path("/etc/hosts"), _RESOLV) if place.exists()
             ]
+        binds += [Bind(Path(host), f"/{path}") for host, path in driver]
         yield [_shown(root, bind) for bind in (*binds, *options.binds)]
 
 

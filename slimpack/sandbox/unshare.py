@@ -81,6 +81,8 @@ class _Prepared:
             "root": str(self.root),
             "binds": [(bind.host, bind.inside, bind.writable) for bind in binds],
             "network": options.network,
+            "devices": options.gpu.devices if options.gpu else (),
+            "sys": surroundings.parts_of_sys(options),
             "switch": os.geteuid() == 0,
             "uid": user.uid,
             "gid": user.gid,

@@ -48,7 +48,6 @@ DEV_LINKS = {
 }
 # Root may write to these whatever its capabilities are.
 PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
-TOPOLOGY = ("devices/system/cpu", "devices/system/node")
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,8 +84,8 @@ def make_root(request: dict[str, Any]) -> None:
     root: str = request["root"]
     bind(root, root)
     make_proc(f"{root}/proc")
-    make_dev(f"{root}/dev")
-    make_sys(f"{root}/sys")
+    make_dev(f"{root}/dev", request["devices"])
+    make_sys(f"{root}/sys", request["sys"])
     mount("tmpfs", f"{root}/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")  # noqa: S108
     for source, inside, writable in request["binds"]:
         bind(source, f"{root}/{inside}", writable=writable)
@@ -103,12 +102,13 @@ def make_proc(proc: str) -> None:
             bind(f"{proc}/{name}", f"{proc}/{name}")
 
 
-def make_dev(dev: str) -> None:
+def make_dev(dev: str, more: list[tuple[str, str]]) -> None:
     mount("tmpfs", dev, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755")
-    for name in DEVICES:
-        if os.path.exists(f"/dev/{name}"):
+    for source, name in [*((f"/dev/{name}", name) for name in DEVICES), *more]:
+        if os.path.exists(source):
+            os.makedirs(os.path.dirname(f"{dev}/{name}"), exist_ok=True)
             os.close(os.open(f"{dev}/{name}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            bind(f"/dev/{name}", f"{dev}/{name}", writable=True, devices=True)
+            bind(source, f"{dev}/{name}", writable=True, devices=True)
     for name, target in DEV_LINKS.items():
         os.symlink(target, f"{dev}/{name}")
     os.mkdir(f"{dev}/pts")
@@ -118,10 +118,9 @@ def make_dev(dev: str) -> None:
     read_only(dev)
 
 
-def make_sys(sys_: str) -> None:
-    """Show how many processors there are, which numeric libraries read, and nothing else."""
+def make_sys(sys_: str, shown: list[str]) -> None:
     mount("tmpfs", sys_, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-    for path in TOPOLOGY:
+    for path in shown:
         if os.path.isdir(f"/sys/{path}"):
             os.makedirs(f"{sys_}/{path}")
             bind(f"/sys/{path}", f"{sys_}/{path}")
