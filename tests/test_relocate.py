@@ -278,6 +278,17 @@ def test_credentials_of_channels_stay_out(secret: str) -> None:
     assert redacted(f"cannot read {secret}: no") == "cannot read https://conda.example/x/: no"
 
 
+def test_bytecode_in_the_place_of_a_source_is_the_package_s() -> None:
+    record = {
+        "files": ["m/a.py", "m/b.py", "m/c.py", "m/c.pyc", "m/d.txt"],
+        "paths_data": {"paths": [{"_path": "m/a.py", "sha256": "0"}, {"_path": "m/b.py"}]},
+    }
+    there = {"m/a.pyc", "m/b.py", "m/b.pyc", "m/c.pyc"}
+    kept = json.loads(portable_record(json.dumps(record).encode(), {}, there))
+    assert kept["files"] == ["m/a.pyc", "m/b.py", "m/c.pyc"]
+    assert kept["paths_data"]["paths"] == [{"_path": "m/b.py"}]
+
+
 def test_urls_of_real_channels_stay() -> None:
     record = {"url": "https://conda.example/x/noarch/a-1-0.conda", "channel": "https://c/x/"}
     assert json.loads(portable_record(json.dumps(record).encode(), {}))["url"] == record["url"]

@@ -211,6 +211,16 @@ def _file(path: str, declared: dict[str, Any]) -> InstalledFile:
     )
 
 
+def listed_as(path: str, there: Container[str]) -> str:
+    """Return the path under which a file is `there`, "" for none; ``a.pyc`` may stand for ``a.py``.
+
+    Whoever looks for the package of such bytecode then finds it, as of any other file.
+    """
+    if path in there:
+        return path
+    return f"{path}c" if path.endswith(".py") and f"{path}c" in there else ""
+
+
 def is_clobbered(path: str) -> bool:
     """Tell whether this is the file of a package that lost its place to another's."""
     return path.startswith(f"{CLOBBERS}/")
@@ -227,7 +237,8 @@ def portable_record(
 
     rewritten: path below the prefix -> (SHA-256, size) of the files that are
     not as the package has them; the record then tells of these.
-    there: paths below the prefix that exist; others leave the record. None for all.
+    there: paths below the prefix that exist; others leave the record, but for sources in
+        whose place bytecode stands (`listed_as`). None for all.
     keep_placeholders: the files still hold them; what is said of the prefix that
     they were installed to goes instead.
 
@@ -245,7 +256,9 @@ def portable_record(
     def kept(path: str) -> bool:
         return not is_clobbered(path) and (there is None or path in there)
 
-    record["files"] = [path for path in record.get("files", []) if kept(path)]
+    named = (path for path in record.get("files", []) if not is_clobbered(path))
+    present = (path if there is None else listed_as(path, there) for path in named)
+    record["files"] = list(dict.fromkeys(filter(None, present)))
     declared = record.get("paths_data") or {}
     declared["paths"] = [item for item in declared.get("paths", []) if kept(item["_path"])]
     for item in declared["paths"]:

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from slimpack.env.dists import Dist
+from slimpack.env.meta import listed_as
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError
 from slimpack.tree import Entry, Kind, Tree, bytes_entry, under
@@ -86,7 +87,8 @@ def portable_lines(
         raise InputError(f"{label}: not a RECORD: {error}") from error
     for row in listed:
         path = posixpath.normpath(posixpath.join(site, row[0])) if row and row[0] else ""
-        if path not in there:
+        path = listed_as(path, there)
+        if not path:
             continue
         if path in digests:
             sha256, size = digests[path]

@@ -89,6 +89,12 @@ def test_bytecode_that_slimpack_made_is_listed() -> None:
     ]
 
 
+def test_bytecode_in_the_place_of_a_source_is_listed() -> None:
+    before = tree({f"{SITE}/foo.pyc": "", f"{INFO}/RECORD": "foo.py,sha256=x,1\ngone.py,,\n"})
+    after = with_dist_records(before, [FOO], "opt/env", {})
+    assert record(after) == ["foo-1.0.dist-info/RECORD,,", "foo.pyc,,"]
+
+
 def test_names_with_commas_stay_csv() -> None:
     before = tree({f"{SITE}/a,b.py": "", f"{INFO}/RECORD": '"a,b.py",sha256=x,1\n'})
     rows = list(csv.reader(record(with_dist_records(before, [FOO], "/opt/env", {}))))
