@@ -2,7 +2,8 @@
 
 A container stays where it is, because the program knows its address. The entries that
 are needed move together behind its header, which gets their size; what is left of its
-place becomes zeros. Nothing else changes: no other byte of the file, no address, no offset.
+place becomes zeros. Nothing else changes in the program's memory. Long runs of zeros then
+leave the file of a library (`slimpack.elf.holes`).
 
 A container of which nothing is needed keeps an entry all the same, so that a device
 that lacks code meets the error it always met ("no kernel image is available"), never
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import BinaryIO
 
 from slimpack.cuda.fatbin import CUBIN, HEADER, MAGIC, Container, Entry, find_containers
@@ -32,7 +34,8 @@ from slimpack.elf.headers import (
     Source,
     read_headers,
 )
-from slimpack.elf.pieces import Copy, Literal, Piece, Zeros
+from slimpack.elf.holes import hole_edits
+from slimpack.elf.pieces import Copy, Literal, Piece, Zeros, edited
 
 _MACHINES = ("x86_64", "aarch64")
 _MAX_STAND_IN = 16 * 1024
@@ -44,11 +47,12 @@ _WORTHWHILE = 4096
 class TrimPlan:
     """A file without the GPU code that named devices do not need; sizes in bytes.
 
-    size: of the file, before and after. dropped: of the entries that go.
-    pieces: the result in order, as `slimpack.elf.stripped` takes it.
+    size: of the original. new_size: of the result. dropped: of the entries that go.
+    pieces: the result in order (`slimpack.elf.pieces.Plan`).
     """
 
     size: int
+    new_size: int
     dropped: int
     pieces: tuple[Piece, ...]
 
@@ -119,7 +123,24 @@ def trim_plan(
     if dropped < _WORTHWHILE:
         return None
     pieces.append(Copy(place, size - place))
-    return TrimPlan(size, dropped, tuple(_joined(pieces)))
+    whole = _without_zeros(source, tuple(pieces))
+    return TrimPlan(size, sum(piece.length for piece in whole), dropped, tuple(_joined(whole)))
+
+
+def _without_zeros(source: Source, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """Return what is left of a trimmed file when its zeros leave it, if they can."""
+    ends = accumulate(piece.length for piece in pieces)
+    zeros = [
+        (end - piece.length, end)
+        for piece, end in zip(pieces, ends, strict=True)
+        if isinstance(piece, Zeros)
+    ]
+    try:
+        headers = read_headers(source)
+        edits = hole_edits(headers, zeros) if headers else None
+    except ElfError:
+        return pieces
+    return edited(pieces, edits) if edits else pieces
 
 
 def _data(headers: Headers) -> list[tuple[int, int]] | None:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal
 MAGIC = b"\x7fELF"
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
-PT_LOAD, PT_DYNAMIC, PT_INTERP = 1, 2, 3
+PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_PHDR = 1, 2, 3, 6
 SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA = 0, 1, 2, 3, 4
 SHT_NOBITS, SHT_REL, SHT_GROUP, SHT_SYMTAB_SHNDX = 8, 9, 17, 18
 SHF_ALLOC, SHF_EXECINSTR, SHF_INFO_LINK = 0x2, 0x4, 0x40
@@ -38,7 +38,8 @@ _MACHINES = {
     243: "riscv64",
     258: "loongarch64",
 }
-_MAX_SEGMENTS = 256
+_MAX_SEGMENTS = 1024
+"""Real files have some dozens; one without GPU code that nobody needs has hundreds."""
 _MAX_NAMES = 1024 * 1024
 """Bytes of a table of section names; real ones have some hundreds."""
 _MAX_NAME = 512

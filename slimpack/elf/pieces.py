@@ -55,6 +55,48 @@ class Plan(Protocol):
         """The result in order; copies have rising offsets and do not overlap."""
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Bytes from `start` to `end` of a planned file, and what comes in their place."""
+
+    start: int
+    end: int
+    pieces: tuple[Piece, ...] = ()
+
+
+def edited(pieces: Sequence[Piece], edits: Sequence[Edit]) -> tuple[Piece, ...]:
+    """Return the pieces with edits, which do not overlap, by offset in the planned file."""
+    result: list[Piece] = []
+    start = 0
+    left = sorted(edits, key=lambda edit: (edit.start, edit.end))[::-1]
+    for piece in pieces:
+        end = start + piece.length
+        place = start
+        while left and left[-1].start < end:
+            edit = left[-1]
+            if edit.start >= place:
+                result.append(part(piece, place - start, edit.start - start))
+                result += edit.pieces
+            place = min(edit.end, end)
+            if edit.end > end:
+                break
+            left.pop()
+        result.append(part(piece, place - start, piece.length))
+        start = end
+    for edit in reversed(left):
+        result += edit.pieces  # At the very end.
+    return tuple(piece for piece in result if piece.length)
+
+
+def part(piece: Piece, start: int, end: int) -> Piece:
+    """Return the bytes of a piece between two offsets in it."""
+    if isinstance(piece, Copy):
+        return Copy(piece.offset + start, end - start)
+    if isinstance(piece, Literal):
+        return Literal(piece.data[start:end])
+    return Zeros(end - start)
+
+
 class Writer:
     """Places mapped ranges and sections one behind the other."""
 

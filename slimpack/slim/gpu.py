@@ -116,4 +116,4 @@ def _with_plan(entry: Entry, plan: TrimPlan) -> Entry:
     def made() -> BinaryIO:
         return stripped(entry.open(), plan)
 
-    return replace(entry, opener=made)
+    return replace(entry, size=plan.new_size, opener=made)
