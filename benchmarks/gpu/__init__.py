@@ -1,0 +1,1 @@
+"""What needs a GPU: run by hand on a machine that has one."""
