@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from slimpack.environment import Environment
 from slimpack.errors import RelocationError
-from slimpack.prefix.dist_records import with_dist_records
+from slimpack.prefix.dist_records import outdated_records, with_dist_records
 from slimpack.progress import Progress
 from slimpack.relocate import Relocated, relocate, rewritten_files, with_records
 from slimpack.slim.bytecode import (
@@ -92,7 +93,10 @@ def with_true_records(
     """
     rewritten = rewritten_files(tree, moved, dest_prefix)
     tree = with_dist_records(tree, environment.installed.dists, dest_prefix, rewritten)
-    return with_records(tree, moved, dest_prefix, rewritten)
+    changed = outdated_records(tree, dest_prefix, rewritten)
+    for path, entry in changed.items():
+        rewritten[path] = hashlib.sha256(entry.read()).hexdigest(), entry.size
+    return with_records(tree.merge(changed.values()), moved, dest_prefix, rewritten)
 
 
 def without_bytecode(tree: Tree) -> Tree:

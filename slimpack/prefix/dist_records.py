@@ -42,12 +42,7 @@ def with_dist_records(
     lines are sorted. URLs lose credentials and the folders of the build host.
     Raises InputError for a record that is malformed.
     """
-    inside = under(prefix_path, "")
-    there = {
-        entry.path.removeprefix(inside)
-        for entry in tree
-        if entry.path.startswith(inside) and entry.kind is not Kind.DIRECTORY
-    }
+    there = _there(tree, prefix_path)
     bytecode = _bytecode(there)
     changed = []
     for dist in dists:
@@ -66,6 +61,37 @@ def with_dist_records(
     return tree.merge(changed)
 
 
+def outdated_records(
+    tree: Tree, prefix_path: str, rewritten: Mapping[str, tuple[str, int]]
+) -> dict[str, Entry]:
+    """Return path below the prefix -> RECORD as it must be, where one is not true any more.
+
+    For those that conda packages bring: one that lists nothing but files that are there,
+    as it says, stays as it is, and so does one that cannot be read. The parameters are
+    those of `with_dist_records`.
+    """
+    inside = under(prefix_path, "")
+    there = _there(tree, prefix_path)
+    found: dict[str, Entry] = {}
+    for path in there:
+        folder, _, name = path.rpartition("/")
+        if name != "RECORD" or not folder.endswith(".dist-info"):
+            continue
+        entry = tree[f"{inside}{path}"]
+        if entry.kind is not Kind.FILE:
+            continue
+        data, site = entry.read(), posixpath.dirname(folder)
+        try:
+            rows = _rows(data, f"/{entry.path}")
+        except InputError:
+            continue
+        paths = [posixpath.normpath(posixpath.join(site, row[0])) for row in rows if row and row[0]]
+        if any(item not in there or item in rewritten for item in paths):
+            lines = portable_lines(data, folder, there, {}, rewritten, f"/{entry.path}")
+            found[path] = _replaced(entry, lines)
+    return found
+
+
 def portable_lines(
     data: bytes,
     folder: str,
@@ -81,11 +107,7 @@ def portable_lines(
     """
     site = posixpath.dirname(folder)
     rows: dict[str, tuple[str, str]] = {}
-    try:
-        listed = list(csv.reader(data.decode("utf-8").splitlines()))
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{label}: not a RECORD: {error}") from error
-    for row in listed:
+    for row in _rows(data, label):
         path = posixpath.normpath(posixpath.join(site, row[0])) if row and row[0] else ""
         path = listed_as(path, there)
         if not path:
@@ -123,6 +145,22 @@ def portable_origin(data: bytes, label: str) -> bytes:
     if isinstance(origin.get("dir_info"), dict):
         origin["dir_info"].pop("editable", None)  # the image points to no source folder
     return json.dumps(origin, sort_keys=True).encode()
+
+
+def _there(tree: Tree, prefix_path: str) -> set[str]:
+    inside = under(prefix_path, "")
+    return {
+        entry.path.removeprefix(inside)
+        for entry in tree
+        if entry.path.startswith(inside) and entry.kind is not Kind.DIRECTORY
+    }
+
+
+def _rows(data: bytes, label: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(data.decode("utf-8").splitlines()))
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{label}: not a RECORD: {error}") from error
 
 
 def _bytecode(paths: Iterable[str]) -> dict[str, list[str]]:
