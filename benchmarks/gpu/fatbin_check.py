@@ -107,16 +107,37 @@ def link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def python(arguments: Iterable[str], folder: Path, seconds: int) -> dict[str, Any]:
+def environment(folder: Path) -> tuple[Path, Path]:
+    """Make a virtual environment that has all packages there are; its Python and their folder.
+
+    Packages put into that folder come first, also for those who ask `site` for it.
+    """
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    homes = dict.fromkeys(str(package.parent) for package in packages())
+    (site / "others.pth").write_text("\n".join(homes) + "\n", encoding="utf-8")
+    return folder / "bin/python", site
+
+
+def python(
+    program: Path | str, arguments: Iterable[str], folder: Path, seconds: int
+) -> dict[str, Any]:
     """Run Python with packages of a folder first; its answer, or what it said."""
-    paths = os.pathsep.join([str(folder), str(_REPOSITORY)])
-    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONNOUSERSITE": "1"}
+    libraries = [str(path) for path in sorted(folder.glob("nvidia/*/lib"))]
+    changed = {
+        "PYTHONPATH": os.pathsep.join([str(folder), str(_REPOSITORY)]),
+        "LD_LIBRARY_PATH": os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")]),
+    }
     start = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, *arguments],
-            env=environment, capture_output=True, text=True, timeout=seconds, check=False,
-        )  # fmt: skip
+            [program, *arguments],
+            env={**os.environ, **changed},
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return {"problem": f"no answer within {seconds} s"}
     taken = {"seconds": round(time.perf_counter() - start, 1), "rc": done.returncode}
@@ -135,7 +156,9 @@ def foreign(folder: Path, scratch: Path, device: int) -> dict[str, Any]:
         shutil.copytree(folder / "nvidia", scratch / "nvidia", copy_function=os.link)
     originals = [one for one in packages() if one.name == "torch"]
     trimmed = trim(originals[0] / "lib/libtorch_cuda.so", torch / "lib/libtorch_cuda.so", device)
-    answers = {name: python(["-c", code], scratch, 60) for name, code in _FOREIGN.items()}
+    answers = {
+        name: python(sys.executable, ["-c", code], scratch, 60) for name, code in _FOREIGN.items()
+    }
     return {"trimmed": bool(trimmed), **answers}
 
 
@@ -209,7 +232,7 @@ def main() -> None:
     result: dict[str, Any] = {"arch": options.arch}
     with tempfile.TemporaryDirectory(prefix="fatbin-") as text:
         scratch = Path(text)
-        site = scratch / "site"
+        program, site = environment(scratch / "environment")
         start = time.perf_counter()
         libraries = copied(packages(), site, device)
         result["trim_seconds"] = round(time.perf_counter() - start, 1)
@@ -221,10 +244,13 @@ def main() -> None:
         report(options.out, result)
         for which in ("torch", "cupy"):
             if (site / which).is_dir():
-                work = ["-m", "benchmarks.gpu.work", which, str(site)]
-                result[which] = python(work, site, options.seconds)
+                work = ["-m", "benchmarks.gpu.work", which]
+                result[which] = python(program, [*work, str(site)], site, options.seconds)
                 if options.baseline:
-                    result[f"{which} untrimmed"] = python(work, scratch / "none", options.seconds)
+                    home = next(one for one in packages() if one.name == which).parent
+                    result[f"{which} untrimmed"] = python(
+                        sys.executable, [*work, str(home)], home, options.seconds
+                    )
                 report(options.out, result)
         if (site / "torch").is_dir():
             library = (
