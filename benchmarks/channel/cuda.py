@@ -82,8 +82,9 @@ def look_beside(root: Path, patchelf: Path) -> None:
 
     Also those that need nothing: they open others by name, as libnvrtc opens its builtins. The
     loader takes the folder of the link by which it came to a library, not of the file, so that
-    what lies in ``lib`` of the prefix is beside it, too.
+    what lies in ``lib`` of the prefix is beside it, too. DT_RPATH and not the wheels' DT_RUNPATH:
+    only with that a library also finds what the program finds, libgcc_s say.
     """
     for path in elf.elf_files(root):
-        if ".so" in path.name and elf.read_dynamic(path).rpath != "$ORIGIN":
+        if ".so" in path.name:
             elf.set_rpath(path, "$ORIGIN", patchelf)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.channel import cuda
+from benchmarks.channel import cuda, elf
 from benchmarks.channel.conda_format import read_info
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.recipes import Recipe
@@ -18,7 +18,15 @@ TARGET = "targets/x86_64-linux/lib"
 
 
 @pytest.fixture
-def wheel(tmp_path: Path) -> Path:
+def patched(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Search paths that were set, by file; nothing is changed."""
+    found: dict[str, str] = {}
+    monkeypatch.setattr(elf, "set_rpath", lambda path, rpath, _: found.update({path.name: rpath}))
+    return found
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, patched: dict[str, str]) -> Path:
     path = tmp_path / "nvidia_demo-12.0.4.66-py3-none-manylinux2014_x86_64.whl"
     members = {
         "nvidia/cu13/lib/libdemo.so.12": make_elf(soname="libdemo.so.12", runpath="$ORIGIN"),
@@ -46,7 +54,7 @@ def stage(recipe: Recipe, wheel: Path) -> dict[str, str]:
     }
 
 
-def test_libraries_go_to_the_target_and_links_to_lib(wheel: Path) -> None:
+def test_libraries_go_to_the_target_and_links_to_lib(wheel: Path, patched: dict[str, str]) -> None:
     recipe = Recipe("libdemo", "cuda", exclude=("*.a",), sonames=("libdemo.so.12",))
     assert stage(recipe, wheel) == {
         f"{TARGET}/libdemo.so.12.0.4.66": "",
@@ -57,6 +65,7 @@ def test_libraries_go_to_the_target_and_links_to_lib(wheel: Path) -> None:
         "lib/libdemo.so.12.0.4.66": f"../{TARGET}/libdemo.so.12.0.4.66",
         "lib/libother.so.0": f"../{TARGET}/libother.so.0",
     }
+    assert patched == {"libdemo.so.12.0.4.66": "$ORIGIN", "libother.so.0": "$ORIGIN"}
 
 
 def test_a_package_for_any_platform_brings_no_links(wheel: Path) -> None:

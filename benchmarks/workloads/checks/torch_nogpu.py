@@ -14,7 +14,6 @@ def built_with_cuda():
     expect(torch.version.cuda.startswith("13."), f"built with CUDA {torch.version.cuda}")
     expect(torch.backends.cuda.is_built() and torch.backends.cudnn.is_available())
     expect(torch.backends.cudnn.version() // 10000 == 9)
-    expect("sm_90" in torch.cuda.get_arch_list() or not torch.cuda.is_available())
 
 
 def unavailable():
