@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
-from slimpack.config import SlimConfig
+from slimpack.cli.slimming import slim_options
+from slimpack.config import Config, SlimConfig
+from slimpack.config_file import read_config
 from slimpack.errors import InputError
 from slimpack.slim.gpu import RULE, Devices, architectures, trimmed
 from slimpack.slim.record import RECORD
 from slimpack.slim.ruleset import Keep, Rule, Rules
 from slimpack.slim.shrink import shrink
 from slimpack.slim.slimming import Scope
-from slimpack.slimming import Slimming, devices_of, rules_of
+from slimpack.slimming import Slimming, begin, devices_of, rules_of
 from slimpack.tree import Entry, Tree, bytes_entry
 from tests.cuda.fatbins import container, entry, library, names, ptx
 from tests.elf.builder import make_elf
@@ -138,3 +142,37 @@ def test_the_record_and_the_notes_tell_of_it() -> None:
         item["rule"]: item["bytes"] for item in kept["applied"]
     }
     assert "gpu-arch" in [rule["name"] for rule in kept["rules"]]
+
+
+def test_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "slimpack.toml"
+    path.write_text('[slim]\ngpu_arch = ["sm_90", "sm_80"]\ngpu_ptx = true\n')
+    config = read_config(path).slim
+    assert (config.gpu_arch, config.gpu_ptx) == (("sm_90", "sm_80"), True)
+    path.write_text("[slim]\ngpu_arch = 'sm_90'\n")
+    with pytest.raises(InputError, match=r"slim\.gpu_arch: expected an array of strings"):
+        read_config(path)
+
+
+def test_flags_replace_what_the_configuration_names() -> None:
+    @click.command()
+    @slim_options("safe")
+    def command(config: Config) -> SlimConfig:
+        return config.slim
+
+    def run(config: SlimConfig, *arguments: str) -> Any:
+        flags = command.make_context("slim", list(arguments)).params
+        assert command.callback is not None
+        return command.callback(config=Config(folder=Path(), slim=config), **flags)
+
+    both = run(SlimConfig(), "--gpu-arch", "sm_80", "--gpu-arch", "sm_90", "--gpu-ptx")
+    assert (both.gpu_arch, both.gpu_ptx) == (("sm_80", "sm_90"), True)
+    named = SlimConfig(gpu_arch=("sm_75",), gpu_ptx=True)
+    assert run(named) == named
+    assert run(named, "--gpu-arch", "sm_90").gpu_arch == ("sm_90",)
+
+
+def test_ptx_without_an_architecture_is_refused() -> None:
+    nothing: Any = None
+    with pytest.raises(InputError, match="gpu_ptx has no meaning without gpu_arch"):
+        begin(SlimConfig(gpu_ptx=True), "safe", nothing, nothing, tree(), PREFIX)
