@@ -162,10 +162,14 @@ class SlimConfig:
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """``[[verify.smoke]]``: a command that must succeed in the image. timeout: seconds."""
+    """``[[verify.smoke]]``: a command that must succeed in the image.
+
+    timeout: seconds. gpu: it needs a GPU; without one here, that is told.
+    """
 
     command: tuple[str, ...]
     timeout: int = 300
+    gpu: bool = False
 
 
 @dataclass(frozen=True)

@@ -224,7 +224,7 @@ def _verify(table: Table) -> VerifyConfig:
         if not command:
             test.fail("command", "is missing")
         timeout = test.integer("timeout", SmokeTest(()).timeout, minimum=1, maximum=86_400)
-        smoke.append(SmokeTest(command, timeout))
+        smoke.append(SmokeTest(command, timeout, test.boolean("gpu", False)))
         test.finish()
     config = VerifyConfig(
         enabled=table.boolean("enabled", defaults.enabled),

@@ -35,8 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "portable": {"errors", "files", "tree"},
     "slim": {"cuda", "elf", "errors", "globs", "progress", "toml", "tree"},
     "verify": {
-        *("archive", "config", "elf", "errors", "oci", "platforms", "portable", "prefix"),
-        *("env", "progress", "reading", "rootfs", "sandbox", "slim", "tree"),
+        *("archive", "config", "cuda", "elf", "errors", "oci", "platforms", "portable"),
+        *("env", "prefix", "progress", "reading", "rootfs", "sandbox", "slim", "tree"),
     },
     "app": {"config", "errors", "tree"},
     "result": {"slim", "verify"},

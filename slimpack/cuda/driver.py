@@ -15,7 +15,7 @@ Version = tuple[int, ...]
 
 LIBRARY = re.compile(
     r"lib(?:cuda|cudadebugger|nvcuvid|nvoptix|vdpau_nvidia|(?:GLX|EGL|GLESv2|GLESv1_CM)_nvidia"
-    r"|nvidia-[\w-]+)\.so(?:\.[\d.]+)?\Z"
+    r"|nvidia-(?!container)[\w-]+)\.so(?:\.[\d.]+)?\Z"
 )
 """Names of the driver's libraries, which the container runtime brings from the host."""
 

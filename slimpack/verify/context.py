@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from slimpack.config import VerifyConfig
-from slimpack.sandbox import Command, Finished, Prepared
+from slimpack.sandbox import Command, Finished, Gpu, Options, Prepared
 from slimpack.verify.model import SkippedError
 from slimpack.verify.subject import Subject
 
@@ -17,10 +17,14 @@ Baseline = Callable[[Sequence[str]], set[str]]
 
 @dataclass(frozen=True)
 class Runner:
-    """Starts programs of a subject as its user would: same user, variables and folder."""
+    """Starts programs of a subject as its user would: same user, variables and folder.
+
+    gpu: of this machine, None without one; commands see it when they ask for it.
+    """
 
     prepared: Prepared
     subject: Subject
+    gpu: Gpu | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(
@@ -30,8 +34,9 @@ class Runner:
         stdin: bytes = b"",
         timeout: float = 60.0,
         max_output: int = 1 << 20,
+        gpu: bool = False,
     ) -> Finished:
-        """Run a command to its end; see `slimpack.sandbox.Command`."""
+        """Run a command to its end; see `slimpack.sandbox.Command`. gpu: with that, if any."""
         start = self.subject.start
         image = self.subject.kind == "image"
         return self.prepared.run(
@@ -44,6 +49,8 @@ class Runner:
                 timeout=timeout,
                 max_output=max_output,
             ),
+            # Programs of environments and archives run on this machine, and have it anyway.
+            Options(gpu=self.gpu if gpu and image else None),
             stop=self.stop,
         )
 

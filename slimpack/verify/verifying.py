@@ -14,7 +14,7 @@ from slimpack.config import VerifyConfig
 from slimpack.errors import DaemonError, InputError, SlimpackError, VerifyError
 from slimpack.platforms import resolve
 from slimpack.progress import SILENT, Progress, Task
-from slimpack.sandbox import choose_sandbox
+from slimpack.sandbox import choose_sandbox, find_gpu
 from slimpack.verify.checks import CHECKS
 from slimpack.verify.context import Baseline, Context, Runner
 from slimpack.verify.importing import baseline as baseline_of
@@ -201,7 +201,7 @@ def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[R
         yield Running(None, why_not=f"{error.message}; {error.hint}")
         return
     with sandbox.prepare(subject.root, subject.image) as prepared:
-        yield Running(Runner(prepared, subject, stop), sandbox.name)
+        yield Running(Runner(prepared, subject, find_gpu(), stop), sandbox.name)
 
 
 @contextmanager

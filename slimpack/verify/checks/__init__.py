@@ -3,6 +3,7 @@
 from slimpack.verify.checks import (
     build_paths,
     bytecode,
+    cuda,
     elf,
     entrypoint,
     imports,
@@ -18,6 +19,9 @@ from slimpack.verify.model import Check
 CHECKS: tuple[Check, ...] = (
     elf.NEEDED,
     elf.VERSIONS,
+    cuda.DRIVER,
+    cuda.LIBRARIES,
+    cuda.VARIABLES,
     interpreters.CHECK,
     entrypoint.CHECK,
     build_paths.CHECK,

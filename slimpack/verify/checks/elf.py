@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from slimpack.cuda.driver import is_driver_library
 from slimpack.elf.read import Elf
 from slimpack.elf.resolve import Loaded, Need, missing_versions
 from slimpack.tree import under
@@ -13,10 +13,6 @@ from slimpack.verify.context import Context
 from slimpack.verify.model import Check, Finding, Severity
 from slimpack.verify.modules import extension_module
 from slimpack.verify.subject import Subject
-
-# Parts of the GPU driver, which the container runtime brings from the host
-# (libnvidia-container's list of driver libraries).
-_DRIVER = re.compile(r"lib(?:cuda|cudadebugger|nvidia-[\w-]+|nvcuvid|nvoptix)\.so\.[\d.]+\Z")
 
 
 def _needed(subject: Subject, context: Context) -> Iterator[Finding]:
@@ -80,7 +76,7 @@ def _missing(subject: Subject, path: str, elf: Elf, program: Loaded | None) -> I
         yield _Missing(path, "", f"its loader {loader} is not there", None)
         return
     for need in subject.libraries.needs(_absolute(subject, path), elf, program):
-        if need.path is None and not _DRIVER.match(need.name):
+        if need.path is None and not is_driver_library(need.name):
             severity = _severity(subject, path, elf, need)
             if severity != "info":
                 yield _Missing(path, need.name, need.why, severity)

@@ -17,8 +17,16 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
         raise SkippedError("no [[verify.smoke]] is configured")
     runner = context.need_runner()
     for test in context.config.smoke:
-        done = runner.run(test.command, timeout=test.timeout)
         command = shlex.join(test.command)
+        if test.gpu and runner.gpu is None:
+            yield Finding(
+                "",
+                f"{command}: not verified: no GPU here",
+                severity="warning",
+                fix="run `slimpack verify` on a machine with a GPU",
+            )
+            continue
+        done = runner.run(test.command, timeout=test.timeout, gpu=test.gpu)
         output = (done.stdout + done.stderr).decode("utf-8", "replace").strip()[-_TAIL:]
         if done.timed_out:
             how = f"did not end within {test.timeout} seconds"
