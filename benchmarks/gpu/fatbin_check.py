@@ -83,7 +83,7 @@ def copied(folders: Iterable[Path], target: Path, device: int) -> list[Library]:
     files: list[tuple[Path, Path]] = []
     for folder in folders:
         for place, names, leaves in os.walk(folder):
-            names[:] = [name for name in names if name not in ("__pycache__", "include", "test")]
+            names[:] = [name for name in names if name not in ("__pycache__", "test")]
             new = target / folder.name / Path(place).relative_to(folder)
             new.mkdir(parents=True, exist_ok=True)
             files += ((Path(place) / leaf, new / leaf) for leaf in leaves)
