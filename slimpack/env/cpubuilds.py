@@ -201,16 +201,15 @@ def _refusal(
         first = first or (None if reasons else package)
         lines.append(f"{package.dist} is a CPU build; {_on_offer(package.name, known)}")
         lines += [f"  {reason}" for reason in dict.fromkeys(reasons)]
+    advice = "change that spec"
     if first is not None:
-        lines += _explained(first, spec, gpu, channels[first.name], solve)
-    hint = f"change that spec, or {_allowing(bad[0].name)}"
-    if not gpu.cuda:
-        hint = f'set cuda = "12.8" under [env] (--cuda), or {_allowing(bad[0].name)}'
+        explanation, advice = _explained(first, spec, gpu, channels[first.name], solve)
+        lines += explanation
     return SolveError(
         f"{spec.source}: a CPU build of {_list(sorted(names))} was chosen, "
         f"but {gpu.asked} is asked for",
         details="\n".join(lines),
-        hint=hint,
+        hint=f"{advice}, or {_allowing(bad[0].name)}",
     )
 
 
@@ -234,9 +233,10 @@ def _reasons(
 
 
 def _on_offer(name: str, known: Mapping[str, Any]) -> str:
-    needs = f", which need {', '.join(known['needs'])}" if known["needs"] else ""
-    builds = "1 build" if known["count"] == 1 else f"{known['count']} builds"
-    return f"there are {builds} of {name} for CUDA, the newest of version {known['newest']}{needs}"
+    needs, one = ", ".join(known["needs"]), known["count"] == 1
+    builds = "is 1 build" if one else f"are {known['count']} builds"
+    asking = f", which {'needs' if one else 'need'} {needs}" if needs else ""
+    return f"there {builds} of {name} for CUDA, the newest of version {known['newest']}{asking}"
 
 
 def _explained(
@@ -245,16 +245,19 @@ def _explained(
     gpu: Gpu,
     known: Mapping[str, Any],
     solve: Callable[[EnvSpec], Lock],
-) -> list[str]:
-    """Return what the solver says when such a build is asked for by name."""
+) -> tuple[list[str], str]:
+    """Return what the solver says when a build for CUDA is asked for by name, and what to do."""
     if not gpu.cuda:
-        return ["  no CUDA was offered to the solver, so it could take none of them"]
+        lines = ["  no CUDA was offered to the solver, so it could take none of them"]
+        return lines, 'set cuda = "12.8" under [env] (--cuda)'
     wanted = str(known["spec"])
+    beside = f"with {wanted!r} beside the other specs"
     try:
         solve(replace(spec, specs=(*spec.specs, wanted)))
     except SolveError as error:
-        return [f"  with {wanted!r} beside the other specs, the solver says:", error.details]
-    return [f"  the solver prefers {package.dist}; with {wanted!r} beside the other specs it works"]
+        lines = [f"  {beside}, the solver says:", error.details]
+        return lines, "ask for a CUDA that it is built for, or loosen what the explanation names"
+    return [f"  the solver prefers {package.dist}; {beside} it works"], f"add {wanted!r}"
 
 
 def _allowing(name: str) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from slimpack.config import VerifyConfig
+from slimpack.errors import SlimpackError
 from slimpack.sandbox import Command, Finished, Gpu, Options, Prepared
+from slimpack.sandbox.users import find_user
 from slimpack.verify.model import SkippedError
-from slimpack.verify.subject import Subject
+from slimpack.verify.subject import Pairs, Subject
 
 Baseline = Callable[[Sequence[str]], set[str]]
 """Takes names of modules, returns those that could not be imported before slimming either."""
@@ -35,14 +37,18 @@ class Runner:
         timeout: float = 60.0,
         max_output: int = 1 << 20,
         gpu: bool = False,
+        env: Pairs = (),
     ) -> Finished:
-        """Run a command to its end; see `slimpack.sandbox.Command`. gpu: with that, if any."""
+        """Run a command to its end; see `slimpack.sandbox.Command`.
+
+        gpu: with that, if any. env: variables beside those of the subject.
+        """
         start = self.subject.start
         image = self.subject.kind == "image"
         return self.prepared.run(
             Command(
                 argv=tuple(argv),
-                env=start.env,
+                env=(*_home(self.subject), *start.env, *env) if image else (*start.env, *env),
                 user=start.user if image else "",
                 workdir=start.workdir if image else "",
                 stdin=stdin,
@@ -53,6 +59,21 @@ class Runner:
             Options(gpu=self.gpu if gpu and image else None),
             stop=self.stop,
         )
+
+
+def _home(subject: Subject) -> Pairs:
+    """Return a HOME that can be written to, as that of a container can: cupy makes a folder there.
+
+    The root of a sandbox is read-only. Where the image has files in its user's home, or
+    a HOME of its own, that stays.
+    """
+    try:
+        home = find_user(subject.root, subject.start.user).home.strip("/")
+    except SlimpackError:
+        return ()  # the entrypoint's check tells
+    if not home or any(entry.path.startswith(f"{home}/") for entry in subject.tree):
+        return ()
+    return (("HOME", "/tmp"),)  # noqa: S108 (the sandbox's own)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,9 +266,11 @@ class Recorded:
     def __init__(self, code: int) -> None:
         self.code = code
         self.options: list[Options] = []
+        self.env: dict[str, str] = {}
 
     def run(self, command: Command, options: Options = Options(), **more: Any) -> Finished:  # noqa: B008
         self.options.append(options)
+        self.env = dict(command.env)
         return Finished(self.code, b"", b"no device" if self.code else b"", False, 0.0)
 
 
@@ -291,6 +294,24 @@ def test_a_gpu_test_gets_the_gpu_and_others_do_not(tmp_path: Path) -> None:
         "python -c 1 failed with exit code 3: no device",
         "python gpu.py failed with exit code 3: no device",
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "expected"),
+    [
+        ({}, {}, "/tmp"),
+        ({"home/nonroot/.config/app.toml": ""}, {}, None),
+        ({}, {"HOME": "/data"}, "/data"),
+    ],
+)
+def test_a_home_that_can_be_written_to(
+    tmp_path: Path, files: dict[str, Any], env: dict[str, str], expected: str | None
+) -> None:
+    """As in a container: cupy makes a folder there when it is imported."""
+    image = made(tmp_path, files, **env)
+    prepared = Recorded(0)
+    Runner(prepared, replace(image, start=replace(image.start, user="65532"))).run(("x",))
+    assert prepared.env.get("HOME") == expected
 
 
 def test_without_a_gpu_a_gpu_test_is_not_verified(tmp_path: Path) -> None:
