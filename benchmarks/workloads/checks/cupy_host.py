@@ -23,6 +23,9 @@ def ptx(source, *options):
     try:
         nvrtc.compileProgram(program, ("--gpu-architecture=compute_80", "--std=c++17", *options))
         return nvrtc.getPTX(program).decode()
+    except nvrtc.NVRTCError:
+        print(nvrtc.getProgramLog(program).partition("\n\n")[0])
+        raise
     finally:
         nvrtc.destroyProgram(program)
 
