@@ -9,17 +9,25 @@ from pathlib import Path
 
 import click
 
+from slimpack.cache import default_cache
 from slimpack.cli.images import image_options
+from slimpack.cli.progress import choose
 from slimpack.cli.table import megabytes
+from slimpack.config import VerifyConfig
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.oci.image import Image
 from slimpack.oci.read import image_names, read_image
-from slimpack.report.checks import MAX_RESULTS, parse_checks
+from slimpack.progress import Progress
+from slimpack.report.checks import MAX_RESULTS, Checks, parse_checks
 from slimpack.report.data import gather, to_json
 from slimpack.report.imports import MAX_IMPORT_TIMES, parse_importtime
 from slimpack.report.page import render
 from slimpack.report.text import render_text
+from slimpack.verify.opening import open_image
+from slimpack.verify.prefixes import forbidden_paths
+from slimpack.verify.verifying import import_times as imports_of
+from slimpack.verify.verifying import verify
 
 
 @click.command("report", short_help="Show what takes the space and what slimming removed.")
@@ -38,6 +46,18 @@ from slimpack.report.text import render_text
     type=click.Path(path_type=Path),
     metavar="IMAGE",
     help="Also tell which layers are shared with this image.",
+)
+@click.option(
+    "--run",
+    is_flag=True,
+    help="Verify the image now, and start it for some seconds to time its imports.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(1, 3600),
+    default=15.0,
+    show_default=True,
+    help="How long --run lets a service run.",
 )
 @click.option(
     "--verify",
@@ -66,22 +86,30 @@ def report_command(
     results: Path | None,
     import_times: Path | None,
     name: str,
+    run: bool,
+    seconds: float,
 ) -> None:
     """Show what takes the space in IMAGE, what slimming removed and why, and what it is made of.
 
     IMAGE is an OCI layout folder, a tar of one, or a docker-archive. Without --output the
-    report is printed, as wide as the terminal.
+    report is printed, as wide as the terminal. Nothing is started without --run.
     """
+    if run and (results or import_times):
+        raise InputError("--run finds out what --verify and --start-up give", hint="leave one out")
+    name = name or ref or next(iter(image_names(path, image.digest)), path.name)
+    checks = parse_checks(_content(results, MAX_RESULTS), str(results)) if results else None
+    text = _content(import_times, MAX_IMPORT_TIMES) if import_times else b""
+    if run:
+        checks, text = _run(image, name, seconds, choose(as_json=as_json))
+    times = text.decode("utf-8", "replace")
     report = gather(
         image,
-        name or ref or next(iter(image_names(path, image.digest)), path.name),
+        name,
         other=read_image(other, image.platform) if other else None,
         other_name=other.name if other else "",
-        checks=parse_checks(_content(results, MAX_RESULTS), str(results)) if results else None,
-        start_up=parse_importtime(
-            _content(import_times, MAX_IMPORT_TIMES).decode("utf-8", "replace"), str(import_times)
-        )
-        if import_times
+        checks=checks,
+        start_up=parse_importtime(times, str(import_times or "the start of the image"))
+        if text
         else None,
     )
     if output:
@@ -96,6 +124,26 @@ def report_command(
         width = shutil.get_terminal_size((100, 24)).columns
         plain = "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower()
         click.echo(render_text(report, width, ascii_only=plain))
+
+
+def _run(image: Image, name: str, seconds: float, progress: Progress) -> tuple[Checks, bytes]:
+    """Verify an image, and start it; what came of the checks, and what was said of imports."""
+    cache = default_cache()
+    with cache.scratch() as scratch:
+        subject = open_image(image, scratch / "root", name, progress=progress)
+        found = verify(
+            subject,
+            VerifyConfig(),
+            forbidden=forbidden_paths([str(cache.root)], ()),
+            progress=progress,
+        )
+        said = b""
+        if subject.start.command:
+            said = imports_of(subject, "auto", seconds=seconds, max_output=MAX_IMPORT_TIMES)
+    if b"import time:" not in said:
+        progress.note(f"{name} starts no Python, or one that imports nothing: no import times")
+        said = b""
+    return parse_checks(json.dumps(found.to_json()).encode(), name), said
 
 
 def _content(path: Path, limit: int) -> bytes:

@@ -183,6 +183,31 @@ def _made(check: Check, subject: Subject, context: Context) -> Result:
     )
 
 
+def import_times(subject: Subject, sandbox: str, *, seconds: float, max_output: int) -> bytes:
+    """Start a subject as its user does, and return what Python printed of its imports.
+
+    seconds: after which it is stopped; a service does not end by itself. The format is
+    that of ``python -X importtime``, on stderr, of which the last `max_output` bytes are
+    kept. Raises InputError when the subject starts nothing, DaemonError when nothing can
+    be run here.
+    """
+    if not subject.start.command:
+        raise InputError(
+            f"{subject.name} starts nothing, so that there are no imports to time",
+            hint="give the image an entrypoint, or take the times yourself: --start-up FILE",
+        )
+    with _running(subject, sandbox, threading.Event()) as running:
+        if running.runner is None:
+            raise DaemonError(f"imports cannot be timed: {running.why_not}")
+        finished = running.runner.run(
+            subject.start.command,
+            env=(("PYTHONPROFILEIMPORTTIME", "1"),),
+            timeout=seconds,
+            max_output=max_output,
+        )
+    return finished.stderr
+
+
 @contextmanager
 def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[Running]:
     if wanted == NONE:

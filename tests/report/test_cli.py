@@ -61,6 +61,7 @@ def test_json_for_programs(images: Path, run: Run) -> None:
         (("a.tar", "--verify", "times.txt"), "times.txt is not valid JSON"),
         (("a.tar", "--start-up", "results.json"), "holds no import times"),
         (("a.tar", "--start-up", "a"), "cannot read a: Is a directory"),
+        (("a.tar", "--run", "--verify", "results.json"), "--run finds out what --verify"),
     ],
 )
 def test_errors_are_messages(images: Path, run: Run, arguments: tuple[str, ...], said: str) -> None:
