@@ -186,6 +186,7 @@ def build(
             *base.notes,
             *gpu_notes(base, cuda),
             *(slimming.notes if slimming else ()),
+            *(slimming.promises(on_gpu=_on_gpu(config, verification)) if slimming else ()),
             *activation.notes,
             *content.notes(environment, relocated, bytecode),
             *sharing_notes(identical, shared),
@@ -217,6 +218,13 @@ def _verified(
     )
     raise_if_failed(result)
     return result
+
+
+def _on_gpu(config: Config, verification: Verification | None) -> bool:
+    """Tell whether the user's tests for a GPU ran on one, and all went well."""
+    done = [one for one in (verification.results if verification else ()) if one.name == "smoke"]
+    asked = any(test.gpu for test in config.verify.smoke)
+    return asked and any(not one.skipped and not one.findings for one in done)
 
 
 def _application(

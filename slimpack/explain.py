@@ -93,7 +93,7 @@ def preview(config: Config, *, cache: Cache, progress: Progress = SILENT) -> Pre
             record=slimming.account,
             changes=tuple(sorted(slimming.changes, key=lambda change: (change.path, change.rule))),
             packages=packages,
-            notes=slimming.notes,
+            notes=(*slimming.notes, *slimming.promises()),
         )
 
 

@@ -142,7 +142,7 @@ def pack(
         bytecode=code,
         slimmed=Slimmed.of(slimming.account if slimming else None),
         notes=(
-            *(slimming.notes if slimming else ()),
+            *((*slimming.notes, *slimming.promises()) if slimming else ()),
             *content.notes(environment, relocated, code),
         ),
         stages=tuple(stage.seconds),

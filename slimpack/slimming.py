@@ -65,12 +65,19 @@ class Slimming:
         """Return the tree in its last form, with the record, and the slimming with all changes."""
         trim = trimmed(tree, self.rules, self.scope, self.devices)
         tree, more = shrink(trim.tree, self.rules, self.scope, trim.views)
-        notes = (*self.notes, *trim.notes)
-        if self.devices and trim.changes:
-            notes = (*notes, promise(self.devices.numbers, verified=False))
-        done = replace(self, changes=(*self.changes, *trim.changes, *more), notes=notes)
+        done = replace(
+            self,
+            changes=(*self.changes, *trim.changes, *more),
+            notes=(*self.notes, *trim.notes),
+        )
         record = bytes_entry(under(self.scope.prefix, RECORD), done.record.to_json())
         return tree.merge([record]), done
+
+    def promises(self, *, on_gpu: bool = False) -> tuple[str, ...]:
+        """Say what the result holds less than a user may expect. on_gpu: tests ran on one."""
+        if self.devices and any(change.rule == GPU_RULE.name for change in self.changes):
+            return (promise(self.devices.numbers, verified=on_gpu),)
+        return ()
 
     @property
     def account(self) -> SlimRecord:

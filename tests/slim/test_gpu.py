@@ -134,7 +134,9 @@ def test_the_record_and_the_notes_tell_of_it() -> None:
     files = scope().files(before)
     slimming = Slimming("safe", rules, scope(), files, (), (), H100)
     after, done = slimming.finished(before)
-    assert done.notes == ("GPU code for sm_90 only; not verified on a GPU",)
+    assert done.promises() == ("GPU code for sm_90 only; not verified on a GPU",)
+    assert done.promises(on_gpu=True) == ("GPU code for sm_90 only; verified on a GPU",)
+    assert not slimming.promises() and not done.notes
     told = {item.rule: item.bytes for item in done.account.applied}
     assert told.pop("gpu-arch") == DROPPED
     kept = json.loads(after[f"{PREFIX}/{RECORD}"].read())
