@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,7 @@ _LIBRARY = re.compile(r"[^/]+?\.so(?![^/]*/)")
 # They list every file, and open none.
 _LISTS = matcher(("conda-meta", "**/*.dist-info/RECORD", "**/*.egg-info", "**/*.pc"))
 _PIECE = 4 << 20
+_STEM = 8  # bytes; modular_llama and modular_mistral have one
 _TZPATH = re.compile(rb"""['"]TZPATH['"]: *['"]([^'"]*)""")
 _SYSCONFIG = re.compile(r"lib/python[^/]+/_sysconfigdata_[^/]*\.py\Z")
 
@@ -88,6 +90,18 @@ def unmentioned(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]
     them by. Lists of files, and what ``rule.ignore`` names, do not count. All files of one
     library (links, versions) go or stay together; one that stays keeps what it mentions.
     """
+    return _unspelled(rule, candidates, stays, quoted=False)
+
+
+def unopened(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
+    """Return what `unmentioned` does, but for libraries that a source names without "lib".
+
+    ``load("cublas")`` opens libcublas.so: of a source, also the bare name in quotes counts.
+    """
+    return _unspelled(rule, candidates, stays, quoted=True)
+
+
+def _unspelled(rule: Rule, candidates: Sequence[str], stays: Files, *, quoted: bool) -> set[str]:
     names: dict[bytes, set[str]] = {}
     for path in candidates:
         found = _LIBRARY.search(path)
@@ -103,27 +117,48 @@ def unmentioned(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]
     while waiting and names:
         there: set[bytes] = set()
         for path in waiting:
-            there |= _mentioned(names.keys() - there, path, stays)
+            bare = quoted and path.endswith(_SOURCES)
+            there |= _mentioned(frozenset(names.keys() - there), path, stays, bare=bare)
         waiting = sorted(path for name in there for path in names.pop(name))
         may_go.difference_update(waiting)
     return may_go
 
 
-def _mentioned(names: Collection[bytes], path: str, files: Files) -> set[bytes]:
-    """Return those of `names` that stand in a file, or in what a link leads to."""
+def _mentioned(names: frozenset[bytes], path: str, files: Files, *, bare: bool) -> set[bytes]:
+    """Return those of `names` that stand in a file, or in what a link leads to.
+
+    bare: names count in quotes, too, without "lib" and ".so".
+    """
     entry = files.entries[path]
     if entry.kind is not Kind.FILE:
         link = os.fsencode(posixpath.basename(entry.link))
         return {name for name in names if name in link}
+    spelled, expression = _spellings(names, bare)
     found: set[bytes] = set()
-    overlap = max(map(len, names), default=0)
+    overlap = max(map(len, spelled), default=0)
     before = b""
     with files.open(entry) as stream:
         while len(found) < len(names) and (piece := stream.read(_PIECE)):
             text = before + piece
-            found.update(name for name in names if name in text)
+            at = 0
+            # Names can overlap: one may be the end of another.
+            while match := expression.search(text, at):
+                found.add(spelled[match[0]])
+                at = match.start() + 1
             before = piece[-overlap:]
     return found
+
+
+@lru_cache(maxsize=4)
+def _spellings(
+    names: frozenset[bytes], bare: bool
+) -> tuple[Mapping[bytes, bytes], re.Pattern[bytes]]:
+    """Return spelling -> name, and what finds the spellings: many times quicker than each alone."""
+    spelled = {name: name for name in names}
+    for name in names if bare else ():
+        short = name.removeprefix(b"lib").removesuffix(b".so")
+        spelled |= {quote + short + quote: name for quote in (b"'", b'"')}
+    return spelled, re.compile(b"|".join(re.escape(text) for text in sorted(spelled)) or b"(?!)")
 
 
 def elf_of(path: str, entry: Entry, files: Files) -> Elf | None:
@@ -198,18 +233,21 @@ def mentions_of(files: Files, words: Mapping[str, Collection[bytes]]) -> dict[st
     """Return for each key the sources in which one of its words stands as in an import.
 
     Every source is read once. Looking for bytes first is many times quicker than the
-    expression alone.
+    expression alone, and looking first for what hundreds of words begin with again.
     """
     wanted = {
         word: re.compile(rb"[ \t.,(]" + re.escape(word) + rb"\b")
         for word in set().union(*words.values())
     }
+    alike: dict[bytes, list[bytes]] = {}
+    for word in wanted:
+        alike.setdefault(word[:_STEM], []).append(word)
     found: dict[bytes, list[str]] = {word: [] for word in wanted}
     for path, entry in files.entries.items():
         if entry.kind is Kind.FILE and path.endswith(_SOURCES):
             source = files.read(path)
-            for word, expression in wanted.items():
-                if word in source and expression.search(source):
+            for word in (word for stem, some in alike.items() if stem in source for word in some):
+                if word in source and wanted[word].search(source):
                     found[word].append(path)
     return {
         key: frozenset(path for word in listed for path in found[word])
@@ -251,6 +289,7 @@ def asks_sources(rule: Rule) -> bool:
 PREDICATES: Mapping[str, Callable[[Rule, Sequence[str], Files], set[str]]] = {
     "unneeded": unneeded,
     "unmentioned": unmentioned,
+    "unopened": unopened,
     "unimported": unimported,
     "unimported-at-start": unimported,
     "zoneinfo": zoneinfo,

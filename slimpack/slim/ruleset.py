@@ -40,7 +40,9 @@ Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "gpu-a
 PROFILES = ("none", "safe", "serve", "tight", "traced")
 ACTIONS: tuple[Action, ...] = ("drop", "strip-debug", "strip-symbols", "bytecode-only")
 """Those that rule files can name; "gpu-arch" is asked for by the configuration alone."""
-When = Literal["", "unneeded", "unmentioned", "unimported", "unimported-at-start", "zoneinfo"]
+When = Literal[
+    "", "unneeded", "unmentioned", "unopened", "unimported", "unimported-at-start", "zoneinfo"
+]
 PREDICATES: tuple[When, ...] = get_args(When)
 
 

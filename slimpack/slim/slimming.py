@@ -69,7 +69,7 @@ class Scope:
 
     def blocker(self, rule: Rule) -> str:
         """Return the package because of which a rule rests here, "" for none."""
-        return rule.rests(sorted(self.graph))
+        return rule.rests(sorted(name.removeprefix("pypi:") for name in self.graph))
 
     def dependents(self, names: Collection[str]) -> set[str]:
         """Return the packages with such a name (globs) and all that depend on one of them."""
@@ -102,7 +102,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     notes = tuple(
         f"the rule {rule.name!r} rests: the environment has {blocker}"
         for rule in rules.rules
-        if (blocker := scope.blocker(rule))
+        if (blocker := scope.blocker(rule)) and _candidates(rule, files, rules.keeps, scope)
     )
     drops = [
         (rule, _candidates(rule, files, rules.keeps, scope))
