@@ -13,7 +13,7 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +72,11 @@ def demo(channel: str | None, *, cold: bool) -> None:
     print(f"\nThe image is in Docker as {IMAGE} and in {OUTPUT.relative_to(ROOT)}.")
 
 
-def choose_channel() -> str:
-    """Return conda-forge where it can be reached, else the URL of the local channel."""
+def choose_channel(groups: Collection[str] = ()) -> str:
+    """Return conda-forge where it can be reached, else the URL of the local channel.
+
+    groups: of packages that the local channel needs besides the demo's.
+    """
     address = f"{rattler.Channel('conda-forge').base_url}noarch/repodata.json.zst"
     try:
         with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5):
@@ -82,7 +85,7 @@ def choose_channel() -> str:
     except (urllib.error.URLError, OSError) as problem:
         reason = getattr(problem, "reason", problem)
         say(f"channel: the local one of this repository (conda-forge is not reachable: {reason})")
-    return build_channel(report=say).as_uri()
+    return build_channel(groups=groups, report=say).as_uri()
 
 
 def build(channel: str) -> Measured:
