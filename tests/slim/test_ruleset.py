@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from slimpack.errors import InputError
 from slimpack.slim import predicates, ruleset
 from slimpack.slim.ruleset import PROFILES, Rule, Rules, parse_rules, read_rules, shipped_rules
+from slimpack.slim.slimming import choose
+from slimpack.tree import bytes_entry
+from tests.elf.builder import make_elf
+from tests.slim.files import PREFIX, scope, taken, tree
 
 
 def test_shipped_rules_are_whole() -> None:
@@ -112,6 +116,47 @@ def test_unknown_names() -> None:
         shipped_rules() + Rules((Rule("headers", "r"),))
     with pytest.raises(InputError, match="names the group '@nobody'"):
         Rules((Rule("a", "r", unless=("@nobody",)),)).resolved()
+
+
+def test_shipped_rules_for_packages_that_people_build_with() -> None:
+    """No local channel has such packages."""
+    files: dict[str, str | bytes | tuple[str, str]] = {
+        "bin/x86_64-conda-linux-gnu-ld": ("ld_impl_linux-64", "1"),
+        "lib/libfoo.so": ("foo-devel", "-> libfoo.so.1"),
+        "lib/libfoo.so.1": ("foo", "2"),
+        "share/foo/part.m4": ("foo-devel", "3"),
+    }
+    rules = shipped_rules().of("safe").resolved()
+    graph: dict[str, tuple[str, ...]] = {"ld_impl_linux-64": (), "foo-devel": ("foo",), "foo": ()}
+    assert taken(choose(tree(files), rules, scope(graph))) == {
+        "bin/x86_64-conda-linux-gnu-ld": "build-tools",
+        "lib/libfoo.so": "development-packages",
+        "share/foo/part.m4": "development-packages",
+    }
+    compiling = choose(tree(files), rules, scope({**graph, "gcc_impl_linux-64": ()}))
+    assert not taken(compiling)
+    assert "the rule 'build-tools' rests: the environment has gcc_impl_linux-64" in compiling.notes
+
+
+def test_shipped_rules_for_windows_on_a_screen() -> None:
+    library = "lib/libtk8.6.so"
+    files = tree({"lib/tk8.6/tk.tcl": ("tk", "1"), "lib/python3.11/tkinter/__init__.py": ""})
+    files = files.merge(
+        bytes_entry(f"{PREFIX}/{path}", make_elf(needed=needed), mode=0o755, owner=owner)
+        for path, owner, needed in (
+            (library, "tk", ()),
+            ("lib/python3.11/lib-dynload/_tkinter.cpython-311.so", "pkg", ("libtk8.6.so",)),
+        )
+    )
+    rules, where = shipped_rules().of("serve").resolved(), scope({"tk": (), "pkg": ("tk",)})
+    gone = taken(choose(files, rules, where))
+    assert {path: rule for path, rule in gone.items() if rule == "tk"} == {
+        library: "tk",
+        "lib/tk8.6/tk.tcl": "tk",
+    }
+    assert set(gone.values()) == {"tk", "tkinter"}
+    other = bytes_entry(f"{PREFIX}/bin/wish", make_elf(needed=["libtk8.6.so"]), mode=0o755)
+    assert library not in taken(choose(files.merge([other]), rules, where))
 
 
 @given(st.text())
