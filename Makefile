@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 # `make test PYTEST='-k layers -x'`, `make bench BENCH='--runs 1'`, `make demo DEMO=--cold`
 PYTEST ?=
+# One process a core shares the tests, file by file. `make test PYTEST='-n 0 -s'` has one alone.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 BENCH ?=
 DEMO ?=
 
@@ -20,7 +22,8 @@ demo: engine ## build examples/serve into an image, run it, ask it, print a tabl
 
 test: venv ## run all tests that this machine can run; set up what they need
 	@$(RUN) benchmarks.setup tests
-	@$(RUN) pytest $(PYTEST)
+	@$(RUN) compileall -q slimpack benchmarks
+	@$(RUN) pytest $(WORKERS) $(PYTEST)
 
 lint: venv ## check style and types
 	$(BIN)/ruff check

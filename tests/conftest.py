@@ -7,11 +7,11 @@ there (CI does): then it fails.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,38 +19,62 @@ from benchmarks.channel import PLACEHOLDER, Executable, Symlink
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.rattler.engine import RattlerEngine
 from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing
+from tests.support.command import call, start, variables
+from tests.support.images import Built, build, read_built
+from tests.support.once import once, run_folder
+from tests.support.schedule import Schedule, rank
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule | None:
+    return Schedule(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")
-def channel() -> str:
+def channel(tmp_path_factory: pytest.TempPathFactory) -> str:
     """URL of the local channel with CPython and the demo's packages; built when needed."""
-    return built_channel()
+    return built_channel(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def cuda_channel() -> str:
-    """URL of the local channel with CUDA's smaller libraries and CuPy as well."""
-    return built_channel("--group", "cuda")
+def cuda_channel(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of a channel with CUDA's smaller libraries and CuPy as well."""
+    return built_channel(tmp_path_factory, "cuda")
 
 
-def built_channel(*options: str) -> str:
-    """Build the local channel and return its URL."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.channel", "build", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        missing("CHANNEL", f"the local channel cannot be built: {done.stderr.strip()[-500:]}")
-    return (ROOT / "build" / "channel").as_uri()
+def built_channel(factory: pytest.TempPathFactory, group: str = "") -> str:
+    """Build a local channel and return its URL.
+
+    One with a group has a place of its own: the other must not change while tests use it.
+    """
+    out = ROOT / "build" / "-".join(filter(None, ("channel", group)))
+    options = ["--group", group] if group else []
+
+    def make(_: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.channel", "build", "--out", str(out), *options],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            missing("CHANNEL", f"the local channel cannot be built: {done.stderr.strip()[-500:]}")
+
+    once(run_folder(factory) / out.name, make)
+    return out.as_uri()
 
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A slimpack cache for the whole session."""
-    return tmp_path_factory.mktemp("cache")
+    """A slimpack cache for the whole test run."""
+    folder = run_folder(tmp_path_factory) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -61,29 +85,31 @@ def engine(cache_dir: Path) -> RattlerEngine:
 
 @pytest.fixture
 def run(cache_dir: Path) -> Run:
-    """Run ``python -m slimpack`` as a user would, in a folder, with the session's cache."""
+    """Run a command of slimpack's in a folder, with the session's cache; checks its exit code."""
 
-    def call(
+    def of_slimpack(
         *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, code: int = 0
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "slimpack", *map(str, arguments)],
-            cwd=cwd,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "SLIMPACK_CACHE_DIR": str(cache_dir),
-                **(env or {}),
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = call(arguments, cwd, variables(cache_dir, env))
+        assert done.returncode == code, done.stderr + done.stdout
+        return done
+
+    return of_slimpack
+
+
+@pytest.fixture
+def run_process(cache_dir: Path) -> Run:
+    """As `run`, in a process of its own: for streams, encodings and the start of Python."""
+
+    def of_slimpack(
+        *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, code: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        done = start(arguments, cwd, variables(cache_dir, env))
         assert done.returncode == code, done.stderr + done.stdout
         assert "Traceback" not in done.stderr
         return done
 
-    return call
+    return of_slimpack
 
 
 @pytest.fixture
@@ -135,6 +161,20 @@ def python_prefix(
     Nobody may write to it: tests that change an environment copy it first.
     """
     spec = EnvSpec("t", (channel,), ("python 3.11.*", "click", "uvicorn", *PROBES))
-    prefix = tmp_path_factory.mktemp("home") / "env"
-    engine.install(engine.solve(spec, "linux-64", GLIBC), prefix)
-    return prefix
+
+    def make(folder: Path) -> None:
+        engine.install(engine.solve(spec, "linux-64", GLIBC), folder / "env")
+
+    return once(run_folder(tmp_path_factory) / "home", make) / "env"
+
+
+@pytest.fixture(scope="session")
+def python_image(channel: str, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """A distroless image with little more than Python in it."""
+
+    def make(folder: Path) -> None:
+        spec = folder / "environment.yml"
+        spec.write_text("dependencies: [python =3.11, click]\n")
+        build(folder, folder, cache_dir, str(spec), "-c", channel)
+
+    return read_built(once(run_folder(tmp_path_factory) / "python-image", make))

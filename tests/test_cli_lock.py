@@ -4,53 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from slimpack.cli import main
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.files import LockFormat, write_locks
 from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.rattler.engine import RattlerEngine, with_pypi
 from tests.support.channel import GLIBC, MiniChannel, Run
 from tests.support.wheels import wheel
-
-
-@pytest.fixture
-def run(
-    cache_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
-    """As the `run` of all tests, in this process: the start of Python is not what is tested."""
-
-    def call(
-        *arguments: object, cwd: Path, env: Mapping[str, str] | None = None, code: int = 0
-    ) -> subprocess.CompletedProcess[str]:
-        command = ["slimpack", *map(str, arguments)]
-        exit_code = 0
-        with monkeypatch.context() as patch:
-            patch.chdir(cwd)
-            patch.setattr(sys, "argv", command)
-            for name, value in {"SLIMPACK_CACHE_DIR": str(cache_dir), **(env or {})}.items():
-                patch.setenv(name, value)
-            try:
-                main()
-            except SystemExit as error:
-                exit_code = int(error.code or 0)
-        shown = capsys.readouterr()
-        assert exit_code == code, shown.err + shown.out
-        return subprocess.CompletedProcess(command, exit_code, shown.out, shown.err)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    yield call
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pytest_docker.plugin import Services
@@ -19,35 +13,9 @@ from benchmarks.running import PORT, Server, docker
 from benchmarks.setup.engine import engine_answers
 from benchmarks.setup.peers import compose_command
 from tests.support.channel import ROOT, missing
+from tests.support.images import Built, build
 
 EXAMPLE = ROOT / "examples" / "serve"
-
-
-@dataclass(frozen=True)
-class Built:
-    """What one run of ``slimpack build`` made; `result` is its --json."""
-
-    tag: str
-    tar: Path
-    layout: Path
-    result: dict[str, Any]
-
-
-def build(folder: Path, where: Path, cache: Path, *arguments: str) -> Built:
-    """Run ``slimpack build`` in the folder `where`; outputs go to `folder`."""
-    tag = f"slimpack-test/engine:{uuid.uuid4().hex}"
-    tar, layout = folder / "image.tar", folder / "layout"
-    command = [sys.executable, "-m", "slimpack", "build", "--tag", tag, "--json"]
-    done = subprocess.run(
-        [*command, "--output", str(tar), "--output", f"{layout}/", *arguments],
-        cwd=where,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "SLIMPACK_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return Built(tag, tar, layout, json.loads(done.stdout))
 
 
 @pytest.fixture(scope="session")
@@ -62,8 +30,7 @@ def serve(
     docker_engine: None, channel: str, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Built]:
     """The example, in Docker, in a tar and in a layout."""
-    folder = tmp_path_factory.mktemp("serve")
-    built = build(folder, EXAMPLE, cache_dir, "--channel", channel, "--load")
+    built = build(tmp_path_factory.mktemp("serve"), EXAMPLE, cache_dir, "-c", channel, "--load")
     yield built
     docker("image", "rm", "--force", built.tag)
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +16,9 @@ import pytest
 from benchmarks.running import docker
 from slimpack.oci.archive import write_archive
 from slimpack.oci.read import read_image
-from tests.engine.conftest import Built, build
 from tests.oci.oci_images import GZIP, SHARED_FILES, sharing_image
 from tests.support.channel import missing
+from tests.support.images import Built, build
 
 pytestmark = [pytest.mark.engine, pytest.mark.channel]
 
@@ -45,17 +46,18 @@ def need(program: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def storage() -> Iterator[list[str]]:
     """Options for a container storage of podman's and buildah's that ends with the tests."""
     if os.geteuid():
         missing("ENGINE", "podman and buildah are tested as root only")
-    folder = tmp_path_factory.mktemp("storage")
-    places = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
-    yield [*places, "--storage-driver", "overlay"]
-    # Both leave a mount behind, and what is mounted cannot be removed.
-    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for place in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
-        subprocess.run(["umount", "--lazy", place], check=True)
+    # podman refuses a --runroot of more than 50 characters.
+    with tempfile.TemporaryDirectory(prefix="slimpack-test-") as folder:
+        places = ["--root", f"{folder}/root", "--runroot", f"{folder}/run"]
+        yield [*places, "--storage-driver", "overlay"]
+        # Both leave a mount behind, and what is mounted cannot be removed.
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for place in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+            subprocess.run(["umount", "--lazy", place], check=True)
 
 
 @pytest.fixture(scope="session")

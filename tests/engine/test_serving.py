@@ -10,7 +10,7 @@ import pytest
 from benchmarks.running import Server, docker, request, serving
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import merged_view
-from tests.engine.conftest import Built
+from tests.support.images import Built
 
 pytestmark = [pytest.mark.engine, pytest.mark.channel]
 
@@ -133,3 +133,8 @@ def test_it_ends_when_it_is_asked_to(serve: Built) -> None:
         state = json.loads(docker("inspect", "--format", "{{json .State}}", server.name).stdout)
     # 137 is what is left of a process that was killed after those 30 seconds.
     assert (state["Running"], state["ExitCode"]) in ((False, 0), (False, 143))
+
+
+def test_the_build_s_memory_does_not_grow_with_the_environment(serve: Built) -> None:
+    """The example's environment has 350 MB of files; 400 MB is the promise of the design."""
+    assert serve.memory < 400 * 1000**2

@@ -36,13 +36,13 @@ def test_a_page_of_all_that_is_known(images: Path, run: Run) -> None:
         assert shown in page, shown
 
 
-def test_printed_to_any_terminal(images: Path, run: Run) -> None:
+def test_printed_to_any_terminal(images: Path, run_process: Run) -> None:
     env = {"COLUMNS": "60", "PYTHONIOENCODING": "utf-8"}
-    text = run("report", "a", cwd=images, env=env).stdout
+    text = run_process("report", "a", cwd=images, env=env).stdout
     assert "├── numpy" in text
     assert max(map(len, text.splitlines())) == 60
     env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    assert "|-- numpy" in run("report", "a", cwd=images, env=env).stdout
+    assert "|-- numpy" in run_process("report", "a", cwd=images, env=env).stdout
 
 
 def test_json_for_programs(images: Path, run: Run) -> None:
@@ -72,13 +72,13 @@ def test_errors_are_messages(images: Path, run: Run, arguments: tuple[str, ...],
     assert not (images / "page.html").exists()
 
 
-def test_differences_and_their_exit_codes(images: Path, run: Run) -> None:
-    env = {"PYTHONIOENCODING": "utf-8"}
-    done = run("diff", "a.tar", "b.tar", cwd=images, env=env)
+def test_differences_and_their_exit_codes(images: Path, run: Run, run_process: Run) -> None:
+    done = run("diff", "a.tar", "b.tar", cwd=images)
     assert "~ numpy 1.0 0 -> 2.0 0" in done.stdout
     assert "- Env PATH=/opt/env/bin" in done.stdout
     run("diff", "a.tar", "b.tar", "--exit-code", cwd=images, code=1)
     same = run("diff", "a.tar", "a", "--exit-code", "--json", cwd=images)
     assert json.loads(same.stdout)["differ"] is False
     assert run("diff", "a.tar", "none.tar", cwd=images, code=2).stderr.startswith("error: ")
-    assert run("diff", "a.tar", "b.tar", cwd=images, env={"PYTHONIOENCODING": "ascii"}).stdout
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    assert run_process("diff", "a.tar", "b.tar", cwd=images, env=ascii_only).stdout

@@ -20,8 +20,8 @@ from slimpack.tree import bytes_entry
 from slimpack.verify.opening import open_image
 from slimpack.verify.subject import Subject
 from slimpack.verify.verifying import choose_checks, verify
-from tests.engine.conftest import build
 from tests.sandbox.conftest import NAMES, find
+from tests.support.images import Built
 
 pytestmark = [pytest.mark.channel, pytest.mark.network]
 
@@ -39,12 +39,8 @@ PLANTED = {
 
 
 @pytest.fixture(scope="module")
-def whole(channel: str, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
-    """A distroless image with little more than Python in it."""
-    folder = tmp_path_factory.mktemp("python")
-    spec = folder / "environment.yml"
-    spec.write_text("name: small\nchannels: [conda-forge]\ndependencies: [python =3.11, click]\n")
-    return read_image(build(folder, folder, cache_dir, str(spec), "-c", channel).tar)
+def whole(python_image: Built) -> Image:
+    return read_image(python_image.tar)
 
 
 @pytest.fixture(scope="module")
