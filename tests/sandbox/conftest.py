@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from slimpack.sandbox import Sandbox, choose_sandbox
 from slimpack.tree import bytes_entry, directory_entry, symlink_entry
 from tests.support.channel import missing
 
+# Of this process alone: others may use sandboxes on this machine, too.
+OWN = f"slimpack-test-{os.getpid()}-"
 NAMES = ("bubblewrap", "unshare", "podman", "docker")
 PASSWD = """\
 root:x:0:0:root:/root:/sbin/nologin
@@ -65,7 +68,7 @@ def here(tool: Path) -> Iterator[Here]:
     config = ImageConfig(
         env=(("OF_THE_IMAGE", "1"),), entrypoint=("/bin/none",), volumes=("/data",), user="7"
     )
-    with tempfile.TemporaryDirectory(prefix="slimpack-test-") as name:
+    with tempfile.TemporaryDirectory(prefix=OWN) as name:
         folder = Path(name)
         folder.chmod(0o755)
         layer = build_layer(
@@ -87,6 +90,14 @@ def find(name: str) -> Sandbox:
     except DaemonError as error:
         missing("SANDBOX", str(error))
         raise
+
+
+@pytest.fixture(scope="session")
+def own_tmp() -> Iterator[Path]:
+    """A folder that every user can reach, for what sandboxes put into a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix=OWN) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 @pytest.fixture(scope="session", params=NAMES)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import _thread
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +24,7 @@ from slimpack.errors import DaemonError, ImageError, InputError
 from slimpack.sandbox import Bind, Command, Finished, Options, Prepared, Sandbox, choose_sandbox
 from slimpack.sandbox.bubblewrap import Bubblewrap
 from slimpack.sandbox.unshare import Unshare
-from tests.sandbox.conftest import Here, find
+from tests.sandbox.conftest import OWN, Here, find
 from tests.support.channel import missing
 
 pytestmark = pytest.mark.sandbox
@@ -30,11 +32,16 @@ pytestmark = pytest.mark.sandbox
 ROOT = Path(__file__).parents[2]
 TOOL = "/bin/tool"
 MARK = f"/mark-of-{os.getpid()}-{time.monotonic_ns()}"
+TOKEN = secrets.token_hex(8)
 
 
 @pytest.fixture(autouse=True)
-def marked(monkeypatch: pytest.MonkeyPatch) -> None:
+def marked(monkeypatch: pytest.MonkeyPatch, own_tmp: Path) -> None:
     """Mark what makes sandboxes here: others may use some on this machine."""
+    token = secrets.token_hex
+    monkeypatch.setattr(secrets, "token_hex", lambda size=None: TOKEN + token(size))
+    monkeypatch.setattr(tempfile, "tempdir", str(own_tmp))
+    monkeypatch.setenv("TMPDIR", str(own_tmp))
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:{MARK}")
 
 
@@ -66,7 +73,7 @@ def text(finished: Finished) -> str:
 def leftovers() -> set[str]:
     """Return mounts, processes, containers and images that a sandbox could leave."""
     mounts = Path("/proc/self/mounts").read_text().splitlines()
-    found = {f"mount {line.split()[1]}" for line in mounts if "slimpack-" in line}
+    found = {f"mount {line.split()[1]}" for line in mounts if OWN in line}
     for place in Path("/proc").iterdir():
         if place.name.isdigit():
             try:
@@ -79,10 +86,12 @@ def leftovers() -> set[str]:
                 found.add(f"process {place.name} {line}")
     for engine in ("docker", "podman"):
         if shutil.which(engine):
-            for listing in (("ps", "--all", "--format", "{{.Names}}"), ("images", "--quiet")):
+            for listing in (
+                ("ps", "--all", "--format", "{{.Names}}"),
+                ("images", "--format", "{{.Repository}}:{{.Tag}}"),
+            ):
                 lines = subprocess.run([engine, *listing], capture_output=True, text=True).stdout
-                names = [line for line in lines.split() if "slimpack-sandbox" in line]
-                found.update(f"{engine} {name}" for name in names)
+                found.update(f"{engine} {name}" for name in lines.split() if TOKEN in name)
     return found
 
 
@@ -94,9 +103,13 @@ def nothing_is_left() -> None:
 
 
 def marked_images() -> set[str]:
-    """Return the Docker images that a sandbox of docker made."""
+    """Return the Docker images that a sandbox of docker made here."""
     command = ["docker", "images", "--quiet", "--filter", "label=slimpack.sandbox"]
-    return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
+    found = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    shown = '{{.Id}} {{index .Config.Labels "slimpack.sandbox"}}'
+    command = ["docker", "image", "inspect", "--format", shown, *found]
+    lines = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return {line for line in lines if TOKEN in line}
 
 
 # --- what it is given ---------------------------------------------------------
@@ -413,7 +426,7 @@ with choose_sandbox(sys.argv[1]).prepare(Path(sys.argv[2])) as ready:
 
 
 def test_a_sigkill_of_slimpack_leaves_nothing(
-    namespaces: Sandbox, here: Here, public: Path
+    namespaces: Sandbox, here: Here, public: Path, own_tmp: Path
 ) -> None:
     arguments = [namespaces.name, str(here.root), str(public)]
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as process:
@@ -423,7 +436,7 @@ def test_a_sigkill_of_slimpack_leaves_nothing(
         assert leftovers()
         process.kill()
     nothing_is_left()
-    for folder in Path("/tmp").glob("slimpack-*/hosts"):  # SIGKILL leaves the file of hosts
+    for folder in own_tmp.glob("slimpack-*/hosts"):  # SIGKILL leaves the file of hosts
         shutil.rmtree(folder.parent)
 
 

@@ -13,9 +13,9 @@ from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import merged_view
 from slimpack.rootfs import tree_of, unpack_image
 from slimpack.sandbox import Command, Sandbox
-from tests.engine.conftest import build
-from tests.sandbox.conftest import Here
+from tests.sandbox.conftest import OWN, Here
 from tests.sandbox.test_sandbox import nothing_is_left
+from tests.support.images import Built
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.channel, pytest.mark.network]
 
@@ -39,16 +39,11 @@ print(json.dumps({
 """
 
 
-@pytest.fixture(scope="module")
-def python(
-    channel: str, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Here]:
-    """A distroless image with little more than Python in it, unpacked."""
-    folder = tmp_path_factory.mktemp("python")
-    spec = folder / "environment.yml"
-    spec.write_text("name: small\nchannels: [conda-forge]\ndependencies: [python =3.11]\n")
-    image = read_image(build(folder, folder, cache_dir, str(spec), "-c", channel).tar)
-    with tempfile.TemporaryDirectory(prefix="slimpack-test-") as name:
+@pytest.fixture(scope="session")
+def python(python_image: Built) -> Iterator[Here]:
+    """The image with Python, unpacked."""
+    image = read_image(python_image.tar)
+    with tempfile.TemporaryDirectory(prefix=OWN) as name:
         Path(name).chmod(0o755)
         view = merged_view(image)
         done = unpack_image(image, Path(name) / "root", view=view)
