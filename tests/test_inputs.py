@@ -21,6 +21,7 @@ from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import merged_view
 from tests.support.channel import ROOT, Run
+from tests.support.command import call, variables
 from tests.support.wheels import wheel
 
 pytestmark = pytest.mark.channel
@@ -30,6 +31,11 @@ ROWS = re.findall(r"^\| [^|]+ \| `slimpack (.+?)` \|", TABLE, re.MULTILINE)
 COMMANDS = [shlex.split(row) for row in ROWS]
 # The digest of an image does not tell by which way its packages came.
 OTHER_PACKAGES = ("prefix-probe >=1", "./packages/tool-1.0-0.conda")
+
+
+# Images that are compared; that such an image works is tested elsewhere.
+QUICK = ("--no-verify", "--compression", "none")
+FAST = ("--level", "1")
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +62,7 @@ def folder(
 
 
 def slimpack(folder: Path, cache: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "slimpack", *arguments],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "SLIMPACK_CACHE_DIR": str(cache)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = call(arguments, folder, variables(cache))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -71,7 +70,7 @@ def slimpack(folder: Path, cache: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def first(folder: Path, cache_dir: Path) -> str:
     """Digest of the image that is built from the environment.yml."""
-    return slimpack(folder, cache_dir, "build", "environment.yml", "-o", "first.tar", "-q")
+    return slimpack(folder, cache_dir, "build", "environment.yml", "-o", "first.tar", "-q", *QUICK)
 
 
 def test_every_kind_is_in_the_table() -> None:
@@ -84,7 +83,7 @@ def test_the_commands_of_the_table(
     folder: Path, cache_dir: Path, channel: str, first: str, command: list[str]
 ) -> None:
     here = [channel if word == "conda-forge" else word for word in command]
-    result = json.loads(slimpack(folder, cache_dir, *here, "--json"))
+    result = json.loads(slimpack(folder, cache_dir, *here, "--json", *QUICK))
     kinds = ("environment.yml", "pixi.lock", "@EXPLICIT", "conda-lock.yml", "match specs", "conda")
     assert result["source"].startswith(kinds)
     if command[1] not in OTHER_PACKAGES:
@@ -93,11 +92,11 @@ def test_the_commands_of_the_table(
 
 def test_an_archive_of_ours_gives_the_same_image(folder: Path, cache_dir: Path, first: str) -> None:
     for name in ("ours.tar.zst", "ours.zip", "ours.sh", "ours.squashfs"):
-        slimpack(folder, cache_dir, "pack", "env", "-o", name, "--zip-symlinks")
-        assert slimpack(folder, cache_dir, "build", name, "-o", "x.tar", "-q") == first
-    slimpack(folder, cache_dir, "pack", "ours.tar.zst", "-o", "again.tar.zst")
+        slimpack(folder, cache_dir, "pack", "env", "-o", name, "--zip-symlinks", *FAST)
+        assert slimpack(folder, cache_dir, "build", name, "-o", "x.tar", "-q", *QUICK) == first
+    slimpack(folder, cache_dir, "pack", "ours.tar.zst", "-o", "again.tar.zst", *FAST)
     assert (folder / "again.tar.zst").read_bytes() == (folder / "ours.tar.zst").read_bytes()
-    slimpack(folder, cache_dir, "pack", "explicit.txt", "-o", "direct.tar.zst")
+    slimpack(folder, cache_dir, "pack", "explicit.txt", "-o", "direct.tar.zst", *FAST)
     assert (folder / "direct.tar.zst").read_bytes() == (folder / "ours.tar.zst").read_bytes()
 
 
@@ -105,7 +104,7 @@ def test_an_archive_with_a_final_prefix_gives_a_working_image(
     folder: Path, cache_dir: Path
 ) -> None:
     slimpack(folder, cache_dir, "pack", "env", "-o", "there.tar", "--dest-prefix", "/srv/there")
-    there = ("--prefix", "/srv/there")
+    there = ("--prefix", "/srv/there", "--compression", "none")
     slimpack(folder, cache_dir, "build", "there.tar", "-o", "there-image.tar", *there)
     view = merged_view(read_image(folder / "there-image.tar"))
     assert "srv/there/bin/prefix-probe" in view
@@ -133,12 +132,11 @@ def test_pip_packages_come_along(
         "dependencies:\n  - python 3.11.*\n"
         "  - pip:\n    - --no-index\n    - --find-links wheels\n    - hello-pip\n"
     )
-    built = run(
-        "build", "environment.yml", "-o", "one.tar", "--lock", "pixi.lock", "--json", cwd=tmp_path
-    )
+    lock = ("--lock", "pixi.lock", "--json", *QUICK)
+    built = run("build", "environment.yml", "-o", "one.tar", *lock, cwd=tmp_path)
     result = json.loads(built.stdout)
     assert result["pypi"] == 1
-    again = run("build", "pixi.lock", "-o", "two.tar", "-q", cwd=tmp_path).stdout.strip()
+    again = run("build", "pixi.lock", "-o", "two.tar", "-q", *QUICK, cwd=tmp_path).stdout.strip()
     assert again == result["digest"]
     shown = json.loads(run("inspect", "one.tar", "--json", cwd=tmp_path).stdout)
     assert [p["version"] for p in shown["packages"] if p["kind"] == "pypi"] == ["1.0"]
@@ -151,4 +149,5 @@ def test_pip_packages_come_along(
         check=True,
     )
     assert out.stdout == b"hi\n"
-    assert run("build", "env", "-o", "three.tar", "-q", cwd=tmp_path).stdout.strip() == again
+    third = run("build", "env", "-o", "three.tar", "-q", *QUICK, cwd=tmp_path)
+    assert third.stdout.strip() == again
