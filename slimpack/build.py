@@ -21,6 +21,7 @@ from slimpack.compose import (
     layer_names,
     references,
     sharing_notes,
+    twice_notes,
 )
 from slimpack.config import Config
 from slimpack.cuda.found import cuda_version
@@ -185,6 +186,7 @@ def build(
         notes=(
             *base.notes,
             *gpu_notes(base, cuda),
+            *twice_notes(base, tree),
             *(slimming.notes if slimming else ()),
             *(slimming.promises(on_gpu=_on_gpu(config, verification)) if slimming else ()),
             *activation.notes,

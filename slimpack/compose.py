@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from slimpack.base import Base
 from slimpack.config import Config, ImageConfig
 from slimpack.cuda.driver import numbers
+from slimpack.cuda.families import family_of
 from slimpack.cuda.requirement import NAME as REQUIREMENT
 from slimpack.cuda.requirement import oldest_cuda, read_requirement, requirement_for
 from slimpack.env.activation import Activation
@@ -49,6 +51,29 @@ def gpu_notes(base: Base, cuda: str) -> Iterator[str]:
         yield (
             "the runtime is for GPUs, but no package of the environment brings CUDA; "
             "set cuda under [env], or take the runtime distroless"
+        )
+
+
+def twice_notes(base: Base, tree: Tree) -> Iterator[str]:
+    """Tell which of CUDA's libraries the base has although the environment brings them."""
+    theirs: Counter[str] = Counter()
+    for path, placed in base.view.items():
+        family = family_of(posixpath.basename(path))
+        if family and placed.member.kind == "file" and "/stubs/" not in path:
+            theirs[family.name] += placed.member.size
+    ours = {
+        family.name
+        for entry in tree
+        if entry.kind is Kind.FILE and (family := family_of(posixpath.basename(entry.path)))
+    }
+    both = [(name, size) for name, size in theirs.most_common() if name in ours]
+    if both:
+        listed = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in both)
+        total = sum(size for _, size in both) / 1e6
+        yield (
+            f"the base has libraries of CUDA that the environment brings, too: {listed}; "
+            f"{total:.1f} MB of its layers are of no use to the environment: "
+            "take the runtime cuda, which has none"
         )
 
 

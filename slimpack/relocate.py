@@ -12,6 +12,7 @@ declares, so that a damaged cache cannot reach the result.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -214,18 +215,28 @@ def rewritten_files(
 ) -> dict[str, tuple[str, int]]:
     """Return path below the prefix -> (SHA-256, size) of the files that nobody declares so.
 
-    relocated: what `relocate` gave; an entry of it that is still the same object
-    is as it was installed. dest_prefix: "" when it is portable.
+    A link that took the place of a file counts as what is read there. relocated: what
+    `relocate` gave; an entry of it that is still the same object is as it was installed.
+    dest_prefix: "" when it is portable.
     """
     inside = under(dest_prefix, "")
-    return {
-        entry.path.removeprefix(inside): (hashlib.sha256(entry.read()).hexdigest(), entry.size)
-        for entry in tree
-        if entry.kind is Kind.FILE
-        and entry.path.startswith(inside)
-        and not _is_record(entry.path.removeprefix(inside))
-        and not (entry.path in relocated.sources and entry is relocated.tree[entry.path])
-    }
+    found = {}
+    for entry in tree:
+        path = entry.path.removeprefix(inside)
+        before = relocated.tree.get(entry.path)
+        if not entry.path.startswith(inside) or _is_record(path):
+            continue
+        if entry.path in relocated.sources and entry is before:
+            continue
+        was_file = before is not None and before.kind is Kind.FILE
+        read = _target(tree, entry) if entry.kind is Kind.SYMLINK and was_file else entry
+        if read is not None and read.kind is Kind.FILE:
+            found[path] = hashlib.sha256(read.read()).hexdigest(), read.size
+    return found
+
+
+def _target(tree: Tree, link: Entry) -> Entry | None:
+    return tree.get(posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.link)))
 
 
 def with_records(

@@ -23,6 +23,7 @@ from slimpack.errors import InputError
 from slimpack.relocate import Relocated
 from slimpack.slim.account import account
 from slimpack.slim.bytecode import source_of
+from slimpack.slim.cuda_owner import one_owner
 from slimpack.slim.gpu import RULE as GPU_RULE
 from slimpack.slim.gpu import Devices, architectures, trimmed
 from slimpack.slim.record import RECORD, SlimRecord
@@ -63,12 +64,13 @@ class Slimming:
 
     def finished(self, tree: Tree) -> tuple[Tree, Slimming]:
         """Return the tree in its last form, with the record, and the slimming with all changes."""
-        trim = trimmed(tree, self.rules, self.scope, self.devices)
+        owned = one_owner(tree, self.rules, self.scope)
+        trim = trimmed(owned.tree, self.rules, self.scope, self.devices)
         tree, more = shrink(trim.tree, self.rules, self.scope, trim.views)
         done = replace(
             self,
-            changes=(*self.changes, *trim.changes, *more),
-            notes=(*self.notes, *trim.notes),
+            changes=(*self.changes, *owned.changes, *trim.changes, *more),
+            notes=(*self.notes, *owned.notes, *trim.notes),
         )
         record = bytes_entry(under(self.scope.prefix, RECORD), done.record.to_json())
         return tree.merge([record]), done

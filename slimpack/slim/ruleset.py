@@ -9,7 +9,7 @@ of the ones before it in `PROFILES`. A file is a list of tables ``[[rule]]``::
     paths = ["include", "**/*.h", "!**/licenses"]  # below the prefix (`slimpack.globs`)
     packages = ["numpy"]            # only files of these packages; globs
     unless = ["gcc_impl_*"]         # the rule rests when the environment has one of these
-    action = "drop"                 # or strip-debug, strip-symbols, bytecode-only
+    action = "drop"                 # or strip-debug, strip-symbols, bytecode-only, one-owner
     when = "unneeded"               # a predicate of `slimpack.slim.predicates`
     ignore = ["**/cpp_extension.py"]  # files that the predicate does not look into
     spare = ["numba"]               # not these packages, nor what depends on them
@@ -36,9 +36,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "gpu-arch"]
+Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "one-owner", "gpu-arch"]
 PROFILES = ("none", "safe", "serve", "tight", "traced")
-ACTIONS: tuple[Action, ...] = ("drop", "strip-debug", "strip-symbols", "bytecode-only")
+ACTIONS: tuple[Action, ...] = (
+    "drop", "strip-debug", "strip-symbols", "bytecode-only", "one-owner",
+)  # fmt: skip
 """Those that rule files can name; "gpu-arch" is asked for by the configuration alone."""
 When = Literal[
     "", "unneeded", "unmentioned", "unopened", "unimported", "unimported-at-start", "zoneinfo"

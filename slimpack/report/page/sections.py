@@ -36,6 +36,7 @@ _ACTIONS = {
     "strip-debug": "debug symbols stripped",
     "strip-symbols": "symbols stripped",
     "bytecode-only": "sources left out",
+    "one-owner": "made one",
 }
 _MARKS = {"passed": "✓", "failed": "✗", "ignored": "\N{EN DASH}", "not made": "○"}
 
