@@ -277,7 +277,7 @@ def test_a_program_runs_at_its_new_place(
     probe = tmp_path / "probe"
     probe.mkdir()
     recipe = Recipe("p", "generated", folder="prefix-probe", programs=("prefix-probe.c",))
-    stage_generated(recipe, probe)
+    stage_generated(recipe, "1.0", probe)
     files = {
         str(path.relative_to(probe)): Executable(path.read_bytes())
         for path in probe.rglob("*")
