@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from slimpack.elf.resolve import Loaded
 from slimpack.errors import SlimpackError
 from slimpack.oci.image import Image
 from slimpack.slim.bytecode import source_of
@@ -162,6 +163,16 @@ class Subject:
     def owner(self, path: str) -> str:
         """Return the package of a path, "" for none; bytecode belongs to its source's."""
         return self.owners.get(path) or self.owners.get(source_of(path), "")
+
+    @cached_property
+    def interpreter(self) -> Loaded | None:
+        """Its Python with the libraries that come with it, as the loader finds them."""
+        path = self.lookup.resolve(self.python.program) if self.python else None
+        return self.libraries.program(self.in_place(path)) if path else None
+
+    def in_place(self, path: str) -> str:
+        """Return the absolute path that a path of the tree has for its own programs."""
+        return f"{self.place.rstrip('/')}/{path}"
 
     def packages(self, kind: str) -> Iterator[Package]:
         """Yield the packages of one kind."""

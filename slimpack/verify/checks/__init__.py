@@ -4,6 +4,7 @@ from slimpack.verify.checks import (
     build_paths,
     bytecode,
     cuda,
+    cuda_libraries,
     elf,
     entrypoint,
     imports,
@@ -19,6 +20,7 @@ from slimpack.verify.model import Check
 CHECKS: tuple[Check, ...] = (
     elf.NEEDED,
     elf.VERSIONS,
+    cuda_libraries.CHECK,
     cuda.DRIVER,
     cuda.LIBRARIES,
     cuda.VARIABLES,

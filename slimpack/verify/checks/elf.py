@@ -54,20 +54,9 @@ def _key(subject: Subject, path: str) -> str:
 
 
 def _all_missing(subject: Subject) -> Iterator[_Missing]:
-    python = _python(subject)
+    python = subject.interpreter
     for path, elf in subject.elf.files.items():
         yield from _missing(subject, path, elf, None if elf.kind == "executable" else python)
-
-
-def _python(subject: Subject) -> Loaded | None:
-    if subject.python is None:
-        return None
-    path = subject.lookup.resolve(subject.python.program)
-    return subject.libraries.program(_absolute(subject, path)) if path else None
-
-
-def _absolute(subject: Subject, path: str) -> str:
-    return f"{subject.place.rstrip('/')}/{path}"
 
 
 def _missing(subject: Subject, path: str, elf: Elf, program: Loaded | None) -> Iterator[_Missing]:
@@ -75,7 +64,7 @@ def _missing(subject: Subject, path: str, elf: Elf, program: Loaded | None) -> I
     if elf.kind == "executable" and loader and subject.libraries.elf_at(loader) is None:
         yield _Missing(path, "", f"its loader {loader} is not there", None)
         return
-    for need in subject.libraries.needs(_absolute(subject, path), elf, program):
+    for need in subject.libraries.needs(subject.in_place(path), elf, program):
         if need.path is None and not is_driver_library(need.name):
             severity = _severity(subject, path, elf, need)
             if severity != "info":
@@ -108,12 +97,12 @@ def _severity(subject: Subject, path: str, elf: Elf, need: Need) -> Severity | N
 
 
 def _versions(subject: Subject, context: Context) -> Iterator[Finding]:
-    python = _python(subject)
+    python = subject.interpreter
     for path, elf in subject.elf.files.items():
         if not elf.version_needs:
             continue
         program = None if elf.kind == "executable" else python
-        needs = subject.libraries.needs(_absolute(subject, path), elf, program)
+        needs = subject.libraries.needs(subject.in_place(path), elf, program)
         found = {
             need.name: target
             for need in needs
