@@ -71,6 +71,7 @@ def zip_bytes(*names: str) -> bytes:
         b"hsqs" + bytes(100),
         b"#!/bin/sh\n# slimpack self-extracting archive\n\x1f\x8b\xff",
     ],
+    ids=["tar", "gzip", "zstd", "bzip2", "zip", "squashfs", "sh"],
 )
 def test_archives_are_told_by_their_first_bytes(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "environment.yml"
