@@ -23,8 +23,8 @@ from slimpack.tree import Entry, Kind, may_be_elf, parents
 
 _SOURCES = (".py",)
 _LIBRARY = re.compile(r"[^/]+?\.so(?![^/]*/)")
-# They list every file, and open none.
-_LISTS = matcher(("conda-meta", "**/*.dist-info/RECORD", "**/*.egg-info", "**/*.pc"))
+# They list files (NVIDIA's licences do, too), and open none.
+_LISTS = matcher(("conda-meta", "**/*.dist-info", "**/*.egg-info", "**/*.pc"))
 _PIECE = 4 << 20
 _STEM = 8  # bytes; modular_llama and modular_mistral have one
 _TZPATH = re.compile(rb"""['"]TZPATH['"]: *['"]([^'"]*)""")

@@ -119,6 +119,8 @@ def test_libraries_of_wheels_go_in_the_same_way() -> None:
         **wheel("nvidia-cusolver", "cu13", "libcusolver.so.12", "libcusolverMg.so.12"),
         **wheel("nvidia-cuda-nvrtc", "cu13", "libnvrtc.so.13", "libnvrtc.alt.so.13"),
         f"{SITE}/torch/lib/libtorch_cuda_linalg.so": ("pypi:torch", "\0libcusolver.so.12\0"),
+        # NVIDIA's licence lists what may be passed on.
+        f"{SITE}/nvidia_cusolver-12.0.dist-info/licenses/License.txt": "libcusolverMg.so",
     }
     assert names(slimmed(files), "cuda-libraries") == {"libcusolverMg", "libnvrtc.alt"}
 
