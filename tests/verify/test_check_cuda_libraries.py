@@ -85,11 +85,26 @@ def test_another_version_is_no_part(tmp_path: Path) -> None:
 
 
 def test_a_part_where_the_loader_does_not_look(tmp_path: Path) -> None:
-    folder = f"{SITE}/nvidia/cudnn/lib"
-    lost = findings(NAME, made(tmp_path, cudnn(folder)))
-    assert {one[0] for one in lost} == {"error", "warning"}
+    folder, files = f"{SITE}/nvidia/cudnn/lib", cudnn()
+    files[f"{folder}/libcudnn_ops.so.9"] = files.pop(f"{LIB}/libcudnn_ops.so.9")
+    assert [one[:2] for one in findings(NAME, made(tmp_path, files))] == [
+        ("error", f"{LIB}/libcudnn.so.9")
+    ]
+    # Of a wheel, all lie beside each other.
     (tmp_path / "second").mkdir()
-    assert findings(NAME, made(tmp_path / "second", cudnn(folder, runpath="$ORIGIN"))) == []
+    assert findings(NAME, made(tmp_path / "second", cudnn(folder))) == []
+
+
+def test_a_part_that_is_not_beside_the_link(tmp_path: Path) -> None:
+    target = f"{PREFIX}/targets/x86_64-linux/lib"
+    files = nvrtc(folder=target)
+    files[f"{LIB}/libnvrtc.so.13"] = Link("../targets/x86_64-linux/lib/libnvrtc.so.13")
+    ((severity, path, _),) = findings(NAME, made(tmp_path, files))
+    assert (severity, path) == ("error", f"{LIB}/libnvrtc.so.13")
+    (tmp_path / "second").mkdir()
+    builtins = "libnvrtc-builtins.so.13.0"
+    files[f"{LIB}/{builtins}"] = Link(f"../targets/x86_64-linux/lib/{builtins}")
+    assert findings(NAME, made(tmp_path / "second", files)) == []
 
 
 def test_a_package_without_parts_by_design(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from slimpack.cuda.families import OPENS, PARTIAL, Opened, family_of, split_name
-from slimpack.tree import under
+from slimpack.tree import Kind, under
 from slimpack.verify.context import Context
 from slimpack.verify.model import Check, Finding, Severity
 from slimpack.verify.subject import Subject
@@ -56,11 +56,12 @@ def _below(subject: Subject, path: str) -> str:
 
 
 def _all_lost(subject: Subject) -> Iterator[_Lost]:
-    """Yield the parts that the loader does not find from where their opener lies.
+    """Yield the parts that the loader does not find from where their opener is found.
 
-    dlopen searches as for a DT_NEEDED of the library that calls it (dlopen(3)).
+    dlopen searches as for a DT_NEEDED of the library that calls it (dlopen(3)), whose
+    $ORIGIN is the folder of the link through which it was found. What lies beside it there
+    counts as found: wheels leave it to DT_RPATH of the library that needs the opener.
     """
-    program = subject.interpreter
     for path, elf in subject.elf.files.items():
         stem, version = split_name(elf.soname)
         parts = OPENS.get(stem, ())
@@ -68,12 +69,24 @@ def _all_lost(subject: Subject) -> Iterator[_Lost]:
             continue
         for part in parts:
             name = _exact(subject, path, part) if part.exact else f"{part.stem}.so.{version}"
-            if not name:
-                continue
-            asking = replace(elf, needed=(name,))
-            (need,) = subject.libraries.needs(subject.in_place(path), asking, program)
-            if need.path is None:
-                yield _Lost(path, name, need.why, part)
+            for place in _places(subject, path, elf.soname) if name else ():
+                beside = posixpath.join(posixpath.dirname(place), name)
+                asking = replace(elf, needed=(name,))
+                (need,) = subject.libraries.needs(
+                    subject.in_place(place), asking, subject.interpreter
+                )
+                if need.path is None and subject.lookup.find(beside) is None:
+                    yield _Lost(place, name, need.why, part)
+                    break
+
+
+def _places(subject: Subject, path: str, soname: str) -> Iterator[str]:
+    """Yield the paths of a library, those of links that have its soname too."""
+    yield path
+    for entry in subject.tree:
+        named = entry.kind is Kind.SYMLINK and posixpath.basename(entry.path) == soname
+        if named and subject.lookup.resolve(entry.path) == path:
+            yield entry.path
 
 
 def _exact(subject: Subject, path: str, part: Opened) -> str:
