@@ -16,7 +16,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from benchmarks.bench import RESULTS, machine
@@ -54,12 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         for workload in WORKLOADS:
             if workload.name in (options.workloads or [workload.name]):
-                write(workload.name, bench(workload, plan), plan)
+                for found in bench(workload, plan):
+                    write(workload.name, found, plan)
+        print(RESULT.with_suffix(".md").read_text(encoding="utf-8"))
     except (RunError, SetupError, ChannelError, SlimpackError) as problem:
         say(f"error: {problem}")
         return 1
     except KeyboardInterrupt:
-        say("interrupted; there are results of the workloads that were finished")
+        say("interrupted; what was measured until now is in the results")
         return 130
     return 0
 
@@ -86,21 +88,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def bench(workload: Workload, plan: Plan) -> Found:
-    """Measure one workload. Its images are removed afterwards, the packages stay."""
+def bench(workload: Workload, plan: Plan) -> Iterator[Found]:
+    """Measure one workload, step by step. Its images go at the end, the packages stay."""
     if shutil.which("strace") is None:
         install(("strace",))
     folder = WORK / workload.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
-        return Bench(workload, plan, choose_sandbox(), folder, WORK / "cache").measured()
+        yield from Bench(workload, plan, choose_sandbox(), folder, WORK / "cache").measured()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(name: str, found: Found, plan: Plan) -> None:
-    """Add what was found to slim.json, write slim.md anew, and print it."""
+    """Add what was found to slim.json, write slim.md anew."""
     before = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
     known = {key: Found.of_json(value) for key, value in before.get("workloads", {}).items()}
     known[name] = known[name].updated(found) if name in known else found
@@ -116,7 +118,6 @@ def write(name: str, found: Found, plan: Plan) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     RESULT.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(text)
 
 
 if __name__ == "__main__":

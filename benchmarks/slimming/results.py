@@ -74,8 +74,8 @@ class Found:
 
 
 _SIZES = """\
-Whole images from the {channel} channel; every build's own proof passed (docs/verify.md), all
-modules of all packages imported among it. Lines in italics are bounds: the files that were
+Whole images from the {channel} channel. Each passed its build's own proof (docs/verify.md), in
+which the top-level modules of all packages are imported. Lines in italics are bounds: the files that were
 touched in the image that is not slimmed, whole, with sources and bytecode unless it is said
 otherwise, in the same layers, order and compression. A profile can be below its bound: it may
 leave out sources and shorten libraries."""

@@ -26,6 +26,7 @@ from benchmarks.slimming.bound import (
 )
 from benchmarks.slimming.inside import (
     Place,
+    Times,
     compile_all,
     import_times,
     in_environment,
@@ -115,10 +116,8 @@ class Bench:
     folder: Path
     cache: Path
 
-    def measured(self) -> Found:
-        """Build, trace, run and compare; the result has what the plan asks for."""
-        built: list[Built] = []
-        bounds: list[Bound] = []
+    def measured(self) -> Iterator[Found]:
+        """Build, trace, run and compare; give each result as soon as it is there."""
         places: dict[str, Place] = {}
         with ExitStack() as stack:
             whole = self._build("none", DEFAULT.level)
@@ -130,17 +129,28 @@ class Bench:
                     prepared = stack.enter_context(self.sandbox.prepare(opened.root))
                     config = opened.image.config
                     say(f"{self.workload.name}: self-test, {profile}, level {level}")
-                    built.append(_row(profile, level, opened.told, self_test(prepared, config)))
+                    row = _row(profile, level, opened.told, self_test(prepared, config))
+                    yield self._found(built=(row,))
                     if level == DEFAULT.level and profile in IMPORTED and self.plan.runs:
                         places[profile] = in_image(prepared, config, self.workload.modules)
                     elif not is_whole:
                         shutil.rmtree(opened.root)
-                bounds += self._bounds(whole, traces, level)
+                for bound in self._bounds(whole, traces, level):
+                    yield self._found(bounds=(bound,))
             if places:
                 places[ENVIRONMENT] = self._environment(stack, whole)
                 say(f"{self.workload.name}: import times, {self.plan.runs} runs")
-            imports = import_times(places, self.plan.runs) if places else {}
-        return Found(self.workload.title, tuple(built), tuple(bounds), tuple(imports.items()))
+                times = import_times(places, self.plan.runs)
+                yield self._found(imports=tuple(times.items()))
+
+    def _found(
+        self,
+        *,
+        built: tuple[Built, ...] = (),
+        bounds: tuple[Bound, ...] = (),
+        imports: tuple[tuple[str, Times], ...] = (),
+    ) -> Found:
+        return Found(self.workload.title, built, bounds, imports)
 
     def _build(self, profile: str, level: int) -> _Opened:
         """Build an image as a user does, and unpack it."""

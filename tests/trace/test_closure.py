@@ -188,6 +188,19 @@ def test_modules_that_are_attributes_stay_when_the_application_names_them() -> N
     assert f"{SITE}/a/c.py" not in kept(files)
 
 
+def test_setuptools_keeps_the_distutils_that_it_brings() -> None:
+    files = {
+        f"{SITE}/setuptools/__init__.py": "import distutils.core\n",
+        f"{SITE}/setuptools/_distutils/__init__.py": "",
+        f"{SITE}/setuptools/_distutils/core.py": "from .cmd import Command\n",
+        f"{SITE}/setuptools/_distutils/cmd.py": "",
+        f"{SITE}/setuptools/_distutils/unixccompiler.py": "",
+        f"{SITE}/other/__init__.py": "import distutils.unixccompiler\n",
+    }
+    found = kept(files, f"{SITE}/setuptools/__init__.py", f"{SITE}/other/__init__.py")
+    assert set(files) - set(found) == {f"{SITE}/setuptools/_distutils/unixccompiler.py"}
+
+
 def test_an_import_of_what_stays_anyway_is_followed() -> None:
     always, late = "lib/python3.11/plistlib.py", "lib/python3.11/xml/__init__.py"
     files = {f"{SITE}/a.py": "import plistlib\n", always: "import xml\n", late: ""}
