@@ -112,7 +112,7 @@ def test_the_commands_for_an_archive_work_as_shown(
 def test_the_commands_for_slimming_work_as_shown(
     channel: str, cache_dir: Path, run: Run, tmp_path: Path
 ) -> None:
-    (block,) = blocks((ROOT / "docs/slimming.md").read_text(encoding="utf-8"), "sh")
+    block, _ = blocks((ROOT / "docs/slimming.md").read_text(encoding="utf-8"), "sh")
     (tmp_path / "environment.yml").write_text(
         f"channels: ['{channel}']\ndependencies: [python 3.11.*, click]\n"
     )
@@ -122,6 +122,21 @@ def test_the_commands_for_slimming_work_as_shown(
     for program, *arguments in shown:
         assert program == "slimpack"
         assert run(*arguments, cwd=tmp_path).stdout.strip()
+
+
+def test_the_commands_for_gpus_work_as_shown(cuda_channel: str, run: Run, tmp_path: Path) -> None:
+    _, one = blocks((ROOT / "docs/slimming.md").read_text(encoding="utf-8"), "sh")
+    (other,) = blocks((ROOT / "docs/cuda.md").read_text(encoding="utf-8"), "sh")
+    (tmp_path / "environment.yml").write_text(
+        f"channels: ['{cuda_channel}']\ndependencies: [libcurand]\n"
+    )
+    # Nothing else is in it that could need the library.
+    (tmp_path / "slimpack.toml").write_text('[slim]\ndisable = ["cuda-libraries"]\n')
+    for line in (one, other):
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "slimpack"
+        told = run(*arguments, cwd=tmp_path).stdout
+        assert "GPU code for sm_90 only; not verified on a GPU" in told
 
 
 def test_flags_in_the_documents_exist() -> None:

@@ -17,16 +17,16 @@ command = ["python", "selftest.py", "--no-gpu"]
 
 
 @pytest.mark.channel
-@pytest.mark.parametrize("profile", ["safe"])
+@pytest.mark.parametrize("slimming", [("safe",), ("tight", "--gpu-arch", "sm_90")])
 def test_cupy_finds_its_libraries_and_compiles_its_kernels(
-    cuda_channel: str, run: Run, tmp_path: Path, profile: str
+    cuda_channel: str, run: Run, tmp_path: Path, slimming: tuple[str, ...]
 ) -> None:
     for name in ("g1", "checks"):
         shutil.copytree(ROOT / "benchmarks/workloads" / name, tmp_path / name)
     folder = tmp_path / "g1"
     with (folder / "slimpack.toml").open("a") as config:
         config.write(SMOKE)
-    arguments = ("-c", cuda_channel, "--profile", profile, "--level", "1", "--json")
+    arguments = ("-c", cuda_channel, "--profile", *slimming, "--level", "1", "--json")
     done = run("build", *arguments, "-o", "g1.tar", cwd=folder)
     result = json.loads(done.stdout)
     checks = {check["name"]: check for check in result["verified"]["checks"]}
