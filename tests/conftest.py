@@ -46,13 +46,19 @@ def cuda_channel(tmp_path_factory: pytest.TempPathFactory) -> str:
     return built_channel(tmp_path_factory, "cuda")
 
 
-def built_channel(factory: pytest.TempPathFactory, group: str = "") -> str:
+@pytest.fixture(scope="session")
+def heavy_channel(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """URL of a channel with big packages, up to TensorFlow; they take minutes to make."""
+    return built_channel(tmp_path_factory, "workloads", "heavy")
+
+
+def built_channel(factory: pytest.TempPathFactory, *groups: str) -> str:
     """Build a local channel and return its URL.
 
-    One with a group has a place of its own: the other must not change while tests use it.
+    One with groups has a place of its own: the other must not change while tests use it.
     """
-    out = ROOT / "build" / "-".join(filter(None, ("channel", group)))
-    options = ["--group", group] if group else []
+    out = ROOT / "build" / "-".join(("channel", *groups))
+    options = [word for group in groups for word in ("--group", group)]
 
     def make(_: Path) -> None:
         done = subprocess.run(

@@ -11,7 +11,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +25,7 @@ from slimpack.globs import matcher
 from slimpack.slim.record import RECORD, read_record
 from slimpack.slim.ruleset import Rule, shipped_rules
 from tests.slim.test_real_packages import TAKEN as OF_SCIENCE
-from tests.support.channel import ROOT, Run, missing
+from tests.support.channel import ROOT, Run
 
 WORKLOADS = ROOT / "benchmarks/workloads"
 SITE = "lib/python3.11/site-packages"
@@ -149,26 +148,10 @@ sys.exit(checks.run(*(importlib.import_module(f"checks.{name}") for name in sys.
 """
 
 
-@pytest.fixture(scope="session")
-def heavy_channel(channel: str) -> str:
-    """The local channel with the packages that are tried here; they take minutes to make."""
-    groups = ["--group", "workloads", "--group", "heavy"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.channel", "build", *groups],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        missing("CHANNEL", f"the big packages cannot be made: {done.stderr.strip()[-500:]}")
-    return channel
-
-
 @pytest.mark.channel
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_rules_take_what_they_should_and_packages_do_their_work(
-    heavy_channel: str, run: Run, tmp_path: Path, name: str
+    heavy_channel: str, run_process: Run, tmp_path: Path, name: str
 ) -> None:
     def slimmed(profile: str) -> None:
         folder = tmp_path / profile
@@ -178,7 +161,7 @@ def test_rules_take_what_they_should_and_packages_do_their_work(
             f'channels = ["{heavy_channel}"]\nglibc = "2.36"\n[slim]\nprofile = "{profile}"\n'
         )
         try:
-            try_out(ENVIRONMENTS[name], profile, folder, run)
+            try_out(ENVIRONMENTS[name], profile, folder, run_process)
         finally:
             # Up to 2 GB, which pytest would keep.
             shutil.rmtree(folder / "env", ignore_errors=True)
@@ -246,7 +229,7 @@ def test_every_rule_for_a_package_is_tried() -> None:
 @pytest.mark.channel
 def test_every_path_of_a_package_is_there(heavy_channel: str) -> None:
     """A pattern that means nothing any more is noticed when its package changes."""
-    files = packaged_files(ROOT / "build/channel")
+    files = packaged_files(Path(heavy_channel.removeprefix("file://")))
     missed = set()
     for rule in shipped_rules().resolved().rules:
         if names_packages(rule) and rule.name not in ELSEWHERE:
