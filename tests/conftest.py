@@ -18,7 +18,7 @@ import pytest
 from benchmarks.channel import PLACEHOLDER, Executable, Symlink
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.rattler.engine import RattlerEngine
-from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing
+from tests.support.channel import GLIBC, ROOT, MiniChannel, Run, missing, snapshot
 from tests.support.command import call, start, variables
 from tests.support.images import Built, build, read_built
 from tests.support.once import once, run_folder
@@ -53,16 +53,17 @@ def heavy_channel(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def built_channel(factory: pytest.TempPathFactory, *groups: str) -> str:
-    """Build a local channel and return its URL.
+    """Build the local channel, with groups of packages, and return the URL of a copy.
 
-    One with groups has a place of its own: the other must not change while tests use it.
+    The copy stays as it is when another process of the tests asks for more groups.
     """
-    out = ROOT / "build" / "-".join(("channel", *groups))
-    options = [word for group in groups for word in ("--group", group)]
+    if groups:
+        built_channel(factory)  # in seconds, so that nobody waits for it until the rest is made
 
-    def make(_: Path) -> None:
+    def make(folder: Path) -> None:
+        options = [word for group in groups for word in ("--group", group)]
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.channel", "build", "--out", str(out), *options],
+            [sys.executable, "-m", "benchmarks.channel", "build", *options],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -70,9 +71,9 @@ def built_channel(factory: pytest.TempPathFactory, *groups: str) -> str:
         )
         if done.returncode:
             missing("CHANNEL", f"the local channel cannot be built: {done.stderr.strip()[-500:]}")
+        snapshot(ROOT / "build" / "channel", folder)
 
-    once(run_folder(factory) / out.name, make)
-    return out.as_uri()
+    return once(run_folder(factory) / "-".join(("channel", *groups)), make).as_uri()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,20 @@ def missing(what: str, reason: str) -> None:
     if os.environ.get(f"SLIMPACK_REQUIRE_{what}") == "1":
         pytest.fail(f"SLIMPACK_REQUIRE_{what}=1, but {reason}")
     pytest.skip(reason)
+
+
+def snapshot(channel: Path, folder: Path) -> None:
+    """Copy a channel as it is now; its packages are hard links where the file system allows.
+
+    Nobody changes a package in place, as its index may be.
+    """
+    for path in channel.glob("[!.]*/*"):
+        target = folder / path.relative_to(channel)
+        target.parent.mkdir(exist_ok=True)
+        try:
+            (os.link if path.suffix == ".conda" else shutil.copy2)(path, target)
+        except OSError:  # another file system
+            shutil.copy2(path, target)
 
 
 class MiniChannel:
