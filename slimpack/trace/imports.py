@@ -30,13 +30,14 @@ def names_in_source(
     ``:attribute``. In a source that imports by name, quoted names of modules of its
     package count as well, as far as they are `known`. Not where the package has its modules
     as attributes: scipy's list alone would keep all of it.
-    setuptools has distutils as a part of its own, which answers to the name of the other.
+    In setuptools they also are names of what it brings: distutils, and all below _vendor.
     written: names like ``scipy.io.loadmat`` outside of imports and strings count too.
     """
     names = {item.name for item in imports_of(source, module)}
     names.update(map(_text, _DOTTED.findall(source)))
     if module.name.partition(".")[0] == "setuptools":
-        names |= {f"setuptools._{name}" for name in names if name.startswith("distutils.")}
+        brought = {f"setuptools._{name}" for name in names if name.startswith("distutils.")}
+        names |= brought | {f"setuptools._vendor.{name}" for name in names}
     if written:
         names.update(map(_text, _WRITTEN.findall(source)))
     if any(word in source for word in _BY_NAME) and not _ATTRIBUTES.search(source):

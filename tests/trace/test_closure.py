@@ -188,17 +188,23 @@ def test_modules_that_are_attributes_stay_when_the_application_names_them() -> N
     assert f"{SITE}/a/c.py" not in kept(files)
 
 
-def test_setuptools_keeps_the_distutils_that_it_brings() -> None:
+def test_setuptools_keeps_what_it_brings_itself() -> None:
     files = {
         f"{SITE}/setuptools/__init__.py": "import distutils.core\n",
         f"{SITE}/setuptools/_distutils/__init__.py": "",
         f"{SITE}/setuptools/_distutils/core.py": "from .cmd import Command\n",
-        f"{SITE}/setuptools/_distutils/cmd.py": "",
+        f"{SITE}/setuptools/_distutils/cmd.py": "from jaraco.functools import pass_none\n",
         f"{SITE}/setuptools/_distutils/unixccompiler.py": "",
-        f"{SITE}/other/__init__.py": "import distutils.unixccompiler\n",
+        f"{SITE}/setuptools/_vendor/jaraco/functools/__init__.py": "import more_itertools\n",
+        f"{SITE}/setuptools/_vendor/more_itertools/__init__.py": "",
+        f"{SITE}/setuptools/_vendor/wheel/__init__.py": "",
+        f"{SITE}/other/__init__.py": "import distutils.unixccompiler, wheel\n",
     }
     found = kept(files, f"{SITE}/setuptools/__init__.py", f"{SITE}/other/__init__.py")
-    assert set(files) - set(found) == {f"{SITE}/setuptools/_distutils/unixccompiler.py"}
+    assert set(files) - set(found) == {
+        f"{SITE}/setuptools/_distutils/unixccompiler.py",
+        f"{SITE}/setuptools/_vendor/wheel/__init__.py",
+    }
 
 
 def test_an_import_of_what_stays_anyway_is_followed() -> None:
