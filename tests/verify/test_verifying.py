@@ -33,7 +33,7 @@ def on(tmp_path: Path) -> Subject:
 
 def test_names_are_unique_and_all_is_explained() -> None:
     names = [check.name for check in CHECKS]
-    assert len(set(names)) == len(names) == 15
+    assert len(set(names)) == len(names) == 16
     for check in CHECKS:
         assert check.name == check.name.lower()
         assert check.explanation.endswith((".", "'.", '".')), check.name
