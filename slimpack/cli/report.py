@@ -55,6 +55,7 @@ from slimpack.verify.verifying import verify
 @click.option(
     "--seconds",
     type=click.FloatRange(1, 3600),
+    metavar="N",
     default=15.0,
     show_default=True,
     help="How long --run lets a service run.",
