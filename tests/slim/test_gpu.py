@@ -136,7 +136,8 @@ def test_the_record_and_the_notes_tell_of_it() -> None:
     after, done = slimming.finished(before)
     assert done.promises() == ("GPU code for sm_90 only; not verified on a GPU",)
     assert done.promises(on_gpu=True) == ("GPU code for sm_90 only; verified on a GPU",)
-    assert not slimming.promises() and not done.notes
+    assert not slimming.promises()
+    assert not done.notes
     told = {item.rule: item.bytes for item in done.account.applied}
     assert told.pop("gpu-arch") == DROPPED
     kept = json.loads(after[f"{PREFIX}/{RECORD}"].read())
