@@ -75,10 +75,10 @@ class Found:
 
 _SIZES = """\
 Whole images from the {channel} channel. Each passed its build's own proof (docs/verify.md), in
-which the top-level modules of all packages are imported. Lines in italics are bounds: the files that were
-touched in the image that is not slimmed, whole, with sources and bytecode unless it is said
-otherwise, in the same layers, order and compression. A profile can be below its bound: it may
-leave out sources and shorten libraries."""
+which the top-level modules of all packages are imported. Lines in italics are bounds: the
+files that were touched in the image that is not slimmed, whole, with sources and bytecode
+unless it is said otherwise, in the same layers, order and compression. A profile can be below
+its bound: it may leave out sources and shorten libraries."""
 _IMPORTS = """\
 Import of what the service imports, in the image's own root file system, as a ratio to the
 environment, installed and with bytecode for all of it: medians of {runs} runs of each, taking
