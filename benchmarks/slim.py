@@ -24,9 +24,8 @@ from benchmarks.channel.errors import ChannelError
 from benchmarks.demo import ROOT, choose_channel, say
 from benchmarks.running import RunError
 from benchmarks.setup.apt import SetupError, install
-from benchmarks.slimming.results import Found, markdown
+from benchmarks.slimming.results import PROFILES, Found, markdown
 from benchmarks.slimming.workload import (
-    PROFILES,
     RELEASE_LEVEL,
     RELEASED,
     WORKLOADS,

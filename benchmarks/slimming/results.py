@@ -11,6 +11,7 @@ from benchmarks.slimming.bound import TOUCHED, Bound
 from benchmarks.slimming.inside import Times
 from slimpack.cli.table import megabytes
 
+PROFILES = ("none", "safe", "serve", "tight", "traced")
 ENVIRONMENT = "environment"
 """What the import times of images are compared with: the installed environment."""
 
@@ -42,11 +43,12 @@ class Found:
 
     def updated(self, newer: Found) -> Found:
         """Return this with what is newer in the place of the same that was measured before."""
-        built = {(row.level, row.profile): row for row in (*self.built, *newer.built)}
+        rows = (*self.built, *newer.built)
+        built = {(row.level, PROFILES.index(row.profile)): row for row in rows}
         bounds = {(bound.level, bound.of): bound for bound in (*self.bounds, *newer.bounds)}
         return Found(
             title=newer.title,
-            built=tuple(sorted(built.values(), key=lambda row: row.level)),
+            built=tuple(built[key] for key in sorted(built)),
             bounds=tuple(sorted(bounds.values(), key=lambda bound: bound.level)),
             imports=newer.imports or self.imports,
         )

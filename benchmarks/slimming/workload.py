@@ -46,7 +46,6 @@ from slimpack.sandbox import Sandbox
 from slimpack.sandbox.host import Host
 from slimpack.trace.record import Trace, read_trace
 
-PROFILES = ("none", "safe", "serve", "tight", "traced")
 RELEASE_LEVEL = 19
 RELEASED = ("safe", "tight")
 """Profiles that are built at `RELEASE_LEVEL` too."""

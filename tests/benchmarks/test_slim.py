@@ -12,8 +12,8 @@ from benchmarks.running import RunError
 from benchmarks.slim import main
 from benchmarks.slimming.bound import OPENED, TOUCHED, Bound, measure_bound, selected, touched
 from benchmarks.slimming.inside import Place, Times, import_times, in_environment, self_test
-from benchmarks.slimming.results import ENVIRONMENT, Built, Found, markdown
-from benchmarks.slimming.workload import PROFILES, Plan
+from benchmarks.slimming.results import ENVIRONMENT, PROFILES, Built, Found, markdown
+from benchmarks.slimming.workload import Plan
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig
@@ -229,7 +229,7 @@ def test_tables_have_import_times_as_ratios_of_medians() -> None:
 def test_a_run_replaces_what_it_measured_and_keeps_the_rest() -> None:
     newer = Found(
         title="tiny",
-        built=(built("safe", 19, 44_000_000), built("tight", 19, 39_000_000)),
+        built=(built("tight", 19, 39_000_000), built("safe", 19, 44_000_000)),
         bounds=(Bound(TOUCHED, 19, 38_000_000, 90_000_000, 7),),
     )
     both = FOUND.updated(newer)
