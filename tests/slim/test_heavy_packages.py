@@ -11,8 +11,9 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,13 +149,20 @@ sys.exit(checks.run(*(importlib.import_module(f"checks.{name}") for name in sys.
 """
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder with a short path: prefixes have 80 characters, and tests' folders are deep."""
+    with tempfile.TemporaryDirectory(prefix="slimpack-heavy-") as name:
+        yield Path(name)
+
+
 @pytest.mark.channel
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_rules_take_what_they_should_and_packages_do_their_work(
-    heavy_channel: str, run_process: Run, tmp_path: Path, name: str
+    heavy_channel: str, run_process: Run, home: Path, name: str
 ) -> None:
     def slimmed(profile: str) -> None:
-        folder = tmp_path / profile
+        folder = home / profile
         folder.mkdir()
         (folder / "slimpack.toml").write_text(
             f"[env]\nspecs = {json.dumps(['python 3.11.*', *ENVIRONMENTS[name].specs])}\n"
