@@ -83,18 +83,17 @@ unless it is said otherwise, in the same layers, order and compression. A profil
 its bound: it may leave out sources and shorten libraries."""
 _IMPORTS = """\
 Import of what the service imports, in the image's own root file system, as a ratio to the
-environment, installed and with bytecode for all of it: medians of {runs} runs of each, taking
-turns. Below 1 the image is faster."""
+environment, installed and with bytecode for all of it: medians of runs that take turns. Below
+1 the image is faster."""
 _STAGES = "Stages of one build each, on a machine that had other work too."
 
 
 def markdown(workloads: Mapping[str, Found], *, channel: str) -> str:
     """Return tables with what they mean: sizes and bounds, import times, stages."""
     titles = {f"{name.upper()}: {found.title}": found for name, found in workloads.items()}
-    runs = max((len(t.wall) for found in workloads.values() for _, t in found.imports), default=0)
     parts = (
         *(_sizes(titles), _SIZES.format(channel=channel)),
-        *(_imports(titles), _IMPORTS.format(runs=runs)),
+        *(_imports(titles), _IMPORTS),
         *(_stages(titles), _STAGES),
     )
     return "\n\n".join(p if isinstance(p, str) else "\n".join(p) for p in parts) + "\n"
@@ -123,12 +122,13 @@ def _sizes(titles: Mapping[str, Found]) -> Iterator[str]:
 
 
 def _imports(titles: Mapping[str, Found]) -> Iterator[str]:
-    yield from _head("workload", "profile", "time, ratio", "processor time, ratio", words=2)
+    yield from _head("workload", "profile", "runs", "time, ratio", "processor time, ratio", words=2)
     for title, found in titles.items():
         times = dict(found.imports)
         for profile in [name for name in times if name != ENVIRONMENT]:
             own, base = times[profile], times[ENVIRONMENT]
-            yield _row(title, profile, _ratio(own.wall, base.wall), _ratio(own.cpu, base.cpu))
+            ratios = _ratio(own.wall, base.wall), _ratio(own.cpu, base.cpu)
+            yield _row(title, profile, str(len(own.wall)), *ratios)
 
 
 def _stages(titles: Mapping[str, Found]) -> Iterator[str]:
