@@ -92,8 +92,9 @@ def with_true_records(
     dest_prefix: where the environment lies in the tree, "" for its root.
     """
     rewritten = rewritten_files(tree, moved, dest_prefix)
-    tree = with_dist_records(tree, environment.installed.dists, dest_prefix, rewritten)
-    changed = outdated_records(tree, dest_prefix, rewritten)
+    dists = environment.installed.dists
+    tree = with_dist_records(tree, dists, dest_prefix, rewritten)
+    changed = outdated_records(tree, dists, dest_prefix, rewritten)
     for path, entry in changed.items():
         rewritten[path] = hashlib.sha256(entry.read()).hexdigest(), entry.size
     return with_records(tree.merge(changed.values()), moved, dest_prefix, rewritten)

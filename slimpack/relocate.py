@@ -12,7 +12,6 @@ declares, so that a damaged cache cannot reach the result.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from slimpack.prefix.found import PrefixFile, Spill, as_found
 from slimpack.prefix.origin import homes_of
 from slimpack.prefix.scripts import direct_shebang, portable_shebang
 from slimpack.reading import verified
-from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, under
+from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, linked, under
 
 # Rewritten files above this are kept in the scratch folder, not in memory.
 _SPILL_BYTES = 64 * 1024
@@ -236,7 +235,7 @@ def rewritten_files(
 
 
 def _target(tree: Tree, link: Entry) -> Entry | None:
-    return tree.get(posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.link)))
+    return tree.get(linked(link.path, link.link))
 
 
 def with_records(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import posixpath
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -229,6 +230,11 @@ def parents(path: str) -> list[str]:
     while path := path.rpartition("/")[0]:
         found.append(path)
     return found[::-1]
+
+
+def linked(path: str, link: str) -> str:
+    """Return the path that a relative link at `path` leads to, in normal form."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
 
 
 def under(prefix: str, path: str) -> str:

@@ -51,6 +51,10 @@ class Plan(Protocol):
         """Bytes of the original."""
 
     @property
+    def new_size(self) -> int:
+        """Bytes of the result."""
+
+    @property
     def pieces(self) -> tuple[Piece, ...]:
         """The result in order; copies have rising offsets and do not overlap."""
 

@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from packaging.utils import canonicalize_name
+
 from slimpack.env.inputs.spec import EnvSpec, is_package_file
 from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.rattler.engine import RattlerEngine
@@ -276,7 +278,7 @@ def _name_of(text: str) -> str:
 
 def _pip_name(line: str) -> str:
     match = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
-    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
+    return canonicalize_name(match[0]) if match else ""
 
 
 def _allowed(name: str, gpu: Gpu) -> bool:

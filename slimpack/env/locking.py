@@ -16,7 +16,7 @@ from slimpack.env.locks.files import place
 from slimpack.env.locks.lock import Lock, NotForPlatformError, read_explicit, read_explicit_pypi
 from slimpack.env.meta import read_installed
 from slimpack.env.pypi.resolve import Resolution, resolve
-from slimpack.env.rattler.engine import RattlerEngine, with_pypi
+from slimpack.env.rattler.engine import RattlerEngine, is_held, with_pypi
 from slimpack.errors import InputError, SolveError
 from slimpack.progress import SILENT, Progress
 
@@ -321,5 +321,5 @@ def _compared(
 def _not_held(lock: Lock, target: Target) -> Iterator[str]:
     for name, version in target.held:
         package = lock.get(name)
-        if package is not None and not f"{package.version}.".startswith(f"{version}."):
+        if package is not None and not is_held(package.version, version):
             yield f"{package.dist} is locked, but {name} is held to {version}"

@@ -62,20 +62,24 @@ def with_dist_records(
 
 
 def outdated_records(
-    tree: Tree, prefix_path: str, rewritten: Mapping[str, tuple[str, int]]
+    tree: Tree,
+    dists: Sequence[Dist],
+    prefix_path: str,
+    rewritten: Mapping[str, tuple[str, int]],
 ) -> dict[str, Entry]:
     """Return path below the prefix -> RECORD as it must be, where one is not true any more.
 
     For those that conda packages bring: one that lists nothing but files that are there,
     as it says, stays as it is, and so does one that cannot be read. The parameters are
-    those of `with_dist_records`.
+    those of `with_dist_records`, which has seen to the records of `dists`.
     """
+    done = {dist.folder for dist in dists}
     inside = under(prefix_path, "")
     there = _there(tree, prefix_path)
     found: dict[str, Entry] = {}
     for path in there:
         folder, _, name = path.rpartition("/")
-        if name != "RECORD" or not folder.endswith(".dist-info"):
+        if name != "RECORD" or not folder.endswith(".dist-info") or folder in done:
             continue
         entry = tree[f"{inside}{path}"]
         if entry.kind is not Kind.FILE:

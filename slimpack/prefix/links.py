@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable
 
+from slimpack.tree import linked
+
 
 def inside(path: str, target: str, homes: Iterable[str]) -> str | None:
     """Return where a link leads, as a normal path below the prefix ("." for itself).
@@ -14,7 +16,7 @@ def inside(path: str, target: str, homes: Iterable[str]) -> str | None:
     None when the link leads out of the environment.
     """
     if not target.startswith("/"):
-        below = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        below = linked(path, target)
         if not _climbs(below):
             return below
     for home in homes:
@@ -32,7 +34,7 @@ def moved(path: str, target: str, homes: Iterable[str], dest_prefix: str | None)
     those that lead out of it.
     """
     absolute = target.startswith("/")
-    plain = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    plain = linked(path, target)
     below = None if not absolute and not _climbs(plain) else inside(path, target, homes)
     if below is None:
         return target

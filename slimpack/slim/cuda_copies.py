@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from packaging.utils import canonicalize_name
+
 from slimpack.cuda.driver import Version, numbers
 from slimpack.cuda.families import TELLING, Family, family_of, split_name
 from slimpack.slim.predicates import Files, elf_of
@@ -136,8 +138,7 @@ def _versions(files: Files) -> dict[str, Version]:
         if match := _RECORD.match(path):
             found[match["name"]] = numbers(match["version"])
         elif match := _DIST.match(path):
-            name = re.sub(r"[-_.]+", "-", match["name"]).lower()
-            found[f"pypi:{name}"] = numbers(match["version"])
+            found[f"pypi:{canonicalize_name(match['name'])}"] = numbers(match["version"])
     return found
 
 

@@ -22,7 +22,7 @@ from slimpack.slim.predicates import Files, elf_of
 from slimpack.slim.ruleset import Rules
 from slimpack.slim.shrink import active
 from slimpack.slim.slimming import Change, Scope, without
-from slimpack.tree import Entry, Kind, Tree, symlink_entry, under
+from slimpack.tree import Entry, Kind, Tree, linked, symlink_entry, under
 
 ACTION = "one-owner"
 _PYTHON = re.compile(r"bin/python3\.\d+\Z")
@@ -120,7 +120,7 @@ def _led(entries: Mapping[str, Entry], path: str) -> str:
             return ""
         if entry.kind is not Kind.SYMLINK:
             return path
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(path), entry.link))
+        path = linked(path, entry.link)
     return ""
 
 

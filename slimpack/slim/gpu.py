@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from slimpack.cuda.arch import Arch
 from slimpack.cuda.trim import GpuCode, TrimPlan, gpu_code, trim_plan
 from slimpack.elf.read import seekable_elf
-from slimpack.elf.stripped import stripped
 from slimpack.elf.view import view
 from slimpack.slim.ruleset import Rule, Rules
-from slimpack.slim.shrink import active, may_change, opener
+from slimpack.slim.shrink import active, may_change, opener, with_plan
 from slimpack.slim.slimming import Change, Scope
 from slimpack.tree import Entry, Tree
 
@@ -66,7 +65,7 @@ def trimmed(tree: Tree, rules: Rules, scope: Scope, devices: Devices | None) -> 
             plan = trim_plan(stream, entry.size, code, devices.numbers, ptx=devices.ptx)
         if plan:
             changes.append(Change(path, entry.owner, rule.name, plan.dropped, removed=False))
-            smaller.append(_with_plan(entry, plan))
+            smaller.append(with_plan(entry, plan))
             views[path] = _viewed(opened, plan)
     notes = tuple(
         f"gpu_arch: nothing in the environment has code that runs on {Arch(device).name}"
@@ -110,10 +109,3 @@ def _seekable(opened: Callable[[], BinaryIO]) -> BinaryIO:
 
 def _viewed(opened: Callable[[], BinaryIO], plan: TrimPlan) -> Callable[[], BinaryIO]:
     return lambda: view(_seekable(opened), plan)
-
-
-def _with_plan(entry: Entry, plan: TrimPlan) -> Entry:
-    def made() -> BinaryIO:
-        return stripped(entry.open(), plan)
-
-    return replace(entry, size=plan.new_size, opener=made)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import BinaryIO, Literal
 
+from slimpack.elf.pieces import Plan
 from slimpack.elf.read import seekable_elf
 from slimpack.elf.strip import StripPlan, strip_plan
 from slimpack.elf.stripped import stripped
@@ -96,7 +97,7 @@ def _stripped(
                 changes.append(Change(path, entry.owner, rule.name, saved, removed=False))
                 plan = new
         if plan:
-            smaller.append(_with_plan(entry, plan))
+            smaller.append(with_plan(entry, plan))
     return tree.merge(smaller), tuple(changes)
 
 
@@ -138,7 +139,9 @@ def _plan(
         return strip_plan(found, entry.size, level, close_gaps=close_gaps) if found else None
 
 
-def _with_plan(entry: Entry, plan: StripPlan) -> Entry:
+def with_plan(entry: Entry, plan: Plan) -> Entry:
+    """Return an entry whose content is made, while it is read, of that of another."""
+
     def opened() -> BinaryIO:
         return stripped(entry.open(), plan)
 

@@ -7,7 +7,6 @@ makes what stays smaller.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,7 +16,7 @@ from slimpack.globs import matcher
 from slimpack.slim.modules import module_at
 from slimpack.slim.predicates import PREDICATES, Files, asks_sources, mentions_of, words_of
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits
-from slimpack.tree import Entry, Kind, Tree, parents, under
+from slimpack.tree import Entry, Kind, Tree, linked, parents, under
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ def _dangling(files: Mapping[str, Entry], taken: Mapping[str, str]) -> dict[str,
         left = {above for path in files if path not in gone for above in parents(path)}
         found = {}
         for path, link in links.items():
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), link))
+            target = linked(path, link)
             if path in gone:
                 continue
             if target in gone:

@@ -35,6 +35,10 @@ class Whole:
     size: int
     pieces: tuple[Piece, ...]
 
+    @property
+    def new_size(self) -> int:
+        return sum(piece.length for piece in self.pieces)
+
 
 def source(section: str) -> str:
     """A library with runs of zeros between marks, in a section."""

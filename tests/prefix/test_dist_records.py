@@ -99,7 +99,7 @@ def test_records_of_conda_packages_lose_what_slimming_took() -> None:
     lines = "foo/tests/a.py,sha256=x,1\nfoo/b.so,sha256=y,2\nfoo/__init__.py,sha256=z,0\n"
     files = {f"{SITE}/foo/__init__.py": "", f"{SITE}/foo/b.so": "", f"{INFO}/RECORD": lines}
     digest = hashlib.sha256(b"short").hexdigest()
-    changed = outdated_records(tree(files), "opt/env", {f"{SITE}/foo/b.so": (digest, 5)})
+    changed = outdated_records(tree(files), [], "opt/env", {f"{SITE}/foo/b.so": (digest, 5)})
     encoded = base64.urlsafe_b64encode(bytes.fromhex(digest)).rstrip(b"=").decode()
     assert changed[f"{INFO}/RECORD"].read().decode().splitlines() == [
         "foo-1.0.dist-info/RECORD,,",
@@ -113,7 +113,7 @@ def test_records_that_are_true_or_unreadable_stay(lines: str) -> None:
     data = lines.encode("utf-8", "surrogateescape")
     files = {f"{SITE}/foo/__init__.py": b"", f"{INFO}/RECORD": data}
     entries = [bytes_entry(f"opt/env/{path}", content) for path, content in files.items()]
-    assert not outdated_records(Tree(entries), "opt/env", {})
+    assert not outdated_records(Tree(entries), [], "opt/env", {})
 
 
 def test_names_with_commas_stay_csv() -> None:

@@ -34,7 +34,7 @@ from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.micromamba.output import errors, failure, read_plan, solver_problems
 from slimpack.env.micromamba.process import Answer, overrides, run, surroundings
-from slimpack.env.rattler.engine import RattlerEngine, held_spec
+from slimpack.env.rattler.engine import RattlerEngine, held_spec, is_held
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.files import explained
@@ -85,7 +85,7 @@ class MicromambaEngine:
         """
         check_channels(spec)
         records = self._planned(spec, subdir, virtual_packages, strict_priority)
-        asked = [held_spec(*pair) for pair in held if not _is_held(records, *pair)]
+        asked = [held_spec(*pair) for pair in held if not _all_held(records, *pair)]
         if asked:
             narrower = replace(spec, specs=(*spec.specs, *asked))
             records = self._planned(narrower, subdir, virtual_packages, strict_priority)
@@ -192,9 +192,9 @@ class MicromambaEngine:
             yield scratch, surroundings(scratch, self.packages)
 
 
-def _is_held(records: Sequence[dict[str, Any]], name: str, version: str) -> bool:
+def _all_held(records: Sequence[dict[str, Any]], name: str, version: str) -> bool:
     versions = (str(record["version"]) for record in records if record["name"] == name)
-    return all(f"{found}.".startswith(f"{version}.") for found in versions)
+    return all(is_held(found, version) for found in versions)
 
 
 def _specification(spec: EnvSpec, scratch: Path) -> Path:

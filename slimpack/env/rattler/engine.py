@@ -168,6 +168,11 @@ def held_spec(name: str, version: str) -> str:
     return f"{name} {version}.*"
 
 
+def is_held(found: str, version: str) -> bool:
+    """Tell whether a version is one that `held_spec` takes."""
+    return f"{found}.".startswith(f"{version}.")
+
+
 def merge_locks(locks: Sequence[Lock]) -> str:
     """Return the locks of several platforms as one rattler lock file, with what pip installs.
 
