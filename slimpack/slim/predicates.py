@@ -11,7 +11,6 @@ import posixpath
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,12 +37,14 @@ class Files:
     on_disk: gives the file that holds an entry's bytes unchanged, None when there is none.
     prefix: where the environment lies, without slashes around it.
     mentions: name of a rule -> the sources that may import a candidate of it (`mentions_of`).
+    spelled: name of a library, whole or bare -> the files in which it stands (`spelled_in`).
     """
 
     entries: Mapping[str, Entry]
     on_disk: Callable[[Entry], Path | None]
     prefix: str
     mentions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    spelled: Mapping[bytes, frozenset[str]] = field(default_factory=dict)
 
     def without(self, paths: Iterable[str]) -> Files:
         """Return the files but those."""
@@ -102,63 +103,94 @@ def unopened(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
 
 
 def _unspelled(rule: Rule, candidates: Sequence[str], stays: Files, *, quoted: bool) -> set[str]:
-    names: dict[bytes, set[str]] = {}
-    for path in candidates:
-        found = _LIBRARY.search(path)
-        if found:
-            names.setdefault(os.fsencode(found[0]), set()).add(path)
+    names = _libraries(candidates)
     may_go = {path for paths in names.values() for path in paths}
     ignored = matcher(rule.ignore)
-    waiting = [
-        path
-        for path in stays.entries
-        if path not in may_go and not _LISTS(path) and not ignored(path)
-    ]
+    waiting = {path for path in stays.entries if path not in may_go and not ignored(path)}
     while waiting and names:
-        there: set[bytes] = set()
-        for path in waiting:
-            bare = quoted and path.endswith(_SOURCES)
-            there |= _mentioned(frozenset(names.keys() - there), path, stays, bare=bare)
-        waiting = sorted(path for name in there for path in names.pop(name))
-        may_go.difference_update(waiting)
+        there = [
+            name
+            for name in names
+            if any(
+                not waiting.isdisjoint(stays.spelled[text])
+                for text in ((name, _bare(name)) if quoted else (name,))
+            )
+        ]
+        waiting = {path for name in there for path in names.pop(name)}
+        may_go -= waiting
     return may_go
 
 
-def _mentioned(names: frozenset[bytes], path: str, files: Files, *, bare: bool) -> set[bytes]:
-    """Return those of `names` that stand in a file, or in what a link leads to.
+def _libraries(paths: Iterable[str]) -> dict[bytes, set[str]]:
+    """Return the names of libraries, up to ".so", with the paths of each."""
+    names: dict[bytes, set[str]] = {}
+    for path in paths:
+        found = _LIBRARY.search(path)
+        if found:
+            names.setdefault(os.fsencode(found[0]), set()).add(path)
+    return names
 
-    bare: names count in quotes, too, without "lib" and ".so".
+
+def _bare(name: bytes) -> bytes:
+    """Return how a source may write a library's name: ``"cublas"`` for libcublas.so."""
+    return b'"' + name.removeprefix(b"lib").removesuffix(b".so") + b'"'
+
+
+def spelled_in(
+    files: Files, asked: Iterable[tuple[Rule, Collection[str]]]
+) -> dict[bytes, frozenset[str]]:
+    """Return `Files.spelled` for rules and their candidates; every file is read once.
+
+    Whole names count anywhere, bare ones in either quotes and in sources only. Lists of
+    files do not count. One expression for all names is many times quicker than each alone.
     """
-    entry = files.entries[path]
-    if entry.kind is not Kind.FILE:
-        link = os.fsencode(posixpath.basename(entry.link))
-        return {name for name in names if name in link}
-    spelled, expression = _spellings(names, bare)
-    found: set[bytes] = set()
-    overlap = max(map(len, spelled), default=0)
-    before = b""
-    with files.open(entry) as stream:
-        while len(found) < len(names) and (piece := stream.read(_PIECE)):
+    whole: dict[bytes, bytes] = {}
+    bare: dict[bytes, bytes] = {}
+    for rule, candidates in asked:
+        if PREDICATES[rule.when] in (unmentioned, unopened):
+            names = _libraries(candidates)
+            whole |= {name: name for name in names}
+            if PREDICATES[rule.when] is unopened:
+                keys = [_bare(name) for name in names]
+                bare |= {text: key for key in keys for text in (key, key.replace(b'"', b"'"))}
+    found: dict[bytes, set[str]] = {key: set() for key in (*whole, *bare.values())}
+    in_source, elsewhere = _Search({**whole, **bare}), _Search(whole)
+    for path, entry in files.entries.items() if found else ():
+        if _LISTS(path):
+            continue
+        if entry.kind is Kind.FILE:
+            with files.open(entry) as stream:
+                told = (in_source if path.endswith(_SOURCES) else elsewhere).keys(stream)
+        else:
+            link = os.fsencode(posixpath.basename(entry.link))
+            told = {name for name in whole if name in link}
+        for key in told:
+            found[key].add(path)
+    return {key: frozenset(paths) for key, paths in found.items()}
+
+
+class _Search:
+    """Finds texts in streams, whatever their size. texts: what is looked for -> its key."""
+
+    def __init__(self, texts: Mapping[bytes, bytes]) -> None:
+        self._texts = texts
+        self._expression = re.compile(b"|".join(map(re.escape, sorted(texts))))
+        self._overlap = max(map(len, texts), default=0)
+        self._wanted = len(set(texts.values()))
+
+    def keys(self, stream: BinaryIO) -> set[bytes]:
+        """Return the keys of the texts that stand in a stream."""
+        found: set[bytes] = set()
+        before = b""
+        while len(found) < self._wanted and (piece := stream.read(_PIECE)):
             text = before + piece
             at = 0
-            # Names can overlap: one may be the end of another.
-            while match := expression.search(text, at):
-                found.add(spelled[match[0]])
+            # Texts can overlap: one may be the end of another.
+            while match := self._expression.search(text, at):
+                found.add(self._texts[match[0]])
                 at = match.start() + 1
-            before = piece[-overlap:]
-    return found
-
-
-@lru_cache(maxsize=4)
-def _spellings(
-    names: frozenset[bytes], bare: bool
-) -> tuple[Mapping[bytes, bytes], re.Pattern[bytes]]:
-    """Return spelling -> name, and what finds the spellings: many times quicker than each alone."""
-    spelled = {name: name for name in names}
-    for name in names if bare else ():
-        short = name.removeprefix(b"lib").removesuffix(b".so")
-        spelled |= {quote + short + quote: name for quote in (b"'", b'"')}
-    return spelled, re.compile(b"|".join(re.escape(text) for text in sorted(spelled)) or b"(?!)")
+            before = text[-self._overlap :]
+        return found
 
 
 def elf_of(path: str, entry: Entry, files: Files) -> Elf | None:

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from slimpack.globs import matcher
 from slimpack.slim.modules import module_at
-from slimpack.slim.predicates import PREDICATES, Files, asks_sources, mentions_of, words_of
+from slimpack.slim.predicates import (
+    PREDICATES,
+    Files,
+    asks_sources,
+    mentions_of,
+    spelled_in,
+    words_of,
+)
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits
 from slimpack.tree import Entry, Kind, Tree, linked, parents, under
 
@@ -116,7 +123,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     words = {
         rule.name: words_of(candidates, stays) for rule, candidates in asked if asks_sources(rule)
     }
-    stays = replace(stays, mentions=mentions_of(stays, words))
+    stays = replace(stays, mentions=mentions_of(stays, words), spelled=spelled_in(stays, asked))
     for rule, candidates in asked:
         left = [path for path in candidates if path not in taken]
         may_go = PREDICATES[rule.when](rule, left, stays) if left else set()
