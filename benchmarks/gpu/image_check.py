@@ -18,25 +18,18 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from slimpack.oci.image import Image
 from slimpack.oci.read import read_image
-from slimpack.rootfs import unpack_image
-from slimpack.sandbox import Command, Options, Prepared, choose_sandbox, find_gpu
+from slimpack.sandbox import choose_sandbox, find_gpu
+from slimpack.verify.context import Runner
+from slimpack.verify.opening import open_image
 
 _TAIL = 4000  # characters of output that are kept
 _SECONDS = 240.0
 
 
-def ran(prepared: Prepared, image: Image, argv: Sequence[str], options: Options) -> dict[str, Any]:
-    """Run one command as the image's user does."""
-    command = Command(
-        argv=tuple(argv),
-        env=(("HOME", "/tmp"), *image.config.env),
-        user=image.config.user,
-        workdir=image.config.workdir,
-        timeout=_SECONDS,
-    )
-    done = prepared.run(command, options)
+def ran(runner: Runner, argv: Sequence[str]) -> dict[str, Any]:
+    """Run one command as the image's user does, and as verify runs smoke tests."""
+    done = runner.run(argv, timeout=_SECONDS, gpu=True)
     return {
         "argv": list(argv),
         "returncode": done.returncode,
@@ -55,10 +48,10 @@ def check(path: Path, commands: Sequence[Sequence[str]], sandbox: str) -> dict[s
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        root = folder / "root"
-        unpack_image(image, root)
-        with chosen.prepare(root, image) as prepared:
-            found = [ran(prepared, image, argv, Options(gpu=gpu)) for argv in commands]
+        subject = open_image(image, folder / "root", str(path))
+        with chosen.prepare(subject.root, image) as prepared:
+            runner = Runner(prepared, subject, gpu)
+            found = [ran(runner, argv) for argv in commands]
     return {
         "image": image.digest,
         "compressed": image.size,

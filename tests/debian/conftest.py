@@ -9,12 +9,21 @@ from pathlib import Path
 
 import pysequoia
 import pytest
+import requests
 
-from slimpack.debian import DebianBase, DebianMirrors, DebianSource, assemble_base
+from slimpack.debian import (
+    DebianBase,
+    DebianMirrors,
+    DebianSource,
+    assemble_base,
+    find_mirrors,
+)
 from slimpack.debian.fetch import Fetcher, new_session
 from slimpack.debian.keyring import Keyring
 from slimpack.progress import SILENT, Task
 from slimpack.runtimes import Runtime
+from slimpack.tree import Kind, Tree
+from tests.support.channel import missing
 
 from .archive import Archive, Mirror, Suite, file, folder, link, new_key, public, serve
 
@@ -167,3 +176,25 @@ def assemble(mirror: Mirror, runtime: Runtime, key: pysequoia.Tsk, tmp_path: Pat
         )
 
     return call
+
+
+@pytest.fixture(scope="session")
+def network() -> None:
+    url = f"{find_mirrors('bookworm').main}/dists/bookworm/InRelease"
+    try:
+        requests.get(url, timeout=20, stream=True).raise_for_status()
+    except requests.RequestException as error:
+        missing("NETWORK", f"no Debian mirror answers: {error}")
+
+
+def write(tree: Tree, root: Path) -> None:
+    for entry in tree:
+        path = root / entry.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if entry.kind is Kind.DIRECTORY:
+            path.mkdir(exist_ok=True)
+        elif entry.kind is Kind.SYMLINK:
+            path.symlink_to(entry.link)
+        else:
+            path.write_bytes(entry.read())
+            path.chmod(entry.mode)

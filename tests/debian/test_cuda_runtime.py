@@ -13,13 +13,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import requests
 
 from slimpack.compat import compat_link
-from slimpack.debian import DebianBase, assemble_base, find_mirrors
+from slimpack.debian import DebianBase, assemble_base
 from slimpack.runtimes import load_runtime
-from slimpack.tree import Kind, Tree, bytes_entry
-from tests.support.channel import missing
+from slimpack.tree import Tree, bytes_entry
+
+from .conftest import write
 
 pytestmark = [
     pytest.mark.network,
@@ -45,12 +45,7 @@ DRIVER = "libcuda.so.570.26"
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> DebianBase:
-    try:
-        url = f"{find_mirrors('bookworm').main}/dists/bookworm/InRelease"
-        requests.get(url, timeout=20, stream=True).raise_for_status()
-    except requests.RequestException as error:
-        missing("NETWORK", f"no Debian mirror answers: {error}")
+def base(network: None, tmp_path_factory: pytest.TempPathFactory) -> DebianBase:
     return assemble_base(RUNTIME, "linux/amd64", cache_dir=tmp_path_factory.mktemp("cache"))
 
 
@@ -62,19 +57,6 @@ def root(base: DebianBase, tmp_path: Path) -> Path:
     (tmp_path / "program.c").write_text(PROGRAM)
     subprocess.run(["gcc", "-o", root / "program", tmp_path / "program.c"], check=True)
     return root
-
-
-def write(tree: Tree, root: Path) -> None:
-    for entry in tree:
-        path = root / entry.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if entry.kind is Kind.DIRECTORY:
-            path.mkdir(exist_ok=True)
-        elif entry.kind is Kind.SYMLINK:
-            path.symlink_to(entry.link)
-        else:
-            path.write_bytes(entry.read())
-            path.chmod(entry.mode)
 
 
 def driver(root: Path, folder: str, says: str, *links: str) -> None:

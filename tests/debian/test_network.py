@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import requests
 
 from slimpack.debian import (
     DebianBase,
@@ -21,7 +20,9 @@ from slimpack.debian import (
     tree_digest,
 )
 from slimpack.runtimes import Runtime, load_runtime
-from slimpack.tree import Kind, Tree
+from slimpack.tree import Kind
+
+from .conftest import write
 
 pytestmark = pytest.mark.network
 RUNTIMES = ("cuda", "distroless", "distroless-trixie")
@@ -55,17 +56,6 @@ int main(void) {
 
 
 @pytest.fixture(scope="module")
-def network() -> None:
-    url = f"{find_mirrors('bookworm').main}/dists/bookworm/InRelease"
-    try:
-        requests.get(url, timeout=20, stream=True).raise_for_status()
-    except requests.RequestException as error:
-        if os.environ.get("SLIMPACK_REQUIRE_NETWORK") == "1":
-            raise
-        pytest.skip(f"no Debian mirror answers: {error}")
-
-
-@pytest.fixture(scope="module")
 def cache(network: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
@@ -78,19 +68,6 @@ def runtime(request: pytest.FixtureRequest) -> Runtime:
 @pytest.fixture(scope="module")
 def base(runtime: Runtime, cache: Path) -> DebianBase:
     return assemble_base(runtime, "linux/amd64", cache_dir=cache)
-
-
-def write(tree: Tree, root: Path) -> None:
-    for entry in tree:
-        path = root / entry.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if entry.kind is Kind.DIRECTORY:
-            path.mkdir(exist_ok=True)
-        elif entry.kind is Kind.SYMLINK:
-            path.symlink_to(entry.link)
-        else:
-            path.write_bytes(entry.read())
-            path.chmod(entry.mode)
 
 
 def test_only_libraries_are_executable(base: DebianBase) -> None:
