@@ -7,7 +7,6 @@ it may shorten libraries and leave out sources, which the bound does not.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from slimpack.oci.plan import plan_layers
 from slimpack.oci.rootfs import Placed
 from slimpack.oci.sharing import share_all
 from slimpack.rootfs import tree_of
+from slimpack.slim.bytecode import source_of
 from slimpack.trace.record import Trace
 from slimpack.tree import Kind, Tree
 
@@ -55,15 +55,7 @@ def touched(trace: Trace, paths: Collection[str], *, sources: bool) -> frozenset
     opened = frozenset(trace.opened).intersection(paths)
     if not sources:
         return opened
-    return opened | {_source(path) for path in opened}.intersection(paths)
-
-
-def _source(path: str) -> str:
-    """Return the source that cached bytecode belongs to, "" for any other file."""
-    try:
-        return importlib.util.source_from_cache(path)
-    except ValueError:
-        return ""
+    return opened | {source_of(path) for path in opened}.intersection(paths)
 
 
 def selected(image: Image, view: Mapping[str, Placed], root: Path, paths: Collection[str]) -> Tree:
