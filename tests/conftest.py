@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from benchmarks.channel import PLACEHOLDER, Executable, Symlink
 from slimpack.env.inputs.spec import EnvSpec
@@ -23,6 +24,10 @@ from tests.support.command import call, start, variables
 from tests.support.images import Built, build, read_built
 from tests.support.once import once, run_folder
 from tests.support.schedule import Schedule, rank
+
+# How long an example takes says nothing about code where other programs run too.
+settings.register_profile("slimpack", deadline=None)
+settings.load_profile("slimpack")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Schedule | None:

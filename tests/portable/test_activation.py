@@ -13,10 +13,10 @@ import pytest
 
 from slimpack.errors import InputError
 from slimpack.portable.activation import ACTIVATION_PREFIXES, PREFIX_TOKEN, activation_files
-from tests.portable.shells import OPTIONAL, REQUIRED, command, run_shell
+from tests.portable.shells import MORE, USUAL, command, run_shell
 
 HARD = 'it\'s "hard" $HOME `id` \\ ! %s\n*  two  spaces\té #end'
-POSIX = [*REQUIRED, *OPTIONAL]
+POSIX = [*USUAL, *MORE]
 
 # As much as a caller may do to a script that it sources.
 HOSTILE = {
@@ -397,5 +397,5 @@ def test_fish_refuses_a_colon(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bin/activate", "bin/deactivate"])
 def test_shells_can_parse_the_scripts(name: str) -> None:
     text = activation_files(variables=[("A", HARD)], dest_prefix=None, has_conda=False)[name][0]
-    for shell in REQUIRED:
+    for shell in USUAL:
         subprocess.run([*command(shell), "-n"], input=text, check=True)

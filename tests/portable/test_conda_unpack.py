@@ -14,7 +14,7 @@ import pytest
 
 from slimpack.portable.script import NAME, conda_unpack_script
 from tests.portable.environments import FILES, LONG, SHORT, digests, expected, make, programs
-from tests.portable.shells import PLAIN, REQUIRED, command
+from tests.portable.shells import PLAIN, USUAL, command
 
 # All that the sh way needs.
 TOOLS = [
@@ -55,7 +55,7 @@ def python2() -> str | None:
 
 def runners() -> list[str]:
     """Every way to run it: two Pythons, and sh without Python."""
-    return ["python", "python2", *(shell for shell in PLAIN if shell in REQUIRED)]
+    return ["python", "python2", *(shell for shell in PLAIN if shell in USUAL)]
 
 
 @pytest.fixture

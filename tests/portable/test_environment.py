@@ -19,7 +19,7 @@ from slimpack.portable.unpacking import read_records, rewrite
 from slimpack.relocate import relocate
 from slimpack.tree import Kind, bytes_entry
 from tests.portable.environments import programs
-from tests.portable.shells import REQUIRED, run_shell
+from tests.portable.shells import USUAL, run_shell
 from tests.portable.test_conda_unpack import TOOLS
 
 pytestmark = pytest.mark.channel
@@ -92,7 +92,7 @@ def test_sh_and_python_write_the_same_bytes(
     assert made[0] == made[1] == made[2]
 
 
-@pytest.mark.parametrize("shell", [*REQUIRED, "fish"])
+@pytest.mark.parametrize("shell", [*USUAL, "fish"])
 def test_unpacked_moved_and_used(
     shell: str, portable: tuple[Path, tuple[PrefixRecord, ...]], tmp_path: Path
 ) -> None:
