@@ -10,7 +10,7 @@ from benchmarks.channel.build import build_channel
 from benchmarks.channel.errors import ChannelError
 from benchmarks.setup.apt import SetupError
 from benchmarks.setup.engine import ensure_engine, stop_engine
-from benchmarks.setup.peers import ensure_compose, ensure_peers
+from benchmarks.setup.peers import ensure_newer_peers, ensure_peers
 from slimpack.errors import SlimpackError
 
 
@@ -28,7 +28,7 @@ def ensure_channel() -> None:
 PARTS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("Docker engine", ensure_engine),
     ("container tools, shells and archivers", ensure_peers),
-    ("Docker Compose", ensure_compose),
+    ("newer container tools", ensure_newer_peers),
     ("local channel", ensure_channel),
 )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from benchmarks.setup.apt import SetupError, call, install
@@ -46,10 +48,21 @@ PEERS = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
 }
-# Debian 12 has Compose 1, which pytest-docker cannot use. The package of
-# Debian 13 is a static program in a .deb that needs nothing else.
-_COMPOSE = DebianSource(("trixie",), ("main",), ("docker-compose",))
-_COMMANDS = (("docker", "compose"), ("docker-compose",))
+
+
+@dataclass(frozen=True)
+class NewerPeer:
+    """A program that Debian 12 lacks, or has too old: Debian 13's package of it.
+
+    All are Go programs whose packages need nothing that Debian 12 has not.
+    works: whether a program that is recent enough answers.
+    """
+
+    package: str
+    works: Callable[[], bool]
+
+
+_COMPOSE_COMMANDS = (("docker", "compose"), ("docker-compose",))
 
 
 def ensure_peers() -> None:
@@ -63,37 +76,52 @@ def compose_command() -> str:
     Not every ``docker`` looks for its plug-ins where Debian puts them; the
     program is found on PATH as well.
     """
-    for command in _COMMANDS:
-        if shutil.which(command[0]) is None:
-            continue
-        done = subprocess.run(
-            [*command, "version", "--short"], check=False, capture_output=True, text=True
-        )
-        if done.returncode == 0 and not done.stdout.strip().removeprefix("v").startswith("1."):
+    for command in _COMPOSE_COMMANDS:
+        version = _output(*command, "version", "--short")
+        if version and not version.removeprefix("v").startswith("1."):
             return " ".join(command)
     return ""
 
 
-def ensure_compose() -> None:
-    """Install Docker Compose 2 if it is missing, verified as the packages of a base are."""
-    if compose_command():
+def _output(*command: str) -> str:
+    """Return what a program prints, "" if it is not there or fails."""
+    if shutil.which(command[0]) is None:
+        return ""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+NEWER_PEERS = (
+    NewerPeer("docker-compose", lambda: bool(compose_command())),
+    NewerPeer("docker-buildx", lambda: bool(_output("docker", "buildx", "version"))),
+    NewerPeer("oras", lambda: bool(_output("oras", "version"))),
+    NewerPeer("cosign", lambda: bool(_output("cosign", "version"))),
+)
+
+
+def ensure_newer_peers() -> None:
+    """Install those that are missing, verified as the packages of a base are."""
+    absent = [peer for peer in NEWER_PEERS if not peer.works()]
+    if not absent:
         return
+    wanted = tuple(peer.package for peer in absent)
     if os.geteuid() or shutil.which("dpkg") is None:
-        raise SetupError("install Docker Compose 2 by hand (as root this is done with dpkg)")
-    mirrors = find_mirrors(_COMPOSE.suites[0])
+        raise SetupError(f"install {', '.join(wanted)} by hand (as root this is done with dpkg)")
+    source = DebianSource(("trixie",), ("main",), wanted)
+    mirrors = find_mirrors(source.suites[0])
     store, fetcher = Store(BUILD / "setup"), Fetcher()
     resolver = Resolver(store, mirrors, debian_keyring(), fetcher, SILENT)
-    architecture = subprocess.run(
-        ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    (package,), _ = resolver.resolve(_COMPOSE, architecture, timedelta(days=1))
-    path = fetcher.blob(
-        store,
-        mirrors.url(package.archive),
-        package.filename,
-        sha256=package.sha256,
-        size=package.size,
-    )
-    call("dpkg", "--install", str(path))
-    if not compose_command():
-        raise SetupError(f"docker-compose {package.version} was installed, but does not run")
+    architecture = _output("dpkg", "--print-architecture")
+    packages, _ = resolver.resolve(source, architecture, timedelta(days=1))
+    for package in packages:
+        path = fetcher.blob(
+            store,
+            mirrors.url(package.archive),
+            package.filename,
+            sha256=package.sha256,
+            size=package.size,
+        )
+        call("dpkg", "--install", str(path))
+    broken = [peer.package for peer in absent if not peer.works()]
+    if broken:
+        raise SetupError(f"installed, but they do not run: {', '.join(broken)}")
