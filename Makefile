@@ -43,7 +43,7 @@ bench-pack: venv ## measure slimpack pack against conda-pack, format by format
 bench-slim: venv ## measure what slimming gives, profile by profile (an hour or more)
 	@$(RUN) benchmarks.slim $(BENCH)
 
-channel: venv ## build the local conda channel (build/channel)
+channel: venv ## build the local conda channel (build/channel), for linux-64 and linux-aarch64
 	@$(RUN) benchmarks.channel build
 
 channel-full: venv ## the same with CPython compiled from source (some minutes)

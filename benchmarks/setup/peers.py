@@ -28,6 +28,8 @@ PEERS = {
     "bwrap": "bubblewrap",
     "unshare": "util-linux",
     "strace": "strace",
+    # Runs the programs of an image for another processor.
+    "qemu-aarch64-static": "qemu-user-static",
     # Shells that activate environments, and programs that unpack archives.
     "zsh": "zsh",
     "fish": "fish",

@@ -103,6 +103,19 @@ def test_a_dependency_outside_the_channel_is_an_error(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").glob("*/*"))
 
 
+def test_a_dependency_must_be_there_for_the_same_platform(tmp_path: Path) -> None:
+    def at(place: str, name: str, *depends: str) -> dict[str, Path]:
+        subdir = place.partition("/")[0]
+        return {place: write_conda(tmp_path, name=name, depends=depends, files={}, subdir=subdir)}
+
+    pair = at("linux-64/two", "two") | at("linux-aarch64/one", "one", "two")
+    with pytest.raises(ChannelError, match="two, which the channel lacks for linux-aarch64"):
+        build.check_closed(pair)
+    build.check_closed(pair | at("linux-aarch64/two", "two"))
+    # A noarch package that only the first platform can use is none of the others' business.
+    build.check_closed(at("linux-64/three", "three") | at("noarch/any", "any", "three"))
+
+
 def test_leftovers_are_swept_away(tmp_path: Path) -> None:
     left = tmp_path / "work/left"
     left.mkdir(parents=True)
@@ -116,7 +129,7 @@ def test_the_list_names_every_package(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["list", "--full"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert {"python", "numpy", "fastapi", "prefix-probe"} <= {row[0] for row in rows}
-    assert {row[3] for row in rows} == {"linux-64", "noarch"}
+    assert {row[3] for row in rows} == {"linux-64", "linux-aarch64", "noarch"}
     assert {row[5] for row in rows if len(row) > 5} == {"workloads", "heavy", "cuda", "cuda-heavy"}
     assert ["pytorch", "2.13.0"] in [row[:2] for row in rows if row[5:] == ["workloads"]]
     assert ["pytorch", "2.14.1"] in [row[:2] for row in rows if row[5:] == ["cuda-heavy"]]

@@ -16,11 +16,12 @@ from benchmarks.channel.lock import (
     Lock,
     LockedFile,
     load_lock,
+    locked_subdirs,
     parse_lock,
     save_lock,
 )
 from benchmarks.channel.plan import make_plans
-from benchmarks.channel.recipes import LINUX_64, Channel, Recipe, load_channel
+from benchmarks.channel.recipes import LINUX_64, LINUX_AARCH64, Channel, Recipe, load_channel
 from benchmarks.channel.resolve import read_report_item
 
 
@@ -33,6 +34,23 @@ def test_every_recipe_is_pinned() -> None:
             assert re.fullmatch(r"[0-9a-f]{64}", pin.sha256), pin
 
 
+def test_other_platforms_have_the_same_versions_and_share_what_runs_anywhere() -> None:
+    channel, first = load_channel(), load_lock("linux-64")
+    part = channel.on(LINUX_AARCH64)
+    plans = make_plans(part, load_lock("linux-aarch64"), LINUX_AARCH64, full=True)
+    assert {"python", "numpy", "openssl", "prefix-text"} <= {plan.recipe.name for plan in plans}
+    of_first = {p.recipe.package_name: p for p in make_plans(channel, first, LINUX_64, full=False)}
+    for plan in plans:
+        assert plan.version == of_first[plan.recipe.name].version
+        for pin in (*plan.wheels.values(), *plan.debs):
+            assert pin.portable or "aarch64" in pin.name or "_arm64" in pin.name, pin
+    own = parse_lock(json.loads(LOCK_FILE.read_text()), "linux-aarch64")
+    assert not any(pin.portable for pin in (*own.wheels.values(), *own.debs.values()))
+    assert not own.sources
+    # Nothing of a group and nothing that has to be compiled.
+    assert not {plan.recipe.name for plan in plans} & {"pytorch", "cuda-cudart", "prefix-probe"}
+
+
 def test_the_lock_names_no_host() -> None:
     text = LOCK_FILE.read_text()
     assert "://" not in text
@@ -41,12 +59,17 @@ def test_the_lock_names_no_host() -> None:
 
 def test_a_lock_survives_a_round_trip_and_keeps_other_platforms(tmp_path: Path) -> None:
     pin = LockedFile("1", "pool/a/a_1.deb", "0" * 64)
-    lock = Lock({"w": pin}, {"d": pin}, {"s": (pin, pin)})
+    anywhere = LockedFile("1", "a-1-py3-none-any.whl", "0" * 64)
+    lock = Lock({"w": pin, "any": anywhere}, {"d": pin}, {"s": (pin, pin)})
     path = tmp_path / "channel.lock"
     save_lock("linux-64", lock, path)
-    save_lock("linux-aarch64", Lock(), path)
+    # Pure wheels and sources are those of the first platform.
+    own = LockedFile("1", "w-1-cp311-cp311-linux_aarch64.whl", "1" * 64)
+    save_lock("linux-aarch64", Lock({"w": own, "any": anywhere}), path)
     assert load_lock("linux-64", path) == lock
-    assert load_lock("linux-aarch64", path) == Lock()
+    assert load_lock("linux-aarch64", path) == Lock({"any": anywhere, "w": own}, {}, lock.sources)
+    assert locked_subdirs(path) == ("linux-64", "linux-aarch64")
+    assert locked_subdirs(tmp_path / "none") == ()
 
 
 def test_problems_say_what_to_run(tmp_path: Path) -> None:
