@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from slimpack.sizes import Growth
+
 MAX_PREFIX_LENGTH = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._+-]+)+\Z")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\Z")
@@ -25,6 +27,8 @@ class EnvConfig:
 
     inputs: one file or folder, or match specs (`slimpack.env.inputs.identify`).
     channels: replace those of the spec file when not empty.
+    platform: "" for the input's own, or this machine's. platforms: of an index, in its order;
+        used instead of `platform` when not empty.
     cuda: version offered to the solver as ``__cuda``, and the only one that it may take of
         ``cuda-version``; "" for none.
     allow_cpu: globs of packages whose CPU builds are wanted all the same.
@@ -39,6 +43,7 @@ class EnvConfig:
     channels: tuple[str, ...] = ()
     channel_priority: str = "strict"
     platform: str = ""
+    platforms: tuple[str, ...] = ()
     cuda: str = ""
     allow_cpu: tuple[str, ...] = ()
     cuda_compat: bool = False
@@ -197,6 +202,28 @@ class DebianConfig:
 
 
 @dataclass(frozen=True)
+class BudgetConfig:
+    """``[budget]``: how large an image may be; None for no limit (docs/ci.md).
+
+    of: the image that is checked where none is named. against: an image, or the JSON of a
+    report on one, that it is compared with.
+    image, layer: compressed bytes. unpacked: bytes of all files. files, layers: how many.
+    max_growth: of the compressed size, beyond that of `against`.
+    packages: (name or glob, unpacked bytes) in the order of the file.
+    """
+
+    of: Path | None = None
+    image: int | None = None
+    unpacked: int | None = None
+    layer: int | None = None
+    files: int | None = None
+    layers: int | None = None
+    against: Path | None = None
+    max_growth: Growth | None = None
+    packages: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class Config:
     """All of it. `folder` is what relative paths were relative to."""
 
@@ -208,6 +235,7 @@ class Config:
     slim: SlimConfig = field(default_factory=SlimConfig)
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     debian: DebianConfig = field(default_factory=DebianConfig)
+    budget: BudgetConfig = field(default_factory=BudgetConfig)
 
     def with_env(self, **changes: Any) -> Config:
         """Return the configuration with other values in ``[env]`` (None changes nothing)."""
@@ -228,6 +256,10 @@ class Config:
     def with_verify(self, **changes: Any) -> Config:
         """Return the configuration with other values in ``[verify]`` (None changes nothing)."""
         return replace(self, verify=replace(self.verify, **_given(changes)))
+
+    def with_budget(self, **changes: Any) -> Config:
+        """Return the configuration with other values in ``[budget]`` (None changes nothing)."""
+        return replace(self, budget=replace(self.budget, **_given(changes)))
 
 
 def _given(changes: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from slimpack.config import (
     PRIORITIES,
     SANDBOXES,
     AppConfig,
+    BudgetConfig,
     Config,
     CopyRule,
     DebianConfig,
@@ -34,6 +35,7 @@ from slimpack.config import (
 )
 from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
+from slimpack.sizes import Growth, parse_growth, parse_size
 from slimpack.slim.ruleset import PROFILES
 from slimpack.toml import Table
 
@@ -82,6 +84,7 @@ def read_config(path: Path) -> Config:
         slim=_slim(top.table("slim"), path.parent),
         verify=_verify(top.table("verify")),
         debian=_debian(top.table("debian")),
+        budget=_budget(top.table("budget"), path.parent),
     )
     top.finish()
     return config
@@ -108,6 +111,7 @@ def _env(table: Table, folder: Path) -> EnvConfig:
         channels=table.strings("channels"),
         channel_priority=table.choice("channel_priority", PRIORITIES, "strict"),
         platform=table.string("platform"),
+        platforms=table.strings("platforms"),
         cuda=_checked(table, "cuda", partial(check_version, example="12.8")),
         allow_cpu=table.strings("allow_cpu"),
         cuda_compat=table.boolean("cuda_compat", defaults.cuda_compat),
@@ -118,6 +122,8 @@ def _env(table: Table, folder: Path) -> EnvConfig:
         categories=table.strings("categories") or defaults.categories,
         accept_changes=table.strings("accept_changes"),
     )
+    if config.platform and config.platforms:
+        table.fail("platforms", "cannot stand beside 'platform'", hint="keep one of the two")
     if config.cuda_compat and not config.cuda:
         table.fail("cuda_compat", "needs 'cuda' too: the libraries are those of one version")
     table.finish()
@@ -243,6 +249,42 @@ def _debian(table: Table) -> DebianConfig:
     )
     table.finish()
     return config
+
+
+def _budget(table: Table, folder: Path) -> BudgetConfig:
+    packages = table.table("packages")
+    config = BudgetConfig(
+        of=table.path("of", folder),
+        image=_limit(table, "image"),
+        unpacked=_limit(table, "unpacked"),
+        layer=_limit(table, "layer"),
+        files=table.optional_integer("files", minimum=0, maximum=10**9),
+        layers=table.optional_integer("layers", minimum=0, maximum=10_000),
+        against=table.path("against", folder),
+        max_growth=_growth(table, "max_growth"),
+        packages=tuple((name, _limit(packages, name) or 0) for name in packages.names()),
+    )
+    packages.finish()
+    table.finish()
+    return config
+
+
+def _limit(table: Table, key: str) -> int | None:
+    if key not in table.names():
+        return None
+    try:
+        return parse_size(table.string(key))
+    except ValueError as error:
+        table.fail(key, str(error))
+
+
+def _growth(table: Table, key: str) -> Growth | None:
+    if key not in table.names():
+        return None
+    try:
+        return parse_growth(table.string(key))
+    except ValueError as error:
+        table.fail(key, str(error))
 
 
 def _runtime(table: Table, folder: Path) -> str:

@@ -89,8 +89,9 @@ def test_the_reference_names_every_key(tmp_path: Path, monkeypatch: pytest.Monke
     read_config(path)
     assert len(asked) > 30
     for table, key in asked:
+        whole, name = re.escape(f"{table}.{key}"), re.escape(key)
         assert re.search(
-            rf"(?m)^(\[+{re.escape(f'{table}.{key}')}(\.\w+)?\]+$|(# )?{key} =|\[{key}\]$)",
+            rf'(?m)^(\[+{whole}(\.\w+)?\]+$|(# )?"?{name}"? =|\[{name}\]$)',
             blocks(text, "toml")[0],
         ), f"{table}.{key}"
 
