@@ -1,15 +1,15 @@
 """The one way through: from a specification to an image in every sink.
 
-`build` reads as a straight line; each room is told what it needs and returns
-data. Nothing flows back.
+`build_image` reads as a straight line; each room is told what it needs and returns
+data. Nothing flows back. `build` walks that way once for each platform, and delivers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from slimpack import app, content, daemon
+from slimpack import app, content
 from slimpack.base import assemble
 from slimpack.cache import Cache
 from slimpack.compat import compat_link
@@ -25,22 +25,23 @@ from slimpack.compose import (
 )
 from slimpack.config import Config
 from slimpack.cuda.found import cuda_version
+from slimpack.deliver import Outputs, deliver
 from slimpack.env.activation import Activation, freeze
 from slimpack.environment import locate, platform_of, provide
 from slimpack.errors import InputError
-from slimpack.oci.archive import write_archive
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import DEFAULT, Compression
 from slimpack.oci.image import Image, make_image
+from slimpack.oci.index import Deliverable, Index
 from slimpack.oci.layer import Layer, build_layer
-from slimpack.oci.layout import write_layout
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import base_directories
 from slimpack.oci.sharing import duplicates, share_all
 from slimpack.oci.tar import tar_size, with_parents
+from slimpack.platforms import resolve
 from slimpack.prefix.scripts import direct_shebang
 from slimpack.progress import SILENT, Progress
-from slimpack.result import BuildResult, LayerRow, Slimmed
+from slimpack.result import BuildResult, Built, LayerRow, Slimmed
 from slimpack.slimming import begin
 from slimpack.stages import Stages
 from slimpack.tree import Kind, Tree
@@ -55,19 +56,6 @@ DEFAULT_PROFILE = "safe"
 _LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
 
 
-@dataclass(frozen=True)
-class Outputs:
-    """Where the image goes.
-
-    paths: an OCI layout folder when the text ends in "/" or is a folder, else
-        one tar that is an OCI layout and a docker-archive at once.
-    load: into the Docker engine.
-    """
-
-    paths: tuple[str, ...] = ()
-    load: bool = False
-
-
 def build(
     config: Config,
     outputs: Outputs,
@@ -75,104 +63,155 @@ def build(
     cache: Cache,
     progress: Progress = SILENT,
     epoch: int = DEFAULT_EPOCH,
-) -> BuildResult:
+) -> Built:
     """Build the image that `config` describes and deliver it to `outputs`.
 
-    epoch: mtime of every file and creation date of the image, in seconds.
-    Raises the children of SlimpackError; whatever happens, nothing is left
-    half-written and no scratch file stays.
+    Several platforms make an index of as many images. epoch: mtime of every file and
+    creation date of the image, in seconds. Raises the children of SlimpackError;
+    whatever happens, nothing is left half-written and no scratch file stays.
     """
-    stage = Stages()
     names = references(config.image)
-    compression = _compression(config)
+    made: list[tuple[Image, BuildResult]] = []
+    stage = Stages()
     with cache.scratch() as scratch:
         blobs = BlobStore(scratch / "blobs", durable=False)
-        with stage("input"):
-            located = locate(config, scratch, progress)
-            platform = platform_of(located, config)
-        with stage("base"):
-            base = assemble(
-                config,
-                platform,
-                cache=cache,
-                blobs=blobs,
-                epoch=epoch,
-                compression=compression,
-                progress=progress,
+        for own, folder in _for_each(config, scratch):
+            made.append(
+                build_image(own, cache, blobs, folder, names=names, progress=progress, epoch=epoch)
             )
-        prefix = config.image.prefix or base.prefix
-        environment = provide(
-            located,
+        images = [image for image, _ in made]
+        target: Deliverable = images[0] if len(images) == 1 else Index(tuple(images))
+        with stage("output"):
+            deliver(target, names, outputs, progress)
+    return Built(
+        digest=target.digest,
+        references=names,
+        outputs=outputs.paths,
+        size=target.size,
+        images=tuple(result for _, result in made),
+        stages=tuple(stage.seconds),
+    )
+
+
+def _for_each(config: Config, scratch: Path) -> Iterator[tuple[Config, Path]]:
+    """Yield a configuration for each platform, and a scratch folder of its own."""
+    platforms = tuple(resolve(platform) for platform in config.env.platforms)
+    if len(platforms) < 2:
+        one = config.with_env(platform=platforms[0], platforms=()) if platforms else config
+        yield one, scratch
+        return
+    twice = next((one for one in platforms if platforms.count(one) > 1), None)
+    if twice:
+        raise InputError(f"{twice} is asked for twice", hint="name each platform once")
+    if config.env.lock is not None:
+        raise InputError(
+            "--lock: a build for several platforms writes none",
+            hint="`slimpack lock` writes one for all of them; build from that",
+        )
+    for platform in platforms:
+        folder = scratch / platform.rpartition("/")[2]
+        folder.mkdir()
+        yield config.with_env(platform=platform, platforms=()), folder
+
+
+def build_image(
+    config: Config,
+    cache: Cache,
+    blobs: BlobStore,
+    scratch: Path,
+    *,
+    names: tuple[str, ...] = (),
+    progress: Progress = SILENT,
+    epoch: int = DEFAULT_EPOCH,
+) -> tuple[Image, BuildResult]:
+    """Build the image for one platform, with its layers in `blobs`.
+
+    scratch: an empty folder, on the cache's file system, that outlives the image.
+    names: what it is called in messages. Raises the children of SlimpackError.
+    """
+    stage = Stages()
+    compression = _compression(config)
+    with stage("input"):
+        located = locate(config, scratch, progress)
+        platform = platform_of(located, config)
+    with stage("base"):
+        base = assemble(
             config,
             platform,
-            config.env.glibc or base.glibc,
             cache=cache,
-            scratch=scratch,
+            blobs=blobs,
+            epoch=epoch,
+            compression=compression,
             progress=progress,
-            stage=stage,
-            for_gpu=base.gpu,
         )
-        staging, installed = environment.prefix, environment.installed
-        with stage("relocate"):
-            relocated = content.relocated(environment, prefix, scratch)
-            activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
-        with stage("application"):
-            application = _application(config, staging, activation, prefix, scratch)
-            tree = _joined(relocated.tree, application)
-            if config.env.cuda_compat:
-                tree = tree.merge(compat_link(tree, prefix, base.view))
-            check_places(tree, base, prefix)
-        with stage("slim"):
-            slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, tree, prefix)
-            tree = slimming.dropped(tree) if slimming else tree
-        with stage("bytecode"):
-            tree, bytecode = content.with_bytecode(
+    prefix = config.image.prefix or base.prefix
+    environment = provide(
+        located,
+        config,
+        platform,
+        config.env.glibc or base.glibc,
+        cache=cache,
+        scratch=scratch,
+        progress=progress,
+        stage=stage,
+        for_gpu=base.gpu,
+    )
+    staging, installed = environment.prefix, environment.installed
+    with stage("relocate"):
+        relocated = content.relocated(environment, prefix, scratch)
+        activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
+    with stage("application"):
+        application = _application(config, staging, activation, prefix, scratch)
+        tree = _joined(relocated.tree, application)
+        if config.env.cuda_compat:
+            tree = tree.merge(compat_link(tree, prefix, base.view))
+        check_places(tree, base, prefix)
+    with stage("slim"):
+        slimming = begin(config.slim, DEFAULT_PROFILE, environment, relocated, tree, prefix)
+        tree = slimming.dropped(tree) if slimming else tree
+    with stage("bytecode"):
+        tree, bytecode = content.with_bytecode(
+            tree,
+            environment,
+            relocated,
+            dest_prefix=prefix,
+            scratch=scratch,
+            checked=False,
+            progress=progress,
+        )
+    with stage("shrink"):
+        if slimming:
+            tree, slimming = slimming.finished(tree)
+        tree = content.with_true_records(tree, environment, relocated, prefix)
+    forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
+    cuda = cuda_version(installed.versions)
+    run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch, cuda=cuda)
+    check_environment(run, forbidden)
+    with stage("layers"):
+        plans = plan_layers(
+            scanned(
                 tree,
-                environment,
-                relocated,
-                dest_prefix=prefix,
-                scratch=scratch,
-                checked=False,
-                progress=progress,
-            )
-        with stage("shrink"):
-            if slimming:
-                tree, slimming = slimming.finished(tree)
-            tree = content.with_true_records(tree, environment, relocated, prefix)
-        forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
-        cuda = cuda_version(installed.versions)
-        run = image_config(config, base, activation, tree, prefix=prefix, epoch=epoch, cuda=cuda)
-        check_environment(run, forbidden)
-        with stage("layers"):
-            plans = plan_layers(
-                scanned(
-                    tree,
-                    forbidden,
-                    allow=config.image.allow_build_paths,
-                    origin="" if environment.origin == prefix else environment.origin,
-                    vouched=content.vouched(relocated),
-                ),
-                budget=config.image.layers,
-                max_layer_bytes=config.image.max_layer_size,
-                last_owners=(app.OWNER,),
-                directories=base_directories(base.view, (entry.path for entry in tree)),
-            )
-            identical = duplicates(entry for plan in plans for entry in plan.entries)
-            plans, shared = share_all(plans, apart=(app.OWNER,))
-            layers = _layers(
-                plans, layer_names(plans, installed), compression, blobs, epoch, progress
-            )
-        image = make_image(layers, run, base=base.image, comment="slimpack")
-        with stage("verify"):
-            verification = _verified(image, names, config, staging, scratch, progress)
-        with stage("output"):
-            _deliver(image, names, outputs, progress)
+                forbidden,
+                allow=config.image.allow_build_paths,
+                origin="" if environment.origin == prefix else environment.origin,
+                vouched=content.vouched(relocated),
+            ),
+            budget=config.image.layers,
+            max_layer_bytes=config.image.max_layer_size,
+            last_owners=(app.OWNER,),
+            directories=base_directories(base.view, (entry.path for entry in tree)),
+        )
+        identical = duplicates(entry for plan in plans for entry in plan.entries)
+        plans, shared = share_all(plans, apart=(app.OWNER,))
+        layers = _layers(plans, layer_names(plans, installed), compression, blobs, epoch, progress)
+    image = make_image(layers, run, base=base.image, comment="slimpack")
+    with stage("verify"):
+        verification = _verified(image, names, config, staging, scratch, progress)
     rows = (*base.rows, *(_row(plan, layer) for plan, layer in zip(plans, layers, strict=True)))
-    return BuildResult(
+    result = BuildResult(
         digest=image.digest,
         image_id=image.config_digest,
         platform=platform,
-        references=names,
         source=environment.source,
         engine=environment.engine,
         packages=len(installed.packages),
@@ -194,8 +233,8 @@ def build(
             *sharing_notes(identical, shared),
         ),
         stages=tuple(stage.seconds),
-        outputs=outputs.paths,
     )
+    return image, result
 
 
 def _verified(
@@ -282,17 +321,6 @@ def _layers(
 def _compression(config: Config) -> Compression:
     kind, level = config.image.compression, config.image.compression_level
     return Compression(kind=kind, level=_LEVELS[kind] if level is None else level)
-
-
-def _deliver(image: Image, names: tuple[str, ...], outputs: Outputs, progress: Progress) -> None:
-    for text in outputs.paths:
-        path = Path(text)
-        if text.endswith("/") or path.is_dir():
-            write_layout(image, path, names)
-        else:
-            write_archive(image, path, names)
-    if outputs.load:
-        daemon.load_into_docker(image, names, progress=progress)
 
 
 def _row(plan: LayerPlan, layer: Layer) -> LayerRow:

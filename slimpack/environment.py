@@ -97,9 +97,15 @@ def locate(config: Config, scratch: Path, progress: Progress) -> Located:
 def platform_of(located: Located, config: Config) -> str:
     """Return the OCI platform: as configured, else the environment's own, else this machine's.
 
-    Raises InputError for an environment that was installed for another.
+    Raises InputError for an environment that was installed for another, and where several
+    are configured.
     """
-    wanted = config.env.platform
+    if len(config.env.platforms) > 1:
+        raise InputError(
+            f"several platforms: {', '.join(config.env.platforms)}",
+            hint="choose one with --platform; only `slimpack build` makes an index of several",
+        )
+    wanted = (*config.env.platforms, config.env.platform)[0]
     if located.installed is None:
         return resolve(wanted)
     own = sorted({package.subdir for package in located.installed.packages} - {"noarch", ""})

@@ -56,7 +56,7 @@ class Slimmed:
 
 @dataclass(frozen=True)
 class BuildResult:
-    """What was built. `stages` are (name, seconds) in order.
+    """What was built for one platform. `stages` are (name, seconds) in order.
 
     source: the input. engine: what solved and installed, "" when nothing was.
     packages, pypi: numbers of conda packages and of those that pip installed.
@@ -66,7 +66,6 @@ class BuildResult:
     digest: str
     image_id: str
     platform: str
-    references: tuple[str, ...]
     source: str
     engine: str
     packages: int
@@ -79,9 +78,24 @@ class BuildResult:
     verified: Verification | None
     notes: tuple[str, ...]
     stages: tuple[tuple[str, float], ...]
-    outputs: tuple[str, ...]
 
     @property
     def unpacked(self) -> int:
         """Bytes of all files."""
         return sum(layer.unpacked for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build delivered: one image, or an index of several.
+
+    digest: of the image's manifest, or of the index. size: bytes to transfer, each
+    blob once. stages: (name, seconds) of what was done for all platforms together.
+    """
+
+    digest: str
+    references: tuple[str, ...]
+    outputs: tuple[str, ...]
+    size: int
+    images: tuple[BuildResult, ...]
+    stages: tuple[tuple[str, float], ...] = ()

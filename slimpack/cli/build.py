@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from slimpack.build import DEFAULT_PROFILE, Outputs, build
+from slimpack.build import DEFAULT_PROFILE, build
 from slimpack.cache import default_cache
 from slimpack.cli.options import (
     environment_options,
@@ -20,9 +20,10 @@ from slimpack.cli.outputs import check_output
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.config import COMPRESSIONS, SANDBOXES, Config
+from slimpack.deliver import Outputs
 from slimpack.errors import InputError
 from slimpack.progress import Progress
-from slimpack.result import BuildResult
+from slimpack.result import BuildResult, Built
 from slimpack.verify.model import Verification
 
 
@@ -137,16 +138,27 @@ def _check_form(output: str) -> None:
     )
 
 
-def _show(result: BuildResult, *, quiet: bool, as_json: bool) -> None:
+def _show(built: Built, *, quiet: bool, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_json(result), indent=2))
+        click.echo(json.dumps(_json(built), indent=2))
     elif quiet:
-        click.echo(result.digest)
+        click.echo(built.digest)
     else:
-        click.echo(_summary(result))
+        click.echo(_summary(built))
 
 
-def _json(result: BuildResult) -> dict[str, object]:
+def _json(built: Built) -> dict[str, object]:
+    """One image is told with its keys at the top, as are those of all images of an index."""
+    told = {"references": built.references, "outputs": built.outputs}
+    images = [_json_of_image(result) for result in built.images]
+    if len(images) == 1:
+        stages = (*built.images[0].stages, *built.stages)
+        return {**images[0], **told, "stages": stages}
+    whole = {"digest": built.digest, "size": built.size, "stages": built.stages}
+    return {**whole, **told, "images": images}
+
+
+def _json_of_image(result: BuildResult) -> dict[str, object]:
     verified = result.verified.to_json() if result.verified else None
     plain = asdict(replace(result, verified=None))
     return {**plain, "unpacked": result.unpacked, "verified": verified}
@@ -163,16 +175,32 @@ def _verified(result: Verification | None) -> str:
     return f"{len(made)} checks{where}{found}" + (f"; not made: {skipped}" if skipped else "")
 
 
-def _summary(result: BuildResult) -> str:
+def _summary(built: Built) -> str:
+    several = len(built.images) > 1
+    lines: list[str] = []
+    for result in built.images:
+        lines += _tables(result, () if several else built.stages)
+        lines += [*_facts(result), f"digest    {result.digest}"]
+        lines += [f"note: {note}" for note in result.notes] if several else []
+    if several:
+        lines += ["", f"index     {built.digest}", f"size      {megabytes(built.size)} MB"]
+    if built.references:
+        lines.append(f"tags      {', '.join(built.references)}")
+    lines += [f"written   {path}" for path in built.outputs]
+    lines += [] if several else [f"note: {note}" for note in built.images[0].notes]
+    return "\n".join(lines)
+
+
+def _tables(result: BuildResult, more: tuple[tuple[str, float], ...]) -> list[str]:
     rows = [
         (layer.name, str(layer.files), megabytes(layer.unpacked), megabytes(layer.compressed))
         for layer in result.layers
     ]
     rows.append(("total", str(result.files), megabytes(result.unpacked), megabytes(result.size)))
-    stages = [(name, f"{seconds:.1f}") for name, seconds in result.stages]
-    stages.append(("together", f"{sum(seconds for _, seconds in result.stages):.1f}"))
-    code = result.bytecode
-    lines = [
+    taken = (*result.stages, *more)
+    stages = [(name, f"{seconds:.1f}") for name, seconds in taken]
+    stages.append(("together", f"{sum(seconds for _, seconds in taken):.1f}"))
+    return [
         "",
         table(("layer", "files", "unpacked MB", "compressed MB"), rows, right=(1, 2, 3)),
         "",
@@ -180,15 +208,15 @@ def _summary(result: BuildResult) -> str:
         "",
         table(("stage", "seconds"), stages, right=(1,)),
         "",
+    ]
+
+
+def _facts(result: BuildResult) -> list[str]:
+    code = result.bytecode
+    return [
         f"input     {result.source}",
         f"packages  {package_count(result.packages, result.pypi)}",
         f"bytecode  {code.kept + code.moved} files kept, {code.compiled} compiled",
         f"platform  {result.platform}",
         f"verified  {_verified(result.verified)}",
-        f"digest    {result.digest}",
     ]
-    if result.references:
-        lines.append(f"tags      {', '.join(result.references)}")
-    lines += [f"written   {path}" for path in result.outputs]
-    lines += [f"note: {note}" for note in result.notes]
-    return "\n".join(lines)

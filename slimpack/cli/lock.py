@@ -117,8 +117,9 @@ def _options(source: Input, config: Config) -> Options:
 
 def _platforms(given: tuple[str, ...], config: Config, source: Input) -> list[str]:
     """Return OCI platforms: the flags', else the configuration's, the file's, this machine's."""
-    if given or config.env.platform:
-        return list(dict.fromkeys(map(resolve, given or (config.env.platform,))))
+    own = config.env.platforms or tuple(filter(None, [config.env.platform]))
+    if given or own:
+        return list(dict.fromkeys(map(resolve, given or own)))
     named: tuple[str, ...] = ()
     if is_specification(source):
         named = read_spec(source, SUBDIRS["linux/amd64"]).platforms

@@ -110,7 +110,10 @@ _SOLVING = (
     config_option,
 )
 _PROVIDING = (
-    platform_option("linux/amd64 or linux/arm64 [default: the input's, else this machine's]."),
+    platform_option(
+        "linux/amd64 or linux/arm64; `build` takes several, with commas, for an index "
+        "[default: the input's, else this machine's]."
+    ),
     click.option(
         "--accept-changes",
         multiple=True,
@@ -176,7 +179,9 @@ def environment_options(function: Function) -> Function:
         **rest: Any,
     ) -> Any:
         config = config.with_env(
-            platform=platform, accept_changes=accept_changes or None, lock=lock
+            platforms=tuple(platform.split(",")) if platform else None,
+            accept_changes=accept_changes or None,
+            lock=lock,
         )
         return function(config=config, **rest)
 

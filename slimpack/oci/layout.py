@@ -25,10 +25,12 @@ from slimpack.oci.archive import (
     REF_NAME,
     index_entries,
     index_json,
+    json_blobs,
 )
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.digest import chunks
-from slimpack.oci.image import DOCKER_INDEX_TYPE, INDEX_TYPE, Image
+from slimpack.oci.image import DOCKER_INDEX_TYPE, INDEX_TYPE
+from slimpack.oci.index import Deliverable, images_of
 from slimpack.oci.jsontext import Object
 from slimpack.oci.read import MAX_MANIFEST, check_layout
 from slimpack.oci.source import folder_files
@@ -37,11 +39,11 @@ from slimpack.oci.validate import validate
 
 
 def write_layout(
-    image: Image, path: Path, tags: Sequence[str] = (), *, advance: Advance | None = None
+    target: Deliverable, path: Path, tags: Sequence[str] = (), *, advance: Advance | None = None
 ) -> None:
-    """Write `image` into the layout folder `path`, which is made if it is not there.
+    """Write `target` into the layout folder `path`, which is made if it is not there.
 
-    In an existing layout the image takes the place of those with the same tags
+    In an existing layout it takes the place of those with the same tags
     (without tags: of the one without a name) and the others stay; blobs that only
     the replaced ones used are removed. advance: called with the bytes of layers
     just written (layers that are there already count too). Raises InputError for
@@ -49,11 +51,12 @@ def write_layout(
     is not consistent, SlimpackError when the folder cannot be written; then the
     folder is as it was.
     """
-    validate(image, blobs=False)
-    entries = index_entries(image, tags)
+    for image in images_of(target):
+        validate(image, blobs=False)
+    entries = index_entries(target, tags)
     with explained(path):
         empty = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if empty and _create(image, path, entries, advance):
+    if empty and _create(target, path, entries, advance):
         return
     if not (path / "oci-layout").is_file():
         raise InputError(
@@ -61,17 +64,19 @@ def write_layout(
             hint="choose another folder, or remove what is there",
         )
     with _locked(path):
-        _update(image, path, entries, advance)
+        _update(target, path, entries, advance)
 
 
-def _create(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> bool:
+def _create(
+    target: Deliverable, path: Path, entries: list[Object], advance: Advance | None
+) -> bool:
     """Make a new layout; tell whether nobody else has made one meanwhile."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_name(path)
         try:
             temporary.mkdir()
-            _add_blobs(image, BlobStore(temporary / "blobs"), advance)
+            _add_blobs(target, BlobStore(temporary / "blobs"), advance)
             _write(temporary / "oci-layout", LAYOUT_FILE)
             _write(temporary / "index.json", index_json(entries))
             temporary.rename(path)
@@ -84,7 +89,9 @@ def _create(image: Image, path: Path, entries: list[Object], advance: Advance | 
     return True
 
 
-def _update(image: Image, path: Path, entries: list[Object], advance: Advance | None) -> None:
+def _update(
+    target: Deliverable, path: Path, entries: list[Object], advance: Advance | None
+) -> None:
     files = folder_files(path)
     check_layout(files)
     index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
@@ -96,7 +103,7 @@ def _update(image: Image, path: Path, entries: list[Object], advance: Advance | 
     store = BlobStore(path / "blobs")
     added: list[str] = []
     try:
-        _add_blobs(image, store, advance, added)
+        _add_blobs(target, store, advance, added)
         _write(path / "index.json", index_json(kept + entries))
     except BaseException:
         for digest in added:
@@ -114,16 +121,17 @@ def _names(entry: Object) -> str:
 
 
 def _add_blobs(
-    image: Image, store: BlobStore, advance: Advance | None, added: list[str] | None = None
+    target: Deliverable, store: BlobStore, advance: Advance | None, added: list[str] | None = None
 ) -> None:
     """Copy what `store` lacks, verified on the way; list it in `added`."""
     added = [] if added is None else added
-    for data in (image.config_json, image.manifest_json):
+    for data in json_blobs(target).values():
         with store.create() as sink:
             sink.write(data)
             if sink.digest not in store:
                 added.append(sink.digest)
-    for layer in {layer.digest: layer for layer in image.layers}.values():
+    layers = {layer.digest: layer for image in images_of(target) for layer in image.layers}
+    for layer in layers.values():
         if layer.digest in store and store.path(layer.digest).stat().st_size == layer.size:
             if advance is not None:
                 advance(layer.size)
