@@ -270,19 +270,21 @@ def _budget(table: Table, folder: Path) -> BudgetConfig:
 
 
 def _limit(table: Table, key: str) -> int | None:
+    text = table.string(key)
     if key not in table.names():
         return None
     try:
-        return parse_size(table.string(key))
+        return parse_size(text)
     except ValueError as error:
         table.fail(key, str(error))
 
 
 def _growth(table: Table, key: str) -> Growth | None:
+    text = table.string(key)
     if key not in table.names():
         return None
     try:
-        return parse_growth(table.string(key))
+        return parse_growth(text)
     except ValueError as error:
         table.fail(key, str(error))
 

@@ -11,6 +11,7 @@ import sys
 import click
 
 from slimpack import __version__
+from slimpack.cli.budget import budget_command
 from slimpack.cli.build import build_command
 from slimpack.cli.diff import diff_command
 from slimpack.cli.inspect import inspect_command
@@ -32,6 +33,7 @@ def cli() -> None:
     """Turn a conda environment into a small, reproducible image or a portable archive."""
 
 
+cli.add_command(budget_command)
 cli.add_command(build_command)
 cli.add_command(diff_command)
 cli.add_command(inspect_command)
