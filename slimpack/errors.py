@@ -13,7 +13,8 @@
     ├── DaemonError             8  the container engine refused or is not there
     ├── ArchiveError            9  an archive is malformed, hostile or damaged
     ├── LockError              10  a lock does not match its specification
-    └── VerifyError            11  the result would not work, or not as promised
+    ├── VerifyError            11  the result would not work, or not as promised
+    └── RegistryError          12  a registry refused, failed or is not there
 
 The number is the exit code (docs/exit-codes.md). Every message says what was
 expected and what to do next: ``SlimpackError(message, hint=...)``.
@@ -106,3 +107,9 @@ class VerifyError(SlimpackError):
     """A check of the result found an error (`slimpack.verify`)."""
 
     exit_code = 11
+
+
+class RegistryError(SlimpackError):
+    """A registry refused, failed, or is not there (`slimpack.registry`)."""
+
+    exit_code = 12
