@@ -9,37 +9,37 @@ the size that their descriptor declares, and are verified whenever they are read
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from slimpack.errors import ImageError, InputError
 from slimpack.oci import jsontext
 from slimpack.oci.compress import sniff
-from slimpack.oci.config import History, ImageConfig, Platform
+from slimpack.oci.config import Platform
 from slimpack.oci.digest import HashingWriter, check_digest, chunks, hex_of, sha256
-from slimpack.oci.image import (
-    DOCKER_INDEX_TYPE,
-    DOCKER_MANIFEST_TYPE,
-    INDEX_TYPE,
-    MANIFEST_TYPE,
-    MAX_LAYERS,
-    Image,
-)
+from slimpack.oci.image import Image
+from slimpack.oci.index import Deliverable
 from slimpack.oci.jsontext import Object
-from slimpack.oci.layer import TAR, Layer
+from slimpack.oci.layer import TAR, Layer, Source
 from slimpack.oci.names import canonical_name
+from slimpack.oci.parse import (
+    INDEX_TYPES,
+    MAX_CONFIG,
+    MAX_MANIFEST,
+    MAX_MANIFESTS,
+    check_blob,
+    is_attestation,
+    layer_names,
+    parse_config,
+    parse_image,
+    parse_index,
+    parse_manifest,
+)
 from slimpack.oci.source import Files, folder_files, tar_files
-from slimpack.oci.validate import layer_type, validate
+from slimpack.oci.validate import validate
 
-MAX_MANIFEST = 4 << 20
-MAX_CONFIG = 8 << 20
-"""Bytes of JSON that are read; larger ones are refused."""
-
-_MAX_DESCRIPTORS = 1000
 _FORMATS = "give an OCI layout folder, or a tar made by slimpack, docker save or skopeo"
-_INDEX_TYPES = (INDEX_TYPE, DOCKER_INDEX_TYPE)
-_MANIFEST_TYPES = (MANIFEST_TYPE, DOCKER_MANIFEST_TYPE)
 
 
 def read_image(path: Path, platform: Platform | None = None, *, ref: str = "") -> Image:
@@ -70,6 +70,33 @@ def read_image(path: Path, platform: Platform | None = None, *, ref: str = "") -
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     validate(image, blobs=False)
     return image
+
+
+def read_deliverable(path: Path, *, ref: str = "") -> Deliverable:
+    """Read the image at `path`, or all images of it where they have an index of their own.
+
+    Raises as `read_image` does, which is also what chooses among several without an index.
+    """
+    try:
+        files = _open(path)
+        item = _only_index(files, ref) if files.has("index.json") else None
+        if item is None:
+            return read_image(path, ref=ref)
+        data = _blob(files, item, MAX_MANIFEST, "manifest")
+        images = [found.image for found in _images_of([(item, "")], files)]
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    for image in images:
+        validate(image, blobs=False)
+    return parse_index(data, jsontext.text(item, "mediaType", "index.json"), images)
+
+
+def _only_index(files: Files, ref: str) -> Object | None:
+    """Return the descriptor of an index, if that is all there is under that name."""
+    check_layout(files)
+    listed = {str(item.get("digest")): item for item in _listed(files, ref)}
+    (item, *others) = listed.values() or [{}]
+    return item if not others and item.get("mediaType") in INDEX_TYPES else None
 
 
 def image_names(path: Path, digest: str) -> tuple[str, ...]:
@@ -137,36 +164,33 @@ def check_layout(files: Files) -> None:
 
 def _layout_images(files: Files, ref: str) -> Iterator[_Found]:
     """Yield every image of the index, nested indexes included; those named `ref` if given."""
+    return _images_of([(item, _name_of(item)) for item in _listed(files, ref)], files)
+
+
+def _listed(files: Files, ref: str) -> list[Object]:
     index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
-    waiting = [
-        (item, _name_of(item))
-        for item in jsontext.objects(index, "manifests", "index.json")
-        if not ref or _is_named(item, ref)
-    ]
+    items = jsontext.objects(index, "manifests", "index.json")
+    return [item for item in items if not ref or _is_named(item, ref)]
+
+
+def _images_of(waiting: list[tuple[Object, str]], files: Files) -> Iterator[_Found]:
     seen: set[str] = set()
     while waiting:
         item, name = waiting.pop(0)
         digest = check_digest(item.get("digest"), "index.json")
-        if digest in seen or _is_attestation(item):
+        if digest in seen or is_attestation(item):
             continue
         seen.add(digest)
-        if len(seen) > _MAX_DESCRIPTORS:
-            raise ImageError(f"{files.what} lists more than {_MAX_DESCRIPTORS} images")
+        if len(seen) > MAX_MANIFESTS:
+            raise ImageError(f"{files.what} lists more than {MAX_MANIFESTS} images")
         data = _blob(files, item, MAX_MANIFEST, "manifest")
-        manifest = jsontext.parse_object(data, f"manifest {digest}")
         kind = jsontext.text(item, "mediaType", "index.json")
-        if jsontext.text(manifest, "mediaType", digest) not in ("", kind):
-            raise ImageError(f"manifest {digest} is not of the type {kind!r} that its index says")
-        if kind in _INDEX_TYPES:
+        manifest = parse_manifest(data, kind, f"manifest {digest}")
+        if kind in INDEX_TYPES:
             nested = jsontext.objects(manifest, "manifests", digest)
             waiting += [(below, name) for below in nested]
-        elif kind in _MANIFEST_TYPES:
-            yield _Found(name, _manifest_image(files, data, manifest, kind, digest))
         else:
-            raise ImageError(
-                f"manifest {digest} has the unknown type {kind[:100]!r}",
-                hint="OCI image manifests and Docker's schema 2 are read",
-            )
+            yield _Found(name, _manifest_image(files, data, manifest, kind))
 
 
 def _name_of(item: Object) -> str:
@@ -192,60 +216,28 @@ def _full(ref: str) -> str:
         return ref
 
 
-def _is_attestation(item: Object) -> bool:
-    """BuildKit lists provenance beside images, as if it were for an unknown platform."""
-    annotations = jsontext.text_mapping(item, "annotations", "index.json")
-    platform = jsontext.mapping(item, "platform", "index.json")
-    return "vnd.docker.reference.type" in annotations or platform.get("os") == "unknown"
-
-
 def _blob(files: Files, item: Object, limit: int, what: str) -> bytes:
     """Return the verified content of the small blob that the descriptor `item` names."""
     digest = check_digest(item.get("digest"), what)
-    what = f"{what} {digest}"
-    size = jsontext.number(item, "size", what)
-    data = files.read(f"blobs/sha256/{hex_of(digest)}", limit)
-    if len(data) != size:
-        raise ImageError(f"{what} has {len(data)} bytes, but declares {size}")
-    if sha256(data) != digest:
-        raise ImageError(
-            f"{what} does not match its digest", hint="the image was damaged or altered"
-        )
-    return data
+    return check_blob(files.read(f"blobs/sha256/{hex_of(digest)}", limit), item, what)
 
 
-def _manifest_image(files: Files, data: bytes, manifest: Object, kind: str, digest: str) -> Image:
-    what = f"manifest {digest}"
-    raw_config = _blob(files, jsontext.mapping(manifest, "config", what), MAX_CONFIG, "config")
-    config, history, diff_ids = _parse_config(raw_config, "the image's config")
-    items = jsontext.objects(manifest, "layers", what)
-    if len(items) != len(diff_ids):
-        raise ImageError(f"{what} lists {len(items)} layers, its config {len(diff_ids)}")
-    layers = []
-    for item, diff_id, name in zip(items, diff_ids, _layer_names(history, items), strict=True):
-        layer = check_digest(item.get("digest"), what)
-        size = jsontext.number(item, "size", f"layer {layer}")
-        media_type = layer_type(jsontext.text(item, "mediaType", what), f"layer {layer}")
-        stored = files.find(f"blobs/sha256/{hex_of(layer)}")
+def _manifest_image(files: Files, data: bytes, manifest: Object, kind: str) -> Image:
+    def source(digest: str, size: int) -> Source:
+        stored = files.find(f"blobs/sha256/{hex_of(digest)}")
         if stored.size != size:
-            raise ImageError(f"layer {layer} has {stored.size} bytes, but declares {size}")
-        unpacked = size if media_type == TAR else None
-        layers.append(Layer(media_type, layer, size, diff_id, stored.open, unpacked, name))
-    return Image(
-        layers=tuple(layers),
-        config=config,
-        history=history,
-        annotations=jsontext.text_mapping(manifest, "annotations", what),
-        raw_config=raw_config,
-        raw_manifest=data,
-        manifest_type=kind,
-    )
+            raise ImageError(f"layer {digest} has {stored.size} bytes, but declares {size}")
+        return stored.open
+
+    config = jsontext.mapping(manifest, "config", f"manifest {sha256(data)}")
+    raw_config = _blob(files, config, MAX_CONFIG, "config")
+    return parse_image(data, manifest, kind, raw_config, source)
 
 
 def _docker_images(files: Files, ref: str) -> Iterator[_Found]:
     listed = jsontext.parse_list(files.read("manifest.json", MAX_MANIFEST), "manifest.json")
-    if len(listed) > _MAX_DESCRIPTORS:
-        raise ImageError(f"{files.what} lists more than {_MAX_DESCRIPTORS} images")
+    if len(listed) > MAX_MANIFESTS:
+        raise ImageError(f"{files.what} lists more than {MAX_MANIFESTS} images")
     for item in jsontext.objects({"images": listed}, "images", "manifest.json"):
         tags = jsontext.texts(item, "RepoTags", "manifest.json")
         if ref and ref not in tags and _full(ref) not in map(_full, tags):
@@ -255,11 +247,11 @@ def _docker_images(files: Files, ref: str) -> Iterator[_Found]:
         named = PurePosixPath(place).name.removesuffix(".json")
         if len(named) == 64 and sha256(raw_config) != f"sha256:{named}":
             raise ImageError(f"config {named} does not match its digest")
-        config, history, diff_ids = _parse_config(raw_config, f"config {place}")
+        config, history, diff_ids = parse_config(raw_config, f"config {place}")
         places = jsontext.texts(item, "Layers", "manifest.json")
         if len(places) != len(diff_ids):
             raise ImageError(f"manifest.json lists {len(places)} layers, {place} {len(diff_ids)}")
-        named_layers = zip(places, diff_ids, _layer_names(history, places), strict=True)
+        named_layers = zip(places, diff_ids, layer_names(history, places), strict=True)
         layers = tuple(_docker_layer(files, *layer) for layer in named_layers)
         yield _Found(", ".join(tags), Image(layers, config, history, raw_config=raw_config))
 
@@ -287,21 +279,3 @@ def _docker_layer(files: Files, place: str, diff_id: str, name: str) -> Layer:
 class _Nowhere:
     def write(self, data: bytes, /) -> None:
         """Forget `data`."""
-
-
-def _parse_config(data: bytes, what: str) -> tuple[ImageConfig, tuple[History, ...], list[str]]:
-    config = jsontext.parse_object(data, what)
-    rootfs = jsontext.mapping(config, "rootfs", what)
-    diff_ids = jsontext.texts(rootfs, "diff_ids", what)
-    if len(diff_ids) > MAX_LAYERS:
-        raise ImageError(f"{what} lists {len(diff_ids)} layers, more than {MAX_LAYERS}")
-    for diff_id in diff_ids:
-        check_digest(diff_id, what)
-    steps = jsontext.objects(config, "history", what)
-    history = tuple(History.from_json(step, what) for step in steps)
-    return ImageConfig.from_json(config, what), history, diff_ids
-
-
-def _layer_names(history: Sequence[History], layers: Sequence[object]) -> list[str]:
-    names = [step.created_by for step in history if not step.empty]
-    return names if len(names) == len(layers) else [""] * len(layers)
