@@ -24,6 +24,7 @@ PEERS = {
     "podman": "podman",
     "buildah": "buildah",
     "docker-registry": "docker-registry",
+    "ctr": "containerd",
     # What runs a command in an image's own root file system, and what watches it.
     "bwrap": "bubblewrap",
     "unshare": "util-linux",

@@ -14,7 +14,7 @@ podman load, buildah pull                   yes   yes   yes
 docker load and docker pull (before 23.0)   no    yes   yes
 ==========================================  ====  ====  =====
 
-`slimpack.daemon` therefore gives old engines plain layers (tests/test_daemon.py).
+`slimpack.daemon` therefore gives old engines plain layers (tests/daemon/).
 """
 
 from __future__ import annotations

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,63 +18,19 @@ import requests
 from slimpack.daemon import load_into_docker
 from slimpack.errors import DaemonError, ImageError, InputError
 from slimpack.oci.archive import archive_chunks
-from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import Compression
-from slimpack.oci.config import ImageConfig
-from slimpack.oci.image import Image, make_image
-from slimpack.oci.layer import build_layer
+from slimpack.oci.image import make_image
 from slimpack.oci.read import read_image
 from slimpack.oci.validate import validate
 from slimpack.progress import SILENT
-from slimpack.tree import bytes_entry, directory_entry
-
-KINDS = {"zstd": 3, "gzip": 6, "none": 0}
-
-
-def small_image(directory: Path, kind: Any = "zstd", content: bytes = b"x") -> Image:
-    layers = [
-        build_layer(
-            name,
-            [directory_entry("tmp", mode=0o1777), bytes_entry(f"opt/{name}", data)],
-            blobs=BlobStore(directory, durable=False),
-            mtime=0,
-            compression=Compression(kind, KINDS[kind], 2),
-        )
-        for name, data in (("big", content * (3_000_000 // len(content))), ("small", content))
-    ]
-    config = ImageConfig(env=(("A", "1"),), entrypoint=("/opt/big",), user="65532", created=7)
-    return make_image(layers, config)
-
+from tests.daemon.images import KINDS, fresh, own_image, small_image
 
 # --- a real engine ------------------------------------------------------------
-
-
-@pytest.fixture
-def engine() -> Iterator[Any]:
-    """The engine of this machine, with every image of the test removed afterwards."""
-    try:
-        client: Any = docker.APIClient(timeout=60, **docker.utils.kwargs_from_env())
-        client.ping()
-    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        if os.environ.get("SLIMPACK_REQUIRE_ENGINE") == "1":
-            pytest.fail(f"no Docker engine, and SLIMPACK_REQUIRE_ENGINE=1: {error}")
-        pytest.skip(f"no Docker engine: {error}")
-    yield client
-    for found in client.images(name="slimpack-test/daemon"):
-        client.remove_image(found["Id"], force=True)
-    client.close()
-
-
-def fresh() -> str:
-    return f"slimpack-test/daemon:{uuid.uuid4().hex}"
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_real_engine_takes_every_compression(tmp_path: Path, engine: Any, kind: str) -> None:
-    # Content of its own, so that the engine cannot have the layers already.
-    image = small_image(tmp_path, kind, uuid.uuid4().bytes)
-    image = replace(image, config=replace(image.config, labels={"run": uuid.uuid4().hex}))
+    image = own_image(tmp_path, kind)
     tags = [fresh(), fresh()]
     found = load_into_docker(image, tags)
     assert found in (image.config_digest, image.digest)
@@ -97,8 +51,7 @@ def test_a_real_engine_takes_every_compression(tmp_path: Path, engine: Any, kind
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_real_engine_loads_the_archive_itself(tmp_path: Path, engine: Any, kind: str) -> None:
     """What `docker load -i` does; layers of zstd need Docker 23.0."""
-    image = small_image(tmp_path, kind, uuid.uuid4().bytes)
-    image = replace(image, config=replace(image.config, labels={"run": uuid.uuid4().hex}))
+    image = own_image(tmp_path, kind)
     tag = fresh()
     answer = list(engine.load_image(archive_chunks(image, [tag])))
     old = int(engine.info()["ServerVersion"].partition(".")[0]) < 23
@@ -128,7 +81,8 @@ def test_what_a_real_engine_saves_can_be_read(tmp_path: Path, engine: Any) -> No
 def test_a_real_engine_keeps_nothing_of_a_damaged_layer(tmp_path: Path, engine: Any) -> None:
     image = small_image(tmp_path)
     blob = tmp_path / "sha256" / image.layers[0].digest[7:]
-    blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+    data = blob.read_bytes()
+    blob.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     tag = fresh()
     with pytest.raises(ImageError, match=r"does not match its digest|is damaged"):
         load_into_docker(image, [tag])

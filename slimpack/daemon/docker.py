@@ -36,7 +36,7 @@ class Engine(Protocol):
         """End the connection."""
 
 
-_TIMEOUT = 600  # seconds of silence; an engine may unpack a big layer without a word
+TIMEOUT = 600  # seconds of silence; an engine may unpack a big layer without a word
 
 
 def load_into_docker(
@@ -58,7 +58,7 @@ def load_into_docker(
     that is not consistent or whose layers do not match their digests.
     """
     ours = client is None
-    engine = client or _connect()
+    engine = client or connect()
     try:
         form = image if _knows_zstd(engine) else image.plain()
         there = _layers_there(engine, form)
@@ -77,9 +77,10 @@ def load_into_docker(
             engine.close()
 
 
-def _connect() -> Engine:
+def connect() -> Engine:
+    """Connect as DOCKER_HOST and its relatives say; raise DaemonError when nothing answers."""
     try:
-        client = docker.APIClient(timeout=_TIMEOUT, **docker.utils.kwargs_from_env())
+        client = docker.APIClient(timeout=TIMEOUT, **docker.utils.kwargs_from_env())
         return cast("Engine", client)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
         raise DaemonError(f"cannot reach a Docker engine: {error}", hint=_hint(error)) from error
@@ -108,7 +109,7 @@ def _send(
                 task.advance(len(chunk))
 
         for line in engine.load_image(sent()):
-            _check_line(line)
+            check_line(line)
 
 
 def _sent(
@@ -151,15 +152,15 @@ def _knows_zstd(engine: Engine) -> bool:
     return major.isdigit() and int(major) >= 23
 
 
-def _check_line(line: object) -> None:
+def check_line(line: object, who: str = "the Docker engine", program: str = "docker") -> None:
     """Raise DaemonError if a line of the engine's answer tells of an error."""
     if isinstance(line, dict) and (line.get("error") or line.get("errorDetail")):
         detail = line.get("errorDetail")
         message = line.get("error") or (detail.get("message") if isinstance(detail, dict) else "")
         full = "no space left" in str(message)
         raise DaemonError(
-            f"the Docker engine could not load the image: {message}",
-            hint="free some space in the engine (docker system df)" if full else "",
+            f"{who} could not load the image: {message}",
+            hint=f"free some space in the engine ({program} system df)" if full else "",
         )
 
 

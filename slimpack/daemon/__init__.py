@@ -1,0 +1,8 @@
+"""Sinks for the container engines of this machine: Docker, podman, containerd."""
+
+from __future__ import annotations
+
+from slimpack.daemon.choose import AUTO, ENGINES, Sink, choose, load
+from slimpack.daemon.docker import load_into_docker
+
+__all__ = ["AUTO", "ENGINES", "Sink", "choose", "load", "load_into_docker"]

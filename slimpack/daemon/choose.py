@@ -1,0 +1,100 @@
+"""Which engine an image goes to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from slimpack.daemon import containerd, podman
+from slimpack.daemon import docker as docker_engine
+from slimpack.errors import DaemonError, InputError
+from slimpack.oci.image import Image
+from slimpack.progress import SILENT, Progress
+
+AUTO = "auto"
+
+
+class Load(Protocol):
+    """What `load_into_docker` and its likes have in common."""
+
+    def __call__(
+        self, image: Image, names: Sequence[str], /, *, progress: Progress = SILENT
+    ) -> str:
+        """Load an image under names; return the engine's id of it."""
+
+
+@dataclass(frozen=True)
+class Sink:
+    """An engine. name: one of `ENGINES`. variable: of the environment, that says where it is.
+
+    reach: raises DaemonError, with what to do, where it does not answer.
+    """
+
+    name: str
+    variable: str
+    load: Load
+    reach: Callable[[], None]
+
+
+def _reach_docker() -> None:
+    docker_engine.connect().close()
+
+
+def _reach_podman() -> None:
+    podman.connect().close()
+
+
+def _reach_containerd() -> None:
+    containerd.check_reachable(containerd.Ctr.here())
+
+
+_SINKS = (
+    Sink("docker", "DOCKER_HOST", docker_engine.load_into_docker, _reach_docker),
+    Sink("podman", "CONTAINER_HOST", podman.load_into_podman, _reach_podman),
+    Sink("containerd", "CONTAINERD_ADDRESS", containerd.load_into_containerd, _reach_containerd),
+)
+ENGINES = tuple(sink.name for sink in _SINKS)
+
+
+def choose(engine: str = AUTO) -> Sink:
+    """Return the engine of that name; for ``auto`` one that is there.
+
+    auto: the first of `ENGINES` that a variable names (DOCKER_HOST, CONTAINER_HOST,
+        CONTAINERD_ADDRESS), whether or not it answers; else the first that answers.
+    Raises InputError for an unknown name, DaemonError when none answers.
+    """
+    for sink in _SINKS:
+        if engine == sink.name or (engine == AUTO and os.environ.get(sink.variable)):
+            return sink
+    if engine != AUTO:
+        raise InputError(
+            f"there is no engine {engine!r}", hint=f"use {AUTO} or one of {', '.join(ENGINES)}"
+        )
+    reasons = []
+    for sink in _SINKS:
+        try:
+            sink.reach()
+        except DaemonError as error:
+            reasons.append(f"{sink.name}: {error.message}")
+        else:
+            return sink
+    raise DaemonError(
+        "there is no container engine",
+        details="\n".join(reasons),
+        hint="start one, or say where it is (DOCKER_HOST, CONTAINER_HOST, CONTAINERD_ADDRESS), "
+        "or write a file with --output",
+    )
+
+
+def load(
+    target: Image, names: Sequence[str], *, engine: str = AUTO, progress: Progress = SILENT
+) -> str:
+    """Load an image into an engine under each of `names`; return the engine's id of it.
+
+    engine: as `choose` takes it. The id is the config digest, or the manifest digest where
+    the engine is containerd or keeps its images there. Raises DaemonError, ImageError or
+    InputError; an engine that has an image under another id afterwards is an error.
+    """
+    return choose(engine).load(target, names, progress=progress)
