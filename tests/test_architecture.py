@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "toml": {"errors"},
     "cuda": {"elf"},
     "platforms": {"errors"},
-    "cache": {"errors"},
+    "cache": {"errors", "files", "oci", "progress", "registry", "sizes", "tree"},
     "sizes": set(),
     "config": {"sizes"},
     "config_file": {"config", "env", "errors", "sizes", "slim", "toml"},

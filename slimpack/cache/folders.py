@@ -34,6 +34,21 @@ class Cache:
         """Channel indexes."""
         return self.root / "repodata"
 
+    @property
+    def blobs(self) -> Path:
+        """Layers that were built, and those of base images that were pulled, by digest."""
+        return self.root / "blobs"
+
+    @property
+    def records(self) -> Path:
+        """What is known of layers that were built; outlives their bytes."""
+        return self.root / "records"
+
+    @property
+    def memos(self) -> Path:
+        """Results of stages."""
+        return self.root / "memos"
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give a folder for one build, on the cache's file system, gone afterwards.
