@@ -31,6 +31,12 @@ BLOCK = 512
 END = bytes(2 * BLOCK)
 """The two zero blocks that close an archive."""
 
+FORMAT = 1
+"""Raised whenever the same entries give other bytes: headers, order, added parents.
+
+Layers are known again by it (`slimpack.cache.record`), without a look at their bytes.
+"""
+
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _MAX_OCTAL_11 = 8**11 - 1  # size and mtime: 8 GiB
 _MAX_OCTAL_7 = 8**7 - 1  # uid and gid

@@ -1,0 +1,224 @@
+"""Layers that need not be made again, by what their bytes follow from.
+
+What is kept are records (digest, diffID, sizes) by `layer_key`, and blobs by digest.
+A record is enough to write an image's manifest, and to push a layer that the registry
+has; so a layer that did not change costs one small file to read, and records outlive
+the blobs. Where bytes are needed and not there, they are made again, and have to be
+the same.
+
+No locks: a blob may be removed at any time, by another build that needs the place or
+by `slimpack cache prune`. Who has it open keeps it, who has not makes it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+from slimpack.cache.folders import Cache
+from slimpack.cache.memo import Memo
+from slimpack.cache.notes import CacheNotes, is_unwritable
+from slimpack.cache.record import LayerRecord, read_record, record_of
+from slimpack.errors import ImageError, SlimpackError
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.digest import ByteStream, chunks
+from slimpack.oci.layer import Layer
+
+MakeLayer = Callable[[BlobStore], Layer]
+"""Makes a layer with its blob in that store (`slimpack.oci.layer.build_layer`)."""
+
+T = TypeVar("T")
+
+_KIND = "layer"
+
+
+class FarLayers(Protocol):
+    """Layers in another place, such as a registry. No method raises because of that place."""
+
+    def find(self, keys: Iterable[str]) -> None:
+        """Look several keys up at once, so that `get` need not ask for each."""
+
+    def get(self, key: str) -> LayerRecord | None:
+        """Return what is known there under a key."""
+
+    def fetch(self, record: LayerRecord, blobs: BlobStore) -> bool:
+        """Store the blob in `blobs`; tell whether it is there now, and right."""
+
+
+class LayerCache:
+    """The layers of earlier builds, for one build; safe for any number of threads.
+
+    spare: where blobs go that nobody can look up, and all of them when the cache
+        cannot be written; a folder of the build's own.
+    far: asked for what is not known here.
+    Trouble with the cache's files is a note in `notes`, never an error.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        spare: BlobStore,
+        *,
+        notes: CacheNotes | None = None,
+        far: FarLayers | None = None,
+    ) -> None:
+        self.notes = notes or CacheNotes()
+        self.blobs = BlobStore(cache.blobs, durable=False)
+        self.written = 0
+        """Bytes of blobs that were added to the cache."""
+        self.made: dict[str, LayerRecord] = {}
+        """What was made in this build, by key; not what was known."""
+        self._spare = spare
+        self._far = far
+        self._records = Memo(cache.records, self.notes)
+        self._used: dict[str, LayerRecord] = {}
+        self._making = threading.Lock()
+
+    def get(self, key: str) -> LayerRecord | None:
+        """Return what is known of the layer with that key, here or far away."""
+        data = self._records.get(_KIND, key)
+        if data is not None:
+            try:
+                return read_record(data, f"the record {key}")
+            except ImageError:
+                self._records.remove(_KIND, key)
+        record = self._far.get(key) if self._far else None
+        if record is not None:
+            self._records.put(_KIND, key, record.json)
+        return record
+
+    def put(self, key: str, layer: Layer) -> None:
+        """Keep what is known of a layer, whose unpacked size must be known."""
+        self._records.put(_KIND, key, record_of(layer).json)
+
+    def find(self, keys: Iterable[str]) -> None:
+        """Look up far away, at once, what is not known here."""
+        if self._far:
+            self._far.find(key for key in keys if not self._records.path(_KIND, key).exists())
+
+    def has(self, record: LayerRecord) -> bool:
+        """Tell whether the bytes seem to be here, and count that as a use of them."""
+        return _present(self.blobs.path(record.digest), record.size)
+
+    def layer_for(self, key: str | None, name: str, make: MakeLayer) -> Layer:
+        """Return the layer with that key: as it is known, or else made.
+
+        key: see `layer_key`; None is never known. A layer that is known reads no blob;
+        `make` may be called at any later time, by any thread, when its bytes are needed.
+        Raises what `make` does.
+        """
+        if key is None:
+            return make(self._spare)
+        record = self.get(key)
+        if record is None:
+            record = record_of(self._make(make))
+            self._records.put(_KIND, key, record.json)
+            self.made[key] = record
+        else:
+            self.has(record)
+        self._used[record.digest] = record
+        return record.layer(name, lambda: self._open(key, name, record, make))
+
+    def recheck(self) -> bool:
+        """Read the blobs of all layers given out; remove what is wrong, tell whether any was."""
+        removed = False
+        for record in list(self._used.values()):
+            path = self.blobs.path(record.digest)
+            if not intact(path, record.digest):
+                with suppress(OSError):
+                    path.unlink()
+                    removed = True
+                    self.notes.add(f"a damaged layer was removed from the cache: {record.digest}")
+        return removed
+
+    def healing(self, work: Callable[[], T]) -> T:
+        """Return ``work()``; once more if it failed and a blob of the cache was damaged.
+
+        A damaged blob shows when its last byte is read, or in whoever reads it: then it
+        is removed, so that it is made again.
+        """
+        try:
+            return work()
+        except SlimpackError:
+            if not self.recheck():
+                raise
+        return work()
+
+    def _open(self, key: str, name: str, record: LayerRecord, make: MakeLayer) -> ByteStream:
+        if stream := self._stored(record):
+            return stream
+        with self._making:  # one at a time: each takes all cores, and much memory
+            if stream := self._stored(record):
+                return stream
+            if not (self._far and self._far.fetch(record, self.blobs)):
+                self._make_again(key, name, record, make)
+            if stream := self._stored(record):
+                return stream
+        raise ImageError(
+            f"layer {name} was made again and is gone already",
+            hint="the cache is too small for this build: set a larger SLIMPACK_CACHE_SIZE",
+        )
+
+    def _make_again(self, key: str, name: str, record: LayerRecord, make: MakeLayer) -> None:
+        again = record_of(self._make(make))
+        if again == record:
+            return
+        self._records.remove(_KIND, key)
+        what = "compressed" if again.diff_id == record.diff_id else "made"
+        raise ImageError(
+            f"layer {name} was {what} again and came out different: "
+            f"expected {record.digest}, got {again.digest}",
+            hint="its record was removed from the cache; run again",
+        )
+
+    def _stored(self, record: LayerRecord) -> BinaryIO | None:
+        """Open the blob if it is anywhere and has its size."""
+        for blobs in (self.blobs, self._spare):
+            path = blobs.path(record.digest)
+            if _present(path, record.size):
+                with suppress(OSError):
+                    return path.open("rb")
+        return None
+
+    def _make(self, make: MakeLayer) -> Layer:
+        try:
+            layer = make(self.blobs)
+        except SlimpackError as error:
+            if not is_unwritable(error):
+                raise
+            self.notes.unwritable(self.blobs.directory, error)
+            return make(self._spare)
+        self.written += layer.size
+        return layer
+
+
+def intact(path: Path, digest: str) -> bool:
+    """Tell whether a blob is what its digest says; one that is not there is."""
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.sha256()
+            for data in chunks(stream):
+                found.update(data)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return f"sha256:{found.hexdigest()}" == digest
+
+
+def _present(path: Path, size: int) -> bool:
+    """Tell whether there is a blob of that size; remove one of another; note the use."""
+    try:
+        if path.stat().st_size == size:
+            with suppress(OSError):
+                os.utime(path)
+            return True
+        path.unlink()
+    except OSError:
+        pass
+    return False
