@@ -15,13 +15,34 @@ from slimpack.errors import RegistryError
 _SHOWN = 300
 _BUSY = (408, 425, 429)
 _NEVER = (501, 505)
+_HINTS = {
+    401: "log in with: slimpack login HOST",
+    403: "log in as somebody who may do this, with: slimpack login HOST",
+    404: "check the name; a private repository may look like this to others",
+    405: "the registry is read-only, or does not allow this",
+    413: "the registry, or a proxy before it, does not take parts of this size",
+}
 
 
-class NotThereError(RegistryError):
+class RefusalError(RegistryError):
+    """The registry answered, and not with what was asked for.
+
+    status: of HTTP. codes: the registry's own, () if it gave none.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", status: int, codes: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.codes = codes
+
+
+class NotThereError(RefusalError):
     """The registry has no such repository, manifest or blob."""
 
 
-class DeniedError(RegistryError):
+class DeniedError(RefusalError):
     """The registry does not let us do this: 401 or 403."""
 
 
@@ -68,21 +89,12 @@ def failure(
             hint="the registry is busy or fails; try again later",
             wait=wait_of(headers.get("Retry-After", "")),
         )
-    if status == 404:
-        return NotThereError(
-            message, hint="check the name; a private repository may look like this"
-        )
-    if status in (401, 403):
-        return DeniedError(message, hint="log in with: slimpack login HOST")
-    hints = {
-        405: "the registry is read-only, or does not allow this",
-        413: "the registry, or a proxy before it, does not take parts of this size",
-    }
-    return RegistryError(message, hint=hints.get(status, ""))
+    kinds = {401: DeniedError, 403: DeniedError, 404: NotThereError}
+    hint = _HINTS.get(status, "")
+    return kinds.get(status, RefusalError)(message, hint=hint, status=status, codes=_codes(body))
 
 
-def codes(body: bytes) -> tuple[str, ...]:
-    """Return the error codes in a registry's answer."""
+def _codes(body: bytes) -> tuple[str, ...]:
     return tuple(str(item.get("code", "")) for item in _errors(body))
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
+from urllib3 import HTTPHeaderDict
 from urllib3.response import BaseHTTPResponse
 
 from slimpack import __version__
@@ -77,7 +78,7 @@ class Answer:
     """A response whose body was read. url: where it came from, redirects followed."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: HTTPHeaderDict
     data: bytes
     url: str
 
@@ -142,10 +143,19 @@ class Session:
         """Send a request once and read its answer of at most `limit` bytes."""
         response, url = self.open_once(call)
         try:
-            data = b"" if call.method == "HEAD" else _read(response, limit, call.what)
+            data = b"" if call.method == "HEAD" else self._read(response, limit, call.what)
             return Answer(response.status, response.headers, data, url)
         finally:
             _release(response)
+
+    def _read(self, response: BaseHTTPResponse, limit: int, what: str) -> bytes:
+        stream = BodyStream(response, 0, what, self.retry)
+        found = bytearray()
+        while data := stream.read(limit + 1 - len(found)):
+            found += data
+            if len(found) > limit:
+                raise RegistryError(f"{what}: the answer is larger than {limit} bytes")
+        return bytes(found)
 
     def open_once(self, call: Call) -> tuple[BaseHTTPResponse, str]:
         """Send a request once; return the response, unread, and where it came from."""
@@ -163,6 +173,18 @@ class Session:
             if call.stays and not self.is_own(url):
                 raise RegistryError(f"{call.what}: it sends us to another host, which is refused")
         raise RegistryError(f"{call.what}: redirected more than {_MAX_REDIRECTS} times")
+
+    def stream_once(self, call: Call, offset: int) -> BodyStream:
+        """Send a GET once, for what lies behind `offset`; its body is read by the caller."""
+        response, _ = self.open_once(call)
+        start = 0
+        if response.status == 206:
+            found = response.headers.get("Content-Range", "")
+            if not found.startswith(f"bytes {offset}-"):
+                _release(response)
+                raise RegistryError(f"{call.what}: not the range that was asked for")
+            start = offset
+        return BodyStream(response, start, call.what, self.retry)
 
     def is_own(self, url: str) -> bool:
         """Tell whether a URL is on the registry itself."""
@@ -277,21 +299,32 @@ def token_asker(connections: Connections, retry: Retry, secrets: Secrets, host: 
     return ask
 
 
-def read_some(response: BaseHTTPResponse, size: int, what: str) -> bytes:
-    """Read up to `size` bytes of a body; raise PassingError for a connection that broke."""
-    try:
-        return response.read(size)
-    except _BROKEN as error:
-        raise PassingError(f"{what}: {reason(error)}", hint="check the network") from error
+class BodyStream:
+    """The body of a response, from the byte `start` of the whole on.
 
+    A connection that breaks is a PassingError. Whoever closes it early closes the
+    connection too.
+    """
 
-def _read(response: BaseHTTPResponse, limit: int, what: str) -> bytes:
-    found = bytearray()
-    while data := read_some(response, limit + 1 - len(found), what):
-        found += data
-        if len(found) > limit:
-            raise RegistryError(f"{what}: the answer is larger than {limit} bytes")
-    return bytes(found)
+    def __init__(self, response: BaseHTTPResponse, start: int, what: str, retry: Retry) -> None:
+        self.start = start
+        self._response = response
+        self._what = what
+        self._retry = retry
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, b"" at the end."""
+        self._retry.check()
+        try:
+            return self._response.read(None if size < 0 else size)
+        except _BROKEN as error:
+            raise PassingError(
+                f"{self._what}: {reason(error)}", hint="check the network"
+            ) from error
+
+    def close(self) -> None:
+        """Give the connection back."""
+        _release(self._response)
 
 
 def _release(response: BaseHTTPResponse) -> None:

@@ -1,0 +1,405 @@
+"""What a registry can do: blobs, manifests, tags, referrers.
+
+Protocol: OCI distribution-spec v1.1, 'Endpoints'. Every method raises RegistryError (of
+it, NotThereError, DeniedError and PassingError), ImageError for what does not match its
+digest, and tries again what may go well the next time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from slimpack.errors import ImageError, RegistryError
+from slimpack.oci import jsontext
+from slimpack.oci.digest import ByteStream, check_digest, hex_of, sha256
+from slimpack.oci.jsontext import Object
+from slimpack.oci.parse import INDEX_TYPES, MANIFEST_TYPES, MAX_CONFIG, MAX_MANIFEST
+from slimpack.registry.failures import (
+    DeniedError,
+    NotThereError,
+    PassingError,
+    RefusalError,
+)
+from slimpack.registry.session import Answer, Body, BodyStream, Call, Session
+from slimpack.registry.tokens import Access
+from slimpack.registry.upload import Advance, Outgoing, Told
+
+ACCEPTED = (*MANIFEST_TYPES, *INDEX_TYPES)
+_MAX_PAGES = 1000
+_DIGEST = "Docker-Content-Digest"
+# Of an upload, what a second try from its beginning may mend.
+_LOST = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID", "SIZE_INVALID"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest as it was sent. media_type: what the registry calls it."""
+
+    data: bytes = field(repr=False)
+    media_type: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What HEAD tells of a manifest; "" and 0 for what it does not tell."""
+
+    digest: str
+    size: int
+    media_type: str
+
+
+class Registry:
+    """One registry, connected when it is first asked; safe for any number of threads.
+
+    host: as it stands in references. connect: opens the session (see `connecting`).
+    """
+
+    def __init__(self, host: str, connect: Callable[[], Session]) -> None:
+        self.host = host
+        self._connect = connect
+
+    @property
+    def session(self) -> Session:
+        """The session below."""
+        return self._connect()
+
+    # Blobs
+
+    def has_blob(self, repository: str, digest: str) -> int | None:
+        """Return the size of a blob (0 when the registry does not say), None if it is not there."""
+        answer = self._ask(
+            f"asking for blob {digest}", "HEAD", repository, f"blobs/{digest}", ok=(200, 404)
+        )
+        return None if answer.status == 404 else _number(answer.headers.get("Content-Length"))
+
+    def mount(self, repository: str, digest: str, source: str) -> bool:
+        """Make a blob of the repository `source` one of `repository`; tell whether that worked."""
+        location = self._begin(repository, digest, source)
+        if location is None:
+            return True
+        self._cancel(repository, location)
+        return False
+
+    def upload_blob(
+        self,
+        repository: str,
+        digest: str,
+        size: int,
+        open_stream: Callable[[], ByteStream],
+        *,
+        sources: Sequence[str] = (),
+        advance: Advance | None = None,
+    ) -> bool:
+        """Send a blob that the registry lacks, as a stream; tell whether its bytes were sent.
+
+        open_stream: opens the blob; called again for each try, and not at all when it
+        can be mounted from one of the repositories `sources`. advance: called with the
+        bytes just sent; they add up to `size` whatever goes wrong in between.
+        """
+        location: str | None = ""
+        for source in sources:
+            if location:
+                self._cancel(repository, location)
+            location = self._begin(repository, digest, source)
+            if location is None:
+                return False
+        waiting = [location] if location else []
+        told = Told(advance)
+        what = self._what(f"pushing blob {digest}", repository)
+        retry = self.session.retry
+
+        def attempt() -> None:
+            place = waiting.pop() if waiting else self._begin(repository)
+            try:
+                body = Body(
+                    lambda: Outgoing(open_stream(), size, told, retry, f"blob {digest}"), size
+                )
+                self._finish(what, repository, place or "", digest, body)
+            except BaseException:
+                self._cancel(repository, place or "")
+                raise
+
+        def once_more() -> None:
+            # The registry may have taken it although its answer was lost.
+            if not told.begun or self.has_blob(repository, digest) is None:
+                attempt()
+
+        retry.run(once_more)
+        told.reach(size)
+        return True
+
+    def upload_bytes(self, repository: str, data: bytes) -> str:
+        """Send a small blob unless it is there; return its digest."""
+        digest = sha256(data)
+        if self.has_blob(repository, digest) is None:
+            body = Body.of(data, "")
+            self.upload_blob(repository, digest, len(data), body.open)
+        return digest
+
+    def open_blob(self, repository: str, digest: str, offset: int = 0) -> BodyStream:
+        """Open a blob for reading, from `offset` on if the registry can do that.
+
+        `BodyStream.start` says where it begins: `offset` or 0. Nothing is verified here,
+        and a connection that breaks off in the middle is a PassingError.
+        """
+        check_digest(digest, "blob")
+        call = Call(
+            self._what(f"pulling blob {digest}", repository),
+            "GET",
+            f"/v2/{repository}/blobs/{digest}",
+            Access(repository, "pull"),
+            {"Range": f"bytes={offset}-"} if offset else {},
+            ok=(200, 206) if offset else (200,),
+        )
+        return self.session.retry.run(lambda: self.session.stream_once(call, offset))
+
+    def read_blob(self, repository: str, digest: str, limit: int = MAX_CONFIG) -> bytes:
+        """Return a small blob of at most `limit` bytes, verified."""
+        check_digest(digest, "blob")
+        answer = self._ask(
+            f"pulling blob {digest}", "GET", repository, f"blobs/{digest}", limit=limit
+        )
+        return _verified(answer.data, digest, f"blob {digest}")
+
+    def delete_blob(self, repository: str, digest: str) -> None:
+        """Delete a blob; many registries refuse that."""
+        self._ask(f"deleting blob {digest}", "DELETE", repository, f"blobs/{digest}", ok=(200, 202))
+
+    # Manifests
+
+    def get_manifest(
+        self, repository: str, reference: str, accept: Sequence[str] = ACCEPTED
+    ) -> Manifest:
+        """Return the manifest of a tag or digest, verified against both digest and header."""
+        what = f"pulling {reference}"
+        answer = self._ask(
+            what,
+            "GET",
+            repository,
+            f"manifests/{reference}",
+            headers={"Accept": ", ".join(accept)},
+            limit=MAX_MANIFEST,
+        )
+        said = answer.headers.get(_DIGEST, "")
+        expected = reference if ":" in reference else said
+        digest = sha256(answer.data)
+        if expected.startswith("sha256:"):
+            _verified(answer.data, expected, f"manifest {reference} of {self.host}/{repository}")
+        return Manifest(answer.data, _media_type(answer), digest)
+
+    def head_manifest(
+        self, repository: str, reference: str, accept: Sequence[str] = ACCEPTED
+    ) -> Head | None:
+        """Return what a tag or digest leads to, None if nothing."""
+        answer = self._ask(
+            f"asking for {reference}",
+            "HEAD",
+            repository,
+            f"manifests/{reference}",
+            headers={"Accept": ", ".join(accept)},
+            ok=(200, 404),
+        )
+        if answer.status == 404:
+            return None
+        said = answer.headers.get(_DIGEST, "")
+        return Head(said, _number(answer.headers.get("Content-Length")), _media_type(answer))
+
+    def put_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> bool:
+        """Store a manifest under a tag or its digest, and see that it is there.
+
+        Returns whether the registry keeps referrers by itself (it answers with
+        ``OCI-Subject`` for a manifest that has a subject).
+        """
+        digest = sha256(data)
+        what = f"pushing {reference}"
+        answer = self._ask(
+            what,
+            "PUT",
+            repository,
+            f"manifests/{reference}",
+            actions="pull,push",
+            body=Body.of(data, media_type),
+            ok=(200, 201, 202),
+        )
+        self._same(answer.headers.get(_DIGEST, ""), digest, self._what(what, repository))
+        self.session.retry.run(lambda: self._see(repository, reference, digest))
+        return bool(answer.headers.get("OCI-Subject"))
+
+    def delete_manifest(self, repository: str, reference: str) -> None:
+        """Delete a manifest by its digest, or a tag where the registry can do that."""
+        self._ask(
+            f"deleting {reference}",
+            "DELETE",
+            repository,
+            f"manifests/{reference}",
+            actions="pull,push,delete",
+            ok=(200, 202),
+        )
+
+    # Lists
+
+    def tags(self, repository: str) -> list[str]:
+        """Return the tags of a repository."""
+        pages = self._pages("listing tags", repository, "tags/list?n=1000")
+        return [tag for page in pages for tag in jsontext.texts(page, "tags", "a list of tags")]
+
+    def referrers(self, repository: str, digest: str, artifact_type: str = "") -> list[Object]:
+        """Return descriptors of the manifests whose subject is `digest`.
+
+        Where the registry has no referrers API, they are those that clients list under a
+        tag of their own (distribution-spec v1.1, 'Referrers Tag Schema').
+        """
+        check_digest(digest, "subject")
+        query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
+        path = f"referrers/{digest}{query}"
+        try:
+            pages = list(self._pages("listing referrers", repository, path))
+        except RefusalError as error:
+            if error.status not in (400, 404, 405):
+                raise
+            pages = [self.referrers_index(repository, digest)]
+        found = [item for page in pages for item in jsontext.objects(page, "manifests", "index")]
+        return [item for item in found if artifact_type in ("", item.get("artifactType"))]
+
+    def referrers_index(self, repository: str, digest: str) -> Object:
+        """Return the index under the referrers' tag of a digest, {} if there is none."""
+        try:
+            manifest = self.get_manifest(repository, referrers_tag(digest), INDEX_TYPES)
+        except NotThereError:
+            return {}
+        return jsontext.parse_object(manifest.data, "the index of referrers")
+
+    # Steps
+
+    def _begin(self, repository: str, digest: str = "", source: str = "") -> str | None:
+        """Start an upload and return where it goes; None when the blob was mounted."""
+        query = f"?{urlencode({'mount': digest, 'from': source})}" if source else ""
+        call = Call(
+            self._what("starting an upload", repository),
+            "POST",
+            f"/v2/{repository}/blobs/uploads/{query}",
+            Access(repository, "pull,push", source),
+            ok=(201, 202),
+        )
+        try:
+            answer = self.session.ask(call)
+        except (DeniedError, NotThereError):
+            if not source:
+                raise
+            return ""  # not allowed to look there: upload it
+        if answer.status == 201 and source:
+            self._same(answer.headers.get(_DIGEST, ""), digest, call.what)
+            return None
+        location = answer.headers.get("Location", "")
+        if not location:
+            raise RegistryError(f"{call.what}: the registry does not say where it goes")
+        return urljoin(answer.url, location)
+
+    def _finish(self, what: str, repository: str, location: str, digest: str, body: Body) -> None:
+        joint = "&" if urlsplit(location).query else "?"
+        url = f"{location}{joint}digest={quote(digest, safe='')}"
+        access = Access(repository, "pull,push")
+        try:
+            answer = self.session.ask_once(
+                Call(what, "PUT", url, access, body=body, ok=(200, 201, 202, 204))
+            )
+        except RefusalError as error:
+            if error.status in (404, 416) or _LOST & set(error.codes):
+                raise PassingError(error.message, hint=error.hint) from error
+            raise
+        self._same(answer.headers.get(_DIGEST, ""), digest, what)
+
+    def _cancel(self, repository: str, location: str) -> None:
+        """Tell the registry that an upload will not be finished; it may not care."""
+        if location and not self.session.retry.stopped.is_set():
+            call = Call("", "DELETE", location, Access(repository, "pull,push"), ok=(200, 202, 204))
+            with suppress(RegistryError):
+                self.session.ask_once(call)
+
+    def _see(self, repository: str, reference: str, digest: str) -> None:
+        """Raise PassingError unless the registry has under `reference` what was put there."""
+        head = self.head_manifest(repository, reference)
+        where = f"{self.host}/{repository}: {reference}"
+        if head is None:
+            raise PassingError(f"{where} is not there although the registry took it")
+        if head.digest.startswith("sha256:") and head.digest != digest:
+            raise PassingError(
+                f"{where} is {head.digest}, not {digest} as it was pushed",
+                hint="somebody else may have pushed at the same time",
+            )
+
+    def _pages(self, what: str, repository: str, path: str) -> Iterator[Object]:
+        url = f"/v2/{repository}/{path}"
+        for _ in range(_MAX_PAGES):
+            call = Call(self._what(what, repository), "GET", url, Access(repository, "pull"))
+            answer = self.session.ask(call)
+            yield jsontext.parse_object(answer.data, f"{what} of {self.host}/{repository}")
+            link = answer.headers.get("Link", "")
+            target, _, parameters = link.partition(">")
+            if not target.startswith("<") or "next" not in parameters:
+                return
+            url = urljoin(answer.url, target[1:])
+        raise RegistryError(f"{what} of {self.host}/{repository}: more than {_MAX_PAGES} pages")
+
+    def _ask(
+        self,
+        what: str,
+        method: str,
+        repository: str,
+        path: str,
+        *,
+        actions: str = "pull",
+        headers: dict[str, str] | None = None,
+        body: Body | None = None,
+        ok: Sequence[int] = (200,),
+        limit: int = MAX_MANIFEST,
+    ) -> Answer:
+        call = Call(
+            self._what(what, repository),
+            method,
+            f"/v2/{repository}/{path}",
+            Access(repository, actions),
+            headers or {},
+            body,
+            ok,
+        )
+        return self.session.ask(call, limit=limit)
+
+    def _what(self, what: str, repository: str) -> str:
+        return f"{self.host}/{repository}: {what}"
+
+    def _same(self, said: str, digest: str, what: str) -> None:
+        """Raise ImageError if the registry says that it got something else."""
+        if said.startswith("sha256:") and said != digest:
+            raise ImageError(
+                f"{what}: the registry stored {said[:80]!r}, not {digest}",
+                hint="what was sent was altered on the way, or the registry is at fault",
+            )
+
+
+def referrers_tag(digest: str) -> str:
+    """Return the tag under which clients list the referrers of a digest."""
+    return f"sha256-{hex_of(digest)}"
+
+
+def _verified(data: bytes, digest: str, what: str) -> bytes:
+    if sha256(data) != digest:
+        raise ImageError(
+            f"{what} does not match its digest", hint="it was altered, or the registry is at fault"
+        )
+    return data
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdecimal() else 0

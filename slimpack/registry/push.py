@@ -1,0 +1,227 @@
+"""Pushing an image, an index or an artifact.
+
+Order: OCI distribution-spec v1.1, 'Pushing Manifests': blobs first, then what names them,
+so that nobody ever finds a manifest with something missing. A layer is opened only when
+the registry has its blob neither here nor in a repository that it can be mounted from.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from slimpack.errors import InputError
+from slimpack.oci import jsontext
+from slimpack.oci.artifact import Artifact
+from slimpack.oci.digest import ByteStream
+from slimpack.oci.image import INDEX_TYPE, MANIFEST_TYPE
+from slimpack.oci.index import Deliverable, Index, images_of
+from slimpack.oci.jsontext import Object, canonical
+from slimpack.oci.validate import validate
+from slimpack.progress import SILENT, Progress, Task
+from slimpack.registry.client import Registry, referrers_tag
+from slimpack.registry.connecting import Registries
+from slimpack.registry.failures import PassingError
+from slimpack.registry.parallel import run_all
+from slimpack.registry.reference import Reference, is_reference
+from slimpack.registry.session import Body
+
+BASE_NAME = "org.opencontainers.image.base.name"
+_MAX_SOURCES = 3  # each repository that lacks the blob costs two requests
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was done.
+
+    digest: of the manifest or index. references: under which it can be pulled.
+    sent, mounted, present: bytes of blobs that travelled, that the registry took from
+    another repository, and that were there; each blob once for each repository.
+    """
+
+    digest: str
+    references: tuple[str, ...]
+    sent: int = 0
+    mounted: int = 0
+    present: int = 0
+
+
+@dataclass(frozen=True)
+class _Blob:
+    digest: str
+    size: int
+    open: Callable[[], ByteStream]
+
+
+def push(
+    target: Deliverable,
+    references: Sequence[Reference],
+    registries: Registries,
+    *,
+    mount_from: Sequence[Reference] = (),
+    progress: Progress = SILENT,
+) -> Pushed:
+    """Push an image, or every image of an index and then the index, to each reference.
+
+    mount_from: repositories that may have some of the layers, such as the base's.
+    Raises InputError for a reference with another digest than the target's, ImageError
+    for an image that is not consistent, RegistryError for what a registry does; after an
+    error `registries` is of no use any more. Tags are set last.
+    """
+    for reference in references:
+        if reference.digest not in ("", target.digest):
+            raise InputError(
+                f"{reference} names another digest than the image has ({target.digest})",
+                hint="push to a tag",
+            )
+    for image in images_of(target):
+        validate(image, blobs=False)
+    blobs = _blobs(target)
+    places = list(dict.fromkeys((one.host, one.repository) for one in references))
+    count = _Count()
+    sources = [*mount_from, *_bases(target)]
+    total = len(places) * sum(blob.size for blob in blobs)
+    with progress.task("push", total=total) as task:
+        for host, repository in places:
+            to = _Target(registries.of(host), repository, _sources(sources, host, repository))
+            to.send(blobs, count, task, registries.stop)
+            sources.insert(0, Reference(host, repository, "latest"))
+    for host, repository in places:
+        names = [one.tag for one in references if (one.host, one.repository) == (host, repository)]
+        _put_manifests(target, registries.of(host), repository, names)
+    return Pushed(
+        target.digest,
+        tuple(dict.fromkeys(str(one if one.tag else one.at(target.digest)) for one in references)),
+        count.sent,
+        count.mounted,
+        count.present,
+    )
+
+
+def push_artifact(artifact: Artifact, to: Reference, registries: Registries) -> str:
+    """Push what tells of another manifest into the repository of `to`; return its digest.
+
+    It gets the tag of `to`, if that has one. Where the registry does not list referrers by
+    itself, it is added to the index under the subject's tag (distribution-spec v1.1,
+    'Pushing Manifests with Subject').
+    """
+    registry = registries.of(to.host)
+    for document in artifact.blobs:
+        registry.upload_bytes(to.repository, document.data)
+    listed = False
+    for name in dict.fromkeys((artifact.digest, to.tag or artifact.digest)):
+        listed |= registry.put_manifest(to.repository, name, artifact.manifest_json, MANIFEST_TYPE)
+    if artifact.subject is not None and not listed:
+        subject = str(artifact.subject["digest"])
+        registries.retry.run(
+            lambda: _list_referrer(registry, to.repository, subject, artifact.descriptor())
+        )
+    return artifact.digest
+
+
+def _list_referrer(registry: Registry, repository: str, subject: str, item: Object) -> None:
+    """Add a descriptor to the index of referrers; PassingError if somebody else wrote it too."""
+    index = registry.referrers_index(repository, subject)
+    items = jsontext.objects(index, "manifests", "the index of referrers")
+    if _is_in(items, item):
+        return
+    data = canonical(
+        {**_NEW_INDEX, **index, "manifests": [*items, item]},
+    )
+    registry.put_manifest(repository, referrers_tag(subject), data, INDEX_TYPE)
+    again = registry.referrers_index(repository, subject)
+    if not _is_in(jsontext.objects(again, "manifests", "the index of referrers"), item):
+        raise PassingError(
+            f"{registry.host}/{repository}: the list of referrers was written by somebody else "
+            "at the same time"
+        )
+
+
+_NEW_INDEX: Object = {"schemaVersion": 2, "mediaType": INDEX_TYPE}
+
+
+def _is_in(items: Iterable[Object], item: Object) -> bool:
+    return any(one.get("digest") == item["digest"] for one in items)
+
+
+@dataclass
+class _Count:
+    sent: int = 0
+    mounted: int = 0
+    present: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True)
+class _Target:
+    registry: Registry
+    repository: str
+    sources: tuple[str, ...]
+
+    def send(
+        self, blobs: Sequence[_Blob], count: _Count, task: Task, stop: Callable[[], None]
+    ) -> None:
+        """Bring all blobs there, several at a time."""
+
+        def advance(amount: int) -> None:
+            with count.lock:
+                task.advance(amount)
+
+        def job(blob: _Blob) -> Callable[[], None]:
+            return lambda: self._send_one(blob, count, advance)
+
+        run_all([job(blob) for blob in blobs], stop=stop)
+
+    def _send_one(self, blob: _Blob, count: _Count, advance: Callable[[int], None]) -> None:
+        if self.registry.has_blob(self.repository, blob.digest) is not None:
+            advance(blob.size)
+            with count.lock:
+                count.present += blob.size
+            return
+        sent = self.registry.upload_blob(
+            self.repository,
+            blob.digest,
+            blob.size,
+            blob.open,
+            sources=self.sources,
+            advance=advance,
+        )
+        if not sent:
+            advance(blob.size)
+        with count.lock:
+            count.sent += blob.size if sent else 0
+            count.mounted += 0 if sent else blob.size
+
+
+def _blobs(target: Deliverable) -> list[_Blob]:
+    """Return each blob once, large ones first: small ones fill the gaps in the end."""
+    found: dict[str, _Blob] = {}
+    for image in images_of(target):
+        for layer in image.layers:
+            found.setdefault(layer.digest, _Blob(layer.digest, layer.size, layer.open))
+        config = Body.of(image.config_json, "")
+        found.setdefault(image.config_digest, _Blob(image.config_digest, config.size, config.open))
+    return sorted(found.values(), key=lambda blob: -blob.size)
+
+
+def _bases(target: Deliverable) -> list[Reference]:
+    """Return what the annotations of images name as their bases."""
+    names = [image.annotations.get(BASE_NAME, "") for image in images_of(target)]
+    return [Reference.parse(name) for name in dict.fromkeys(names) if is_reference(name)]
+
+
+def _sources(known: Sequence[Reference], host: str, repository: str) -> tuple[str, ...]:
+    there = [one.repository for one in known if one.host == host and one.repository != repository]
+    return tuple(dict.fromkeys(there))[:_MAX_SOURCES]
+
+
+def _put_manifests(
+    target: Deliverable, registry: Registry, repository: str, tags: Sequence[str]
+) -> None:
+    images = target.images if isinstance(target, Index) else ()
+    for image in images:
+        registry.put_manifest(repository, image.digest, image.manifest_json, image.manifest_type)
+    kind = target.media_type if isinstance(target, Index) else target.manifest_type
+    for name in dict.fromkeys(tag or target.digest for tag in tags):
+        registry.put_manifest(repository, name, target.manifest_json, kind)
