@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from slimpack.environment import Environment
@@ -59,22 +60,30 @@ def with_bytecode(
     """Return the tree with bytecode for every source; as it is where there is no Python.
 
     dest_prefix: where the environment lies in the tree, "" for its root.
-    checked: see `add_bytecode`.
+    checked: see `add_bytecode`. An environment for another platform whose bytecode nobody
+    here can write has none, which the report tells.
     """
     python = environment.installed.get("python")
     if python is None:
         return tree, BytecodeReport()
-    # Its own interpreter knows best (pypy39, cpython-313t), where it runs.
-    tag = cache_tag(environment.prefix / "bin" / "python") or interpreter_tag(python.version)
+    programs, note = candidates(environment.prefix, python.version), ""
+    if environment.host_python:
+        found = environment.host_python()
+        if found.program is None:
+            bare = without_bytecode(tree)
+            return bare, BytecodeReport(dropped=len(tree) - len(bare), note=found.note)
+        programs, note = (found.program,), found.note
+    # Its own interpreter, or its twin, knows best (pypy39, cpython-313t), where it runs.
+    tag = cache_tag(programs[0]) or interpreter_tag(python.version)
     folder = scratch / "bytecode"
     folder.mkdir()
 
     def shipped(entry: Entry) -> Path | None:
         return moved.sources.get(entry.path)
 
-    return add_bytecode(
+    tree, report = add_bytecode(
         tree,
-        python=candidates(environment.prefix, python.version),
+        python=programs,
         tag=tag,
         scratch=folder,
         scripts=under(dest_prefix, "bin"),
@@ -82,6 +91,7 @@ def with_bytecode(
         checked=checked,
         progress=progress,
     )
+    return tree, replace(report, note=note)
 
 
 def with_true_records(
@@ -120,5 +130,7 @@ def notes(environment: Environment, moved: Relocated, bytecode: BytecodeReport) 
         yield f"{path} is that of package {winner}; package {loser} has another"
     for path in moved.unmoved:
         yield f"{path} names the place it came from, in a form that cannot be rewritten"
+    if bytecode.note:
+        yield bytecode.note
     for path, message in bytecode.failed:
         yield f"{path} cannot be compiled and ships without bytecode ({message})"

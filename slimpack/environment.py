@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from slimpack.archive.extract import extract, find_environment
@@ -25,6 +26,7 @@ from slimpack.env.meta import Installed, read_installed
 from slimpack.env.pypi.editable import build_editables
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import ArchiveError, InputError
+from slimpack.hostpython import HostPython, host_python, is_foreign
 from slimpack.installing import carry_out, installed_at, plan_of, target_of
 from slimpack.platforms import SUBDIRS, resolve
 from slimpack.portable.script import NAME as CONDA_UNPACK
@@ -46,6 +48,7 @@ class Environment:
     variables: that the specification sets, beyond those that `prefix` records.
     made_for: the one place that its files were written for, "" when they can be moved.
     files: where its files come from, None for the package cache.
+    host_python: finds what writes its bytecode here, None where its own Python runs.
     """
 
     source: str
@@ -57,6 +60,7 @@ class Environment:
     files: tuple[PrefixFile, ...] | None = None
     notes: tuple[str, ...] = ()
     made_for: str = ""
+    host_python: Callable[[], HostPython] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,29 @@ def provide(
     for_gpu: CPU builds are refused, as they are where CUDA is configured.
     Raises SolveError, InstallError, InputError (see the rooms `env` and `prefix`).
     """
+    environment = _provided(
+        located, config, platform, glibc, cache, scratch, progress, stage, for_gpu
+    )
+    if not is_foreign(environment.installed):
+        return environment
+    find = partial(host_python, environment.installed, config.env)
+    return replace(
+        environment,
+        host_python=lambda: find(cache=cache, scratch=scratch, progress=progress),
+    )
+
+
+def _provided(
+    located: Located,
+    config: Config,
+    platform: str,
+    glibc: str,
+    cache: Cache,
+    scratch: Path,
+    progress: Progress,
+    stage: Stage,
+    for_gpu: bool,
+) -> Environment:
     wanted = for_gpu or config.env.cuda
     gpu = Gpu(config.env.cuda, config.env.allow_cpu) if wanted else None
     if located.prefix is None or located.installed is None:

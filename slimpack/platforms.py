@@ -19,17 +19,21 @@ _ARCHSPEC = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 _KERNEL = "5.10"
 
 
+def here() -> str:
+    """Return the platform of this machine, "" when no image runs on it."""
+    return _MACHINES.get(host.machine(), "") if host.system() == "Linux" else ""
+
+
 def resolve(text: str) -> str:
     """Return the OCI platform for ``linux/amd64`` or ``linux-64``, the host's for "".
 
     Raises InputError for any other.
     """
     if not text:
-        machine = host.machine()
-        if host.system() == "Linux" and machine in _MACHINES:
-            return _MACHINES[machine]
+        if machine := here():
+            return machine
         raise InputError(
-            f"this machine ({host.system()} {machine}) has no platform for images",
+            f"this machine ({host.system()} {host.machine()}) has no platform for images",
             hint="pass --platform linux/amd64 or linux/arm64",
         )
     for oci, subdir in SUBDIRS.items():

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from slimpack.errors import DaemonError, InputError, SlimpackError
 from slimpack.oci.image import Image
+from slimpack.platforms import here
 from slimpack.sandbox.bubblewrap import Bubblewrap
 from slimpack.sandbox.docker import Docker
+from slimpack.sandbox.emulated import Emulated, find_emulator
 from slimpack.sandbox.host import Host
 from slimpack.sandbox.model import Command, Sandbox
 from slimpack.sandbox.podman import ENGINES, Podman
@@ -26,10 +28,16 @@ _HINT = (
     "namespaces (sysctl kernel.unprivileged_userns_clone=1, "
     "kernel.apparmor_restrict_unprivileged_userns=0)"
 )
+_NONE = "no sandbox works on this machine"
+_EMULATOR = "install QEMU's user mode emulation (apt-get install qemu-user-static)"
 
 
-def choose_sandbox(wanted: str = "auto") -> Sandbox:
+def choose_sandbox(wanted: str = "auto", platform: str = "") -> Sandbox:
     """Return the sandbox `wanted`, or for ``auto`` the first that works on this machine.
+
+    platform: of the programs that are to be run, such as ``linux/arm64``; "" for this
+    machine's. For another one the kernel has to know an emulator, or QEMU's has to be on
+    PATH (see `slimpack.sandbox.emulated`).
 
     In order: bubblewrap, unshare, podman, docker; for root unshare first, because only
     there it is the one that can take on any user in any folder. Each is tried out with
@@ -44,7 +52,12 @@ def choose_sandbox(wanted: str = "auto") -> Sandbox:
             f"there is no sandbox {wanted!r}", hint=f"choose one of auto, {', '.join(NAMES)}"
         )
     names = _order() if wanted == "auto" else (wanted,)
-    return _first(_candidates(names), names)
+    candidates = _candidates(names)
+    foreign = platform not in ("", here())
+    if emulator := find_emulator(platform) if foreign else None:
+        for sandboxes in candidates.values():
+            sandboxes += [Emulated(sandbox, emulator) for sandbox in sandboxes]
+    return _first(candidates, names, platform if foreign else "")
 
 
 def _order() -> tuple[str, ...]:
@@ -62,9 +75,11 @@ def _candidates(names: Sequence[str]) -> dict[str, list[Sandbox]]:
     return {name: known[name] for name in names}
 
 
-def _first(candidates: Mapping[str, Sequence[Sandbox]], names: Sequence[str]) -> Sandbox:
+def _first(
+    candidates: Mapping[str, Sequence[Sandbox]], names: Sequence[str], foreign: str = ""
+) -> Sandbox:
     reasons = []
-    with probe() as (root, image):
+    with probe(foreign) as (root, image):
         for name, sandboxes in candidates.items():
             if shutil.which(PROGRAMS[name]) is None:
                 reasons.append(f"{name}: {PROGRAMS[name]} is not on PATH")
@@ -74,10 +89,11 @@ def _first(candidates: Mapping[str, Sequence[Sandbox]], names: Sequence[str]) ->
                 if not reason:
                     return sandbox
             reasons.append(f"{name}: {reason}")
+    what = f"no sandbox on this machine runs programs of {foreign}" if foreign else _NONE
     raise DaemonError(
-        f"no sandbox works on this machine (tried: {', '.join(names)})",
+        f"{what} (tried: {', '.join(names)})",
         details="\n".join(reasons),
-        hint=_HINT,
+        hint=_EMULATOR if foreign and find_emulator(foreign) is None else _HINT,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import platform as host
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -15,28 +15,30 @@ from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import build_layer
+from slimpack.platforms import here
 from slimpack.tree import bytes_entry, directory_entry
 
 CODE = 42
-# Machine -> its number in ELF (e_machine), its name in images, and exit(CODE) in its code.
+# Platform -> its number in ELF (e_machine), and exit(CODE) in its code.
 _MACHINES = {
-    "x86_64": (62, "amd64", bytes.fromhex("bf2a000000 b83c000000 0f05")),
-    "aarch64": (183, "arm64", bytes.fromhex("400580d2 a80b80d2 010000d4")),
+    "linux/amd64": (62, bytes.fromhex("bf2a000000 b83c000000 0f05")),
+    "linux/arm64": (183, bytes.fromhex("400580d2 a80b80d2 010000d4")),
 }
 _ADDRESS = 0x400000
 _HEADERS = 64 + 56
 
 
 @contextmanager
-def probe() -> Iterator[tuple[Path, Image]]:
+def probe(platform: str = "") -> Iterator[tuple[Path, Image]]:
     """Give a root file system and its image whose ``/probe`` ends with `CODE`.
 
+    platform: that the program is for, "" for this machine's.
     Raises DaemonError on processors that are not known.
     """
-    machine = _MACHINES.get(platform.machine())
-    if machine is None:
-        raise DaemonError(f"sandboxes are not tried out on {platform.machine()}")
-    number, architecture, code = machine
+    platform = platform or here()
+    if platform not in _MACHINES:
+        raise DaemonError(f"sandboxes are not tried out on {host.machine()}")
+    number, code = _MACHINES[platform]
     program = program_of(number, code)
     with tempfile.TemporaryDirectory(prefix="slimpack-") as name:
         folder = Path(name)
@@ -53,7 +55,7 @@ def probe() -> Iterator[tuple[Path, Image]]:
             mtime=0,
             compression=Compression("none", 0, 1),
         )
-        yield root, make_image([layer], ImageConfig(architecture=architecture))
+        yield root, make_image([layer], ImageConfig(architecture=platform.rpartition("/")[2]))
 
 
 def program_of(machine: int, code: bytes) -> bytes:

@@ -28,7 +28,8 @@ _CACHED = re.compile(
 )
 # Fails where the interpreter is too old for PEP 552 (Python 3.6).
 _PROBE = (
-    "import sys, importlib.util; importlib.util.source_hash; print(sys.implementation.cache_tag)"
+    "import sys, importlib.util; importlib.util.source_hash; "
+    "print(sys.implementation.cache_tag, sys.version.split()[0])"
 )
 # Only these reach the compiling interpreter: its output must depend on nothing else.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
@@ -36,13 +37,17 @@ _ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL":
 
 @dataclass(frozen=True)
 class BytecodeReport:
-    """What was done: counts of files, and sources that no interpreter can compile."""
+    """What was done: counts of files, and sources that no interpreter can compile.
+
+    note: what a reader should know of who wrote it, "" for the environment's own Python.
+    """
 
     kept: int = 0
     moved: int = 0
     compiled: int = 0
     dropped: int = 0
     failed: tuple[tuple[str, str], ...] = field(default=())
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,11 @@ def add_bytecode(
     return kept.merge(made), report
 
 
-def cache_tag(interpreter: Path) -> str:
-    """Return the interpreter's cache tag (``cpython-311``), "" when it does not run here."""
+def identify(interpreter: Path) -> tuple[str, str]:
+    """Return an interpreter's cache tag and version (``cpython-311``, ``3.11.2``).
+
+    Both are "" when it does not run here, or is too old for bytecode with hashes.
+    """
     try:
         done = subprocess.run(
             [str(interpreter), "-I", "-S", "-c", _PROBE],
@@ -118,8 +126,14 @@ def cache_tag(interpreter: Path) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode().strip() if done.returncode == 0 else ""
+        return "", ""
+    tag, _, version = done.stdout.decode("ascii", "replace").strip().partition(" ")
+    return (tag, version) if done.returncode == 0 else ("", "")
+
+
+def cache_tag(interpreter: Path) -> str:
+    """Return the interpreter's cache tag (``cpython-311``), "" when it does not run here."""
+    return identify(interpreter)[0]
 
 
 def find_interpreter(candidates: Sequence[Path], tag: str) -> Path:
@@ -244,11 +258,11 @@ def interpreter_tag(version: str) -> str:
 
 def candidates(prefix: Path, version: str) -> tuple[Path, ...]:
     """Return interpreters worth trying for `prefix`, its own first."""
-    major_minor = ".".join(version.split(".")[:2])
-    found = [prefix / "bin" / "python"]
-    found += [
-        Path(folder, f"python{major_minor}")
-        for folder in os.get_exec_path()
-        if Path(folder, f"python{major_minor}").is_file()
-    ]
+    return (prefix / "bin" / "python", *on_path(version))
+
+
+def on_path(version: str) -> tuple[Path, ...]:
+    """Return this machine's interpreters of that minor version, by their names, and our own."""
+    name = "python" + ".".join(version.split(".")[:2])
+    found = [Path(folder, name) for folder in os.get_exec_path() if Path(folder, name).is_file()]
     return (*found, Path(sys.executable))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from slimpack.config import VerifyConfig
 from slimpack.errors import SlimpackError
-from slimpack.sandbox import Command, Finished, Gpu, Options, Prepared
+from slimpack.sandbox import Bind, Command, Finished, Gpu, Options, Prepared
 from slimpack.sandbox.users import find_user
 from slimpack.verify.model import SkippedError
 from slimpack.verify.subject import Pairs, Subject
@@ -22,12 +22,14 @@ class Runner:
     """Starts programs of a subject as its user would: same user, variables and folder.
 
     gpu: of this machine, None without one; commands see it when they ask for it.
+    binds: what else of this machine they see.
     """
 
     prepared: Prepared
     subject: Subject
     gpu: Gpu | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+    binds: tuple[Bind, ...] = ()
 
     def run(
         self,
@@ -56,7 +58,7 @@ class Runner:
                 max_output=max_output,
             ),
             # Programs of environments and archives run on this machine, and have it anyway.
-            Options(gpu=self.gpu if gpu and image else None),
+            Options(self.binds, gpu=self.gpu if gpu and image else None),
             stop=self.stop,
         )
 

@@ -36,6 +36,8 @@ def import_all(runner: Runner, python: str, modules: Sequence[Importable]) -> li
     at is the culprit, and a new process goes on behind it. What failed is tried again
     alone: only what fails then, too, is returned.
     """
+    if not modules:
+        return []
     failed = _together(runner, python, modules)
     again = [module for module in modules if module.name in failed][:_ALONE]
     outcome = _Outcome() if not again else _ask(runner, python, again, alone=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import Placed, merged_view
-from slimpack.platforms import resolve
+from slimpack.platforms import SUBDIRS, resolve
 from slimpack.portable.unpacking import guess_prefix, read_records, rewrite
 from slimpack.prefix.walk import walk
 from slimpack.progress import SILENT, Progress
@@ -135,7 +136,7 @@ def _host_subject(root: Path, name: str, kind: str, made_for: str = "") -> Subje
         tree=tree,
         root=root,
         prefix="",
-        platform=resolve(""),
+        platform=_platform(root),
         start=Start(
             env=(
                 ("CONDA_PREFIX", str(root)),
@@ -146,6 +147,19 @@ def _host_subject(root: Path, name: str, kind: str, made_for: str = "") -> Subje
         ),
         made_for=made_for,
     )
+
+
+def _platform(root: Path) -> str:
+    """Return the platform that an environment was installed for, by the first record that tells."""
+    known = {subdir: platform for platform, subdir in SUBDIRS.items()}
+    for record in sorted((root / "conda-meta").glob("*.json")):
+        try:
+            subdir = json.loads(record.read_bytes()).get("subdir")
+        except (OSError, ValueError, AttributeError):
+            continue  # the check of records tells
+        if subdir in known:
+            return known[subdir]
+    return resolve("")
 
 
 def tree_of_folder(root: Path) -> Tree:

@@ -12,9 +12,9 @@ from difflib import get_close_matches
 
 from slimpack.config import VerifyConfig
 from slimpack.errors import DaemonError, InputError, SlimpackError, VerifyError
-from slimpack.platforms import resolve
+from slimpack.platforms import here
 from slimpack.progress import SILENT, Progress, Task
-from slimpack.sandbox import choose_sandbox, find_gpu
+from slimpack.sandbox import Bind, choose_sandbox, find_gpu
 from slimpack.verify.checks import CHECKS
 from slimpack.verify.context import Baseline, Context, Runner
 from slimpack.verify.importing import baseline as baseline_of
@@ -68,7 +68,7 @@ def verify(
             scan=scan,
             forbidden=forbidden,
             before=before,
-            baseline=stack.enter_context(_baseline(before, config.sandbox, stop)),
+            baseline=stack.enter_context(_baseline(before, config.sandbox, running, stop)),
         )
         task = stack.enter_context(progress.task("verify", total=len(checks), unit="check"))
         results = _all(checks, subject, context, task, stop)
@@ -213,15 +213,15 @@ def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[R
     if wanted == NONE:
         yield Running(None, why_not="nothing is run (--sandbox none)")
         return
-    here = resolve("")
-    if subject.platform != here:
-        yield Running(None, why_not=f"this machine ({here}) does not run {subject.platform}")
+    foreign = subject.platform != here()
+    if foreign and subject.kind != "image":
+        yield Running(None, why_not=f"this machine ({here()}) does not run {subject.platform}")
         return
     try:
         host = subject.kind != "image" and wanted == "auto"
-        sandbox = choose_sandbox("host" if host else wanted)
+        sandbox = choose_sandbox("host" if host else wanted, subject.platform)
     except DaemonError as error:
-        if wanted != "auto":
+        if wanted != "auto" and not foreign:
             raise
         yield Running(None, why_not=f"{error.message}; {error.hint}")
         return
@@ -231,13 +231,25 @@ def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[R
 
 @contextmanager
 def _baseline(
-    before: Subject | None, wanted: str, stop: threading.Event
+    before: Subject | None, wanted: str, running: Running, stop: threading.Event
 ) -> Iterator[Baseline | None]:
+    """Give what tells of the environment `before`; None when nobody can run it.
+
+    That of another platform needs a loader and a C library, which the subject has: it runs
+    there, shown where it lies.
+    """
     if before is None or before.python is None:
         yield None
         return
-    with _running(before, wanted if before.kind == "image" else "auto", stop) as running:
-        if running.runner is None:
-            yield None
-        else:
-            yield baseline_of(running.runner, before.absolute(before.python.program))
+    python = before.absolute(before.python.program)
+    if before.platform != here():
+        there = running.runner
+        shown = (Bind(before.root, str(before.root)),)
+        yield (
+            baseline_of(Runner(there.prepared, before, None, stop, shown), python)
+            if there
+            else None
+        )
+        return
+    with _running(before, wanted if before.kind == "image" else "auto", stop) as own:
+        yield baseline_of(own.runner, python) if own.runner is not None else None
