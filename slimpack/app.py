@@ -17,7 +17,7 @@ from slimpack.tree import Entry, Tree, file_entry, symlink_entry
 
 OWNER = "application"
 # Never part of an application, whatever the patterns say.
-_ALWAYS_IGNORED = (".git/", "__pycache__", "*.pyc")
+ALWAYS_IGNORED = (".git/", "__pycache__", "*.pyc")
 
 
 def collect(config: AppConfig) -> Tree:
@@ -38,15 +38,39 @@ def collect(config: AppConfig) -> Tree:
         raise InputError(f"[[app.copy]]: {error}") from error
 
 
+def run_here(
+    command: tuple[str, ...], folder: Path, environment: dict[str, str]
+) -> tuple[int, bytes]:
+    """Run a command on this machine; return its exit code, 127 for none, and what it wrote."""
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        return _NO_PROGRAM, b""
+    done = subprocess.run(
+        [program, *command[1:]],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
 def prepare(
-    config: AppConfig, *, prefix: Path, env: Sequence[tuple[str, str]], scratch: Path
+    config: AppConfig,
+    *,
+    prefix: Path,
+    env: Sequence[tuple[str, str]],
+    scratch: Path,
+    run: Run = run_here,
 ) -> AppConfig:
     """Run ``app.prepare`` in a copy of the application and return the config for that copy.
 
     prefix: the installed environment; its ``bin`` comes first on PATH.
     env: the frozen activation, for `prefix`.
     scratch: an empty folder that outlives the build; the user's own files are
-        never written to. Raises InputError when the command fails.
+        never written to. run: where it runs. Raises InputError when the command fails.
     """
     if not config.prepare:
         return config
@@ -66,31 +90,23 @@ def prepare(
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
     }
-    _run(config.prepare, folder, environment)
+    _checked(config.prepare, *run(config.prepare, folder, environment))
     return replace(config, copy=moved)
 
 
-def _run(command: tuple[str, ...], folder: Path, environment: dict[str, str]) -> None:
-    program = shutil.which(command[0], path=environment["PATH"])
-    if program is None:
+def _checked(command: tuple[str, ...], code: int, output: bytes) -> None:
+    if not code:
+        return
+    text = output[-4000:].decode("utf-8", "replace").strip()
+    if code == _NO_PROGRAM:
         raise InputError(
             f"[app] prepare: no program {command[0]!r} in the environment",
+            details=text,
             hint="add the package that has it to the environment",
         )
-    done = subprocess.run(
-        [program, *command[1:]],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
+    raise InputError(
+        f"[app] prepare: {' '.join(command)} failed with exit code {code}", details=text
     )
-    if done.returncode:
-        raise InputError(
-            f"[app] prepare: {' '.join(command)} failed with exit code {done.returncode}",
-            details=done.stdout[-4000:].decode("utf-8", "replace").strip(),
-        )
 
 
 def _copied(rule: CopyRule, scratch: Path, number: int) -> Path:
@@ -124,7 +140,7 @@ def _entries(rule: CopyRule) -> Iterator[Entry]:
 def _walk(rule: CopyRule) -> Iterator[tuple[Path, str]]:
     """Yield the files and links of a folder that are not ignored, sorted."""
     try:
-        ignored = GitIgnoreSpec.from_lines((*rule.ignore, *_ALWAYS_IGNORED))
+        ignored = GitIgnoreSpec.from_lines((*rule.ignore, *ALWAYS_IGNORED))
     except ValueError as error:
         raise InputError(f"[[app.copy]] ignore: {error}") from error
     for folder, folders, files in os.walk(rule.source, onerror=_refuse):
