@@ -27,12 +27,14 @@ from slimpack.oci.archive import (
     index_json,
     json_blobs,
 )
+from slimpack.oci.artifact import Artifact
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.digest import chunks
-from slimpack.oci.image import DOCKER_INDEX_TYPE, INDEX_TYPE
+from slimpack.oci.image import CONFIG_TYPE, DOCKER_INDEX_TYPE, INDEX_TYPE
 from slimpack.oci.index import Deliverable, images_of
 from slimpack.oci.jsontext import Object
-from slimpack.oci.read import MAX_MANIFEST, check_layout
+from slimpack.oci.parse import MAX_MANIFEST
+from slimpack.oci.read import check_layout
 from slimpack.oci.source import folder_files
 from slimpack.oci.tar import Advance
 from slimpack.oci.validate import validate
@@ -67,6 +69,34 @@ def write_layout(
         _update(target, path, entries, advance)
 
 
+def write_artifacts(artifacts: Sequence[Artifact], path: Path) -> None:
+    """List `artifacts` in the layout folder `path`, beside the images that they tell of.
+
+    One takes the place of an older one of its type about the same manifest. Whoever
+    replaces that image drops its artifacts too (`write_layout`). Raises InputError for a
+    folder that is no layout, ImageError for an artifact whose subject is not there,
+    SlimpackError when the folder cannot be written.
+    """
+    if not (path / "oci-layout").is_file():
+        raise InputError(f"{path} is not an OCI layout", hint="write the image there first")
+    with _locked(path):
+        listed = _listed(path)
+        store = BlobStore(path / "blobs")
+        new = [artifact.descriptor() for artifact in artifacts]
+        about = set()
+        for artifact in artifacts:
+            subject = str((artifact.subject or {}).get("digest"))
+            if subject not in store:
+                raise ImageError(f"{path} does not hold the image {subject} of an artifact")
+            about.add((artifact.artifact_type, subject))
+            for data in (*(blob.data for blob in artifact.blobs), artifact.manifest_json):
+                store.add(data)
+        same = [item for item in listed if (_artifact_type(item), _subject(store, item)) in about]
+        kept = [item for item in listed if item not in same]
+        _write(path / "index.json", index_json(kept + new))
+        _drop(store, same, kept + new)
+
+
 def _create(
     target: Deliverable, path: Path, entries: list[Object], advance: Advance | None
 ) -> bool:
@@ -92,26 +122,70 @@ def _create(
 def _update(
     target: Deliverable, path: Path, entries: list[Object], advance: Advance | None
 ) -> None:
-    files = folder_files(path)
-    check_layout(files)
-    index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
-    listed = jsontext.objects(index, "manifests", "index.json")
+    listed = _listed(path)
     names = {_names(entry) for entry in entries}
-    kept = [entry for entry in listed if _names(entry) not in names]
-    replaced = [entry for entry in listed if _names(entry) in names]
+    images = [entry for entry in listed if not _artifact_type(entry)]
+    replaced = [entry for entry in images if _names(entry) in names]
+    kept = [entry for entry in images if _names(entry) not in names]
 
     store = BlobStore(path / "blobs")
     added: list[str] = []
     try:
         _add_blobs(target, store, advance, added)
-        _write(path / "index.json", index_json(kept + entries))
+        artifacts = _still_told_of(store, listed, replaced, kept + entries)
+        _write(path / "index.json", index_json(kept + entries + artifacts))
     except BaseException:
         for digest in added:
             store.path(digest).unlink(missing_ok=True)
         raise
+    gone = [entry for entry in listed if entry not in kept + artifacts]
+    _drop(store, gone, kept + entries + artifacts)
+
+
+def _listed(path: Path) -> list[Object]:
+    files = folder_files(path)
+    check_layout(files)
+    index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
+    return jsontext.objects(index, "manifests", "index.json")
+
+
+def _drop(store: BlobStore, gone: list[Object], kept: list[Object]) -> None:
+    """Remove the blobs that only the entries `gone` needed."""
     with suppress(ImageError):  # what cannot be read may need any blob
-        for digest in _reachable(store, replaced) - _reachable(store, kept + entries):
+        for digest in _reachable(store, gone) - _reachable(store, kept):
             store.path(digest).unlink(missing_ok=True)
+
+
+def _still_told_of(
+    store: BlobStore, listed: list[Object], replaced: list[Object], staying: list[Object]
+) -> list[Object]:
+    """Return the listed artifacts but those of manifests that go with the entries `replaced`."""
+    artifacts = [entry for entry in listed if _artifact_type(entry)]
+    with suppress(ImageError):  # of what cannot be read, nobody knows what it tells of
+        going = _reachable(store, replaced) - _reachable(store, staying) if artifacts else set()
+        return [entry for entry in artifacts if _subject(store, entry) not in going]
+    return artifacts
+
+
+def _artifact_type(entry: Object) -> str:
+    """Return what kind of artifact an entry of index.json is, "" for an image."""
+    kind = jsontext.text(entry, "artifactType", "index.json")
+    return "" if kind == CONFIG_TYPE else kind
+
+
+def _subject(store: BlobStore, entry: Object) -> str:
+    """Return the digest of what an artifact tells of, "" for nothing that is known."""
+    digest = jsontext.text(entry, "digest", "index.json")
+    if not _artifact_type(entry) or digest not in store:
+        return ""
+    subject = jsontext.mapping(_manifest(store, digest), "subject", digest)
+    return jsontext.text(subject, "digest", digest)
+
+
+def _manifest(store: BlobStore, digest: str) -> Object:
+    if store.path(digest).stat().st_size > MAX_MANIFEST:
+        raise ImageError(f"manifest {digest} is larger than {MAX_MANIFEST} bytes")
+    return jsontext.parse_object(store.path(digest).read_bytes(), f"manifest {digest}")
 
 
 def _names(entry: Object) -> str:
@@ -156,9 +230,7 @@ def _reachable(store: BlobStore, entries: Sequence[Object]) -> set[str]:
         found.add(digest)
         kind = jsontext.text(entry, "mediaType", "index.json")
         if kind in (INDEX_TYPE, DOCKER_INDEX_TYPE) or "manifest" in kind:
-            if store.path(digest).stat().st_size > MAX_MANIFEST:
-                raise ImageError(f"manifest {digest} is larger than {MAX_MANIFEST} bytes")
-            manifest = jsontext.parse_object(store.path(digest).read_bytes(), f"manifest {digest}")
+            manifest = _manifest(store, digest)
             waiting += jsontext.objects(manifest, "manifests", digest)
             waiting += jsontext.objects(manifest, "layers", digest)
             waiting.append(jsontext.mapping(manifest, "config", digest))

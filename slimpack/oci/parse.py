@@ -16,6 +16,7 @@ from slimpack.oci import jsontext
 from slimpack.oci.config import History, ImageConfig
 from slimpack.oci.digest import check_digest, sha256
 from slimpack.oci.image import (
+    CONFIG_TYPE,
     DOCKER_INDEX_TYPE,
     DOCKER_MANIFEST_TYPE,
     INDEX_TYPE,
@@ -72,8 +73,11 @@ def parse_manifest(data: bytes, kind: str, what: str) -> Object:
 def is_attestation(item: Object) -> bool:
     """Tell whether an index lists something beside images.
 
-    BuildKit lists provenance there, as if it were for an unknown platform.
+    BuildKit lists provenance there, as if it were for an unknown platform. A descriptor
+    with an artifact type tells of an artifact, such as an SBOM (`slimpack.oci.artifact`).
     """
+    if jsontext.text(item, "artifactType", "index.json") not in ("", CONFIG_TYPE):
+        return True
     annotations = jsontext.text_mapping(item, "annotations", "index.json")
     platform = jsontext.mapping(item, "platform", "index.json")
     return "vnd.docker.reference.type" in annotations or platform.get("os") == "unknown"
