@@ -14,12 +14,14 @@ from slimpack import __version__
 from slimpack.cli.budget import budget_command
 from slimpack.cli.build import build_command
 from slimpack.cli.diff import diff_command
+from slimpack.cli.dockerfile import dockerfile_command
 from slimpack.cli.inspect import inspect_command
 from slimpack.cli.load import load_command
 from slimpack.cli.lock import lock_command
 from slimpack.cli.pack import pack_command
 from slimpack.cli.report import report_command
 from slimpack.cli.runtime import runtime_group
+from slimpack.cli.sbom import sbom_command
 from slimpack.cli.slim import slim_command, why_command
 from slimpack.cli.trace import trace_command
 from slimpack.cli.unpack import unpack_command
@@ -36,12 +38,14 @@ def cli() -> None:
 cli.add_command(budget_command)
 cli.add_command(build_command)
 cli.add_command(diff_command)
+cli.add_command(dockerfile_command)
 cli.add_command(inspect_command)
 cli.add_command(load_command)
 cli.add_command(lock_command)
 cli.add_command(pack_command)
 cli.add_command(report_command)
 cli.add_command(runtime_group)
+cli.add_command(sbom_command)
 cli.add_command(slim_command)
 cli.add_command(trace_command)
 cli.add_command(unpack_command)
