@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from slimpack.tree import Entry, Tree, file_entry, symlink_entry
 OWNER = "application"
 # Never part of an application, whatever the patterns say.
 ALWAYS_IGNORED = (".git/", "__pycache__", "*.pyc")
+_NO_PROGRAM = 127  # as shells say it
+
+Run = Callable[[tuple[str, ...], Path, dict[str, str]], tuple[int, bytes]]
+"""Takes a command, its folder and its variables; returns its exit code and what it wrote."""
 
 
 def collect(config: AppConfig) -> Tree:

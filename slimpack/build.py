@@ -40,6 +40,7 @@ from slimpack.oci.sharing import duplicates, share_all
 from slimpack.oci.tar import tar_size, with_parents
 from slimpack.platforms import resolve
 from slimpack.prefix.scripts import direct_shebang
+from slimpack.preparing import runs_on
 from slimpack.progress import SILENT, Progress
 from slimpack.result import BuildResult, Built, LayerRow, Slimmed
 from slimpack.slimming import begin
@@ -161,7 +162,8 @@ def build_image(
         relocated = content.relocated(environment, prefix, scratch)
         activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
     with stage("application"):
-        application = _application(config, staging, activation, prefix, scratch)
+        runs = runs_on(platform, base.image, staging, scratch)
+        application = _application(config, staging, activation, prefix, scratch, runs)
         tree = _joined(relocated.tree, application)
         if config.env.cuda_compat:
             tree = tree.merge(compat_link(tree, prefix, base.view))
@@ -269,12 +271,18 @@ def _on_gpu(config: Config, verification: Verification | None) -> bool:
 
 
 def _application(
-    config: Config, staging: Path, activation: Activation, prefix: str, scratch: Path
+    config: Config,
+    staging: Path,
+    activation: Activation,
+    prefix: str,
+    scratch: Path,
+    runs: app.Run,
 ) -> Tree:
     folder = scratch / "application"
     folder.mkdir()
     here = [(name, value.replace(prefix, str(staging))) for name, value in activation.env]
-    tree = app.collect(app.prepare(config.app, prefix=staging, env=here, scratch=folder))
+    prepared = app.prepare(config.app, prefix=staging, env=here, scratch=folder, run=runs)
+    tree = app.collect(prepared)
     return tree.map(
         lambda entry: direct_shebang(entry, prefix, staging) if entry.mode & 0o111 else entry
     )
