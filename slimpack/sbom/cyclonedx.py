@@ -6,6 +6,7 @@ component at the top with every other.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -39,6 +40,7 @@ from slimpack.sbom.identity import document_id, subject_name
 from slimpack.sbom.model import Component, Dist, FileItem, Inventory, Licence, Properties
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
+_HEAD = ("$schema", "bomFormat", "specVersion", "serialNumber", "version", "metadata")
 
 
 def to_cyclonedx(inventory: Inventory) -> bytes:
@@ -66,7 +68,14 @@ def to_cyclonedx(inventory: Inventory) -> bytes:
     bom.metadata.timestamp = datetime.fromisoformat(inventory.created.replace("Z", "+00:00"))
     bom.metadata.tools.components.add(_tool())
     bom.metadata.component = root
-    return JsonV1Dot6(bom).output_as_string(indent=1).encode("utf-8") + b"\n"
+    return _ordered(JsonV1Dot6(bom).output_as_string())
+
+
+def _ordered(text: str) -> bytes:
+    """Return the document with what says what it is at its head, where readers look for it."""
+    document = json.loads(text)
+    head = {key: document[key] for key in _HEAD if key in document}
+    return json.dumps({**head, **document}, indent=1).encode("ascii") + b"\n"
 
 
 def _root(inventory: Inventory) -> Part:
