@@ -22,6 +22,7 @@ from slimpack.oci.validate import validate
 from slimpack.progress import SILENT, Progress, Task
 from slimpack.registry.client import Registry, referrers_tag
 from slimpack.registry.connecting import Registries
+from slimpack.registry.download import RemoteLayer
 from slimpack.registry.failures import PassingError
 from slimpack.registry.parallel import run_all
 from slimpack.registry.reference import Reference, is_reference
@@ -64,7 +65,8 @@ def push(
 ) -> Pushed:
     """Push an image, or every image of an index and then the index, to each reference.
 
-    mount_from: repositories that may have some of the layers, such as the base's.
+    mount_from: more repositories that may have some of the layers, beside those that layers
+    were pulled from and the base that the image's annotations name.
     Raises InputError for a reference with another digest than the target's, ImageError
     for an image that is not consistent, RegistryError for what a registry does; after an
     error `registries` is of no use any more. Tags are set last.
@@ -80,13 +82,13 @@ def push(
     blobs = _blobs(target)
     places = list(dict.fromkeys((one.host, one.repository) for one in references))
     count = _Count()
-    sources = [*mount_from, *_bases(target)]
+    sources = [*mount_from, *_origins(target)]
     total = len(places) * sum(blob.size for blob in blobs)
     with progress.task("push", total=total) as task:
         for host, repository in places:
             to = _Target(registries.of(host), repository, _sources(sources, host, repository))
             to.send(blobs, count, task, registries.stop)
-            sources.insert(0, Reference(host, repository, "latest"))
+            sources.insert(0, Reference(host, repository))
     for host, repository in places:
         names = [one.tag for one in references if (one.host, one.repository) == (host, repository)]
         _put_manifests(target, registries.of(host), repository, names)
@@ -99,10 +101,13 @@ def push(
     )
 
 
-def push_artifact(artifact: Artifact, to: Reference, registries: Registries) -> str:
+def push_artifact(
+    artifact: Artifact, to: Reference, registries: Registries, *, tag: str = ""
+) -> str:
     """Push what tells of another manifest into the repository of `to`; return its digest.
 
-    It gets the tag of `to`, if that has one. Where the registry does not list referrers by
+    It is stored under its digest, and `tag` if there is one; what `to` names beside host
+    and repository plays no part. Where the registry does not list referrers by
     itself, it is added to the index under the subject's tag (distribution-spec v1.1,
     'Pushing Manifests with Subject').
     """
@@ -110,7 +115,7 @@ def push_artifact(artifact: Artifact, to: Reference, registries: Registries) -> 
     for document in artifact.blobs:
         registry.upload_bytes(to.repository, document.data)
     listed = False
-    for name in dict.fromkeys((artifact.digest, to.tag or artifact.digest)):
+    for name in dict.fromkeys((artifact.digest, tag or artifact.digest)):
         listed |= registry.put_manifest(to.repository, name, artifact.manifest_json, MANIFEST_TYPE)
     if artifact.subject is not None and not listed:
         subject = str(artifact.subject["digest"])
@@ -205,10 +210,18 @@ def _blobs(target: Deliverable) -> list[_Blob]:
     return sorted(found.values(), key=lambda blob: -blob.size)
 
 
-def _bases(target: Deliverable) -> list[Reference]:
-    """Return what the annotations of images name as their bases."""
-    names = [image.annotations.get(BASE_NAME, "") for image in images_of(target)]
-    return [Reference.parse(name) for name in dict.fromkeys(names) if is_reference(name)]
+def _origins(target: Deliverable) -> list[Reference]:
+    """Return the repositories that layers come from, or that images name as their bases."""
+    found: dict[Reference, None] = {}
+    for image in images_of(target):
+        for layer in image.layers:
+            if isinstance(layer.source, RemoteLayer):
+                kept = layer.source.kept
+                found[Reference(kept.registry.host, kept.repository)] = None
+        name = image.annotations.get(BASE_NAME, "")
+        if is_reference(name):
+            found[Reference.parse(name)] = None
+    return list(found)
 
 
 def _sources(known: Sequence[Reference], host: str, repository: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 
 from slimpack.errors import InputError
-from slimpack.oci.names import DEFAULT_HOST, DEFAULT_TAG, has_host, split_name
+from slimpack.oci.names import DEFAULT_TAG, has_host, split_name
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -19,7 +19,7 @@ class Reference:
     """Where an image is, or shall be.
 
     host: with its port, if any. repository: the path on it.
-    tag, digest: at least one is set; with both, the digest decides.
+    tag, digest: with both, the digest decides; with neither, it is the repository alone.
     """
 
     host: str
@@ -74,6 +74,3 @@ def is_reference(text: str) -> bool:
     except InputError:
         return False
     return True
-
-
-__all__ = ["DEFAULT_HOST", "Reference", "is_reference"]
