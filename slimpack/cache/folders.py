@@ -35,6 +35,11 @@ class Cache:
         return self.root / "repodata"
 
     @property
+    def debian(self) -> Path:
+        """What Debian bases are made of (`slimpack.debian.store`)."""
+        return self.root / "debian"
+
+    @property
     def blobs(self) -> Path:
         """Layers that were built, and those of base images that were pulled, by digest."""
         return self.root / "blobs"
@@ -73,6 +78,15 @@ class Cache:
                 yield Path(name)
         finally:
             os.close(mine)
+
+    @contextmanager
+    def quiet(self) -> Iterator[bool]:
+        """Keep builds from starting; tell whether none is running. Raises OSError."""
+        folder = self.root / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            _sweep(folder)
+            yield not any(left.is_dir() for left in folder.iterdir())
 
 
 def _lock(folder: Path, flags: int = 0) -> int:

@@ -13,6 +13,7 @@ import click
 from slimpack import __version__
 from slimpack.cli.budget import budget_command
 from slimpack.cli.build import build_command
+from slimpack.cli.cache import cache_group
 from slimpack.cli.diff import diff_command
 from slimpack.cli.dockerfile import dockerfile_command
 from slimpack.cli.inspect import inspect_command
@@ -37,6 +38,7 @@ def cli() -> None:
 
 cli.add_command(budget_command)
 cli.add_command(build_command)
+cli.add_command(cache_group)
 cli.add_command(diff_command)
 cli.add_command(dockerfile_command)
 cli.add_command(inspect_command)
