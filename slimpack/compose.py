@@ -8,10 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from slimpack.base import Base
 from slimpack.config import Config, ImageConfig
-from slimpack.cuda.driver import numbers
 from slimpack.cuda.families import family_of
-from slimpack.cuda.requirement import NAME as REQUIREMENT
-from slimpack.cuda.requirement import oldest_cuda, read_requirement, requirement_for
 from slimpack.env.activation import Activation
 from slimpack.env.meta import Installed
 from slimpack.errors import InputError, RelocationError
@@ -19,9 +16,9 @@ from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.names import familiar_name
 from slimpack.oci.plan import LayerPlan
 from slimpack.oci.sharing import Duplicate, Shared
-from slimpack.tree import Kind, Tree, parents, under
+from slimpack.own import configure, own_of
+from slimpack.tree import Kind, Tree, parents
 
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
 
 
@@ -133,56 +130,18 @@ def image_config(
 ) -> OciConfig:
     """Return how containers of the image start, without what the base already says.
 
-    PATH: folders that activation scripts add, the environment's ``bin``, then
-    the base's. The user's variables win over activation's. cuda: the environment's
-    version of it, which decides what NVIDIA_REQUIRE_CUDA says on a runtime for GPUs.
+    The user's variables win over activation's. cuda: the environment's version of it,
+    which decides what NVIDIA_REQUIRE_CUDA says on a runtime for GPUs.
 
     Raises InputError when the entrypoint is not in the image.
     """
-    image = config.image
-    path = dict(base.image.config.env).get("PATH", _DEFAULT_PATH)
-    path = ":".join([*activation.path, f"{prefix}/bin", path])
-    env = {**dict(base.env), **_required(base, cuda, compat=config.env.cuda_compat)}
-    env |= {**dict(activation.env), "PATH": path, **dict(image.env)}
-    below = base.image.config
-    cmd = image.cmd
-    runs = image.entrypoint or cmd or below.entrypoint or below.cmd
-    if not runs and under(prefix, "bin/python") in tree:
-        cmd = (f"{prefix}/bin/python",)
+    own = own_of(config, activation, tree, prefix=prefix, epoch=epoch, cuda=cuda)
+    run = configure(own, base)
     # Behind an entrypoint of the base, cmd is only its arguments.
-    command = image.entrypoint or (() if below.entrypoint else cmd)
+    command = run.entrypoint or (() if base.image.config.entrypoint else run.cmd)
     if command:
-        _check_command(command[0], env["PATH"], tree, base)
-    return OciConfig(
-        architecture=below.architecture,
-        os=below.os,
-        variant=below.variant,
-        env=tuple(sorted(env.items())),
-        entrypoint=image.entrypoint,
-        cmd=cmd,
-        user=image.user or below.user or base.user,
-        workdir=image.workdir,
-        labels=dict(image.labels),
-        exposed_ports=image.expose,
-        created=epoch,
-    )
-
-
-def _required(base: Base, cuda: str, *, compat: bool) -> dict[str, str]:
-    """Return what the image requires of the driver, {} where the base says it already.
-
-    The environment's CUDA is what runs; the base's word counts for its own major version.
-    """
-    if not (base.gpu and cuda):
-        return {}
-    try:
-        said = read_requirement(dict(base.image.config.env).get(REQUIREMENT, ""))
-    except ValueError:
-        said = ()
-    if said and oldest_cuda(said[0])[:1] == numbers(cuda)[:1]:
-        return {}
-    required = requirement_for(cuda, compat=compat)
-    return {REQUIREMENT: required} if required else {}
+        _check_command(command[0], dict(run.env)["PATH"], tree, base)
+    return run
 
 
 def _check_command(program: str, path: str, tree: Tree, base: Base) -> None:

@@ -52,8 +52,8 @@ ALLOWED: dict[str, set[str]] = {
     "attestation": {"errors", "files", "oci", "provenance", "sbom"},
     "dockerfile": {
         *("app", "base", "cache", "compat", "compose", "config", "content", "cuda", "env"),
-        *("environment", "errors", "globs", "oci", "platforms", "progress", "runtimes", "slim"),
-        *("stages", "tree", "verify"),
+        *("environment", "errors", "globs", "oci", "own", "platforms", "progress", "runtimes"),
+        *("slim", "stages", "tree", "verify"),
     },
     "budget": {"config", "errors", "oci", "report", "sizes"},
     "base": {"cache", "config", "debian", "oci", "progress", "result", "runtimes", "tree"},
@@ -80,7 +80,12 @@ ALLOWED: dict[str, set[str]] = {
     "sandbox": {"daemon", "elf", "errors", "files", "oci", "platforms", "tree"},
     "unpack": {"archive", "errors", "files", "portable", "progress"},
     "compat": {"errors", "tree"},
-    "compose": {"base", "config", "cuda", "env", "errors", "oci", "tree"},
+    "own": {"base", "config", "cuda", "env", "errors", "oci", "tree"},
+    "compose": {"base", "config", "cuda", "env", "errors", "oci", "own", "tree"},
+    "rebase": {
+        *("base", "cache", "config", "cuda", "debian", "elf", "errors", "oci", "own", "progress"),
+        *("tree", "verify"),
+    },
 }
 EVERYTHING = {"build", "pack", "cli", "__init__", "__main__"}
 # Only the relocation engine and the solver's process may know of conda's libraries.

@@ -31,6 +31,7 @@ from slimpack.errors import InputError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig
+from slimpack.own import LABEL
 from slimpack.platforms import SUBDIRS
 from slimpack.progress import SILENT, Progress
 from slimpack.runtimes import Runtime, load_runtime
@@ -188,11 +189,11 @@ def _recipe(
 def _complete(own: ImageConfig, base: Base) -> ImageConfig:
     """Return all that containers need to start, whatever the final image says."""
     run = own.on(base.image.config)
-    # Which packages slimpack's base is made of is not true of another one.
+    # Of what slimpack's base is made, and where it ends, is not true of another one.
     labels = {
         name: value
         for name, value in run.labels.items()
-        if name in own.labels or not name.startswith("slimpack.")
+        if name != LABEL and (name in own.labels or not name.startswith("slimpack."))
     }
     return replace(run, labels=labels)
 
