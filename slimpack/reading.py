@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import BinaryIO, cast
 
 from slimpack.errors import RelocationError
-from slimpack.tree import Entry
+from slimpack.tree import Entry, content_identity
 
 CHUNK = 1024 * 1024
 
@@ -85,4 +85,4 @@ def verified(entry: Entry, sha256: str) -> Entry:
 
         return digest.update, end
 
-    return watched(entry, watch)
+    return replace(watched(entry, watch), identity=content_identity(sha256))

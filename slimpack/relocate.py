@@ -26,7 +26,16 @@ from slimpack.prefix.found import PrefixFile, Spill, as_found
 from slimpack.prefix.origin import homes_of
 from slimpack.prefix.scripts import direct_shebang, portable_shebang
 from slimpack.reading import verified
-from slimpack.tree import Entry, Kind, Tree, bytes_entry, file_entry, linked, under
+from slimpack.tree import (
+    Entry,
+    Kind,
+    Tree,
+    bytes_entry,
+    content_identity,
+    file_entry,
+    linked,
+    under,
+)
 
 # Rewritten files above this are kept in the scratch folder, not in memory.
 _SPILL_BYTES = 64 * 1024
@@ -109,7 +118,8 @@ class _Collector:
         self._spilled += 1
         spilled = self._scratch / f"rewritten-{self._spilled}"
         spilled.write_bytes(data)
-        return file_entry(path, spilled, mode=mode, owner=owner)
+        known = content_identity(hashlib.sha256(data).hexdigest())
+        return replace(file_entry(path, spilled, mode=mode, owner=owner), identity=known)
 
 
 def relocate(

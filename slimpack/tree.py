@@ -7,6 +7,7 @@ each path. Nothing here knows of conda or of container images.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import posixpath
@@ -43,6 +44,9 @@ class Entry:
     link: target of a symbolic link, as stored; of a hard link, the `path` of the
         regular file, of the same mode, uid and gid, that it is another name of.
     uid, gid: numeric owner in the image, root unless the entry needs another.
+    identity: of a regular file, a text that is another one wherever the bytes are;
+        "" when nobody knows one without reading them. Content that is known by its
+        SHA-256 has `content_identity` of that.
     """
 
     path: str
@@ -54,6 +58,7 @@ class Entry:
     link: str = ""
     uid: int = 0
     gid: int = 0
+    identity: str = ""
 
     def __post_init__(self) -> None:
         check_path(self.path)
@@ -86,6 +91,11 @@ def check_path(path: str) -> None:
         raise ValueError(f"not a path inside the image: {path!r}")
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError(f"not a normal path: {path!r}")
+
+
+def content_identity(sha256: str) -> str:
+    """Return the `Entry.identity` of content with that SHA-256 (hex digits)."""
+    return f"sha256:{sha256}"
 
 
 def file_entry(path: str, source: Path, *, mode: int | None = None, owner: str = "") -> Entry:
@@ -122,6 +132,7 @@ def bytes_entry(path: str, data: bytes, *, mode: int = 0o644, owner: str = "") -
         owner=owner,
         size=len(data),
         opener=lambda: io.BytesIO(data),
+        identity=content_identity(hashlib.sha256(data).hexdigest()),
     )
 
 

@@ -118,7 +118,11 @@ def _entry(
         return Entry(path, Kind.DIRECTORY, mode, owner, uid=uid, gid=gid)
     if member.isreg() and not member.issparse():
         opener = partial(open_slice, tar, member.offset_data, member.size)
-        return Entry(path, Kind.FILE, mode, owner, member.size, opener, uid=uid, gid=gid)
+        # The tar is named by its own digest.
+        known = f"debian:{tar.name}:{member.offset_data}"
+        return Entry(
+            path, Kind.FILE, mode, owner, member.size, opener, uid=uid, gid=gid, identity=known
+        )
     return None
 
 

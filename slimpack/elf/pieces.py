@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +67,14 @@ class Edit:
     start: int
     end: int
     pieces: tuple[Piece, ...] = ()
+
+
+def fingerprint(plan: Plan) -> str:
+    """Return a text that is another one wherever plans make other bytes of one original."""
+    value = hashlib.sha256()
+    for piece in plan.pieces:
+        value.update(repr(piece).encode())
+    return value.hexdigest()
 
 
 def edited(pieces: Sequence[Piece], edits: Sequence[Edit]) -> tuple[Piece, ...]:

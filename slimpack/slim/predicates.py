@@ -136,14 +136,19 @@ def _bare(name: bytes) -> bytes:
     return b'"' + name.removeprefix(b"lib").removesuffix(b".so") + b'"'
 
 
-def spelled_in(
-    files: Files, asked: Iterable[tuple[Rule, Collection[str]]]
-) -> dict[bytes, frozenset[str]]:
-    """Return `Files.spelled` for rules and their candidates; every file is read once.
+@dataclass(frozen=True)
+class Texts:
+    """Names of libraries that predicates look for: what stands in a file -> its key.
 
-    Whole names count anywhere, bare ones in either quotes and in sources only. Lists of
-    files do not count. One expression for all names is many times quicker than each alone.
+    whole: up to ".so", anywhere. bare: without "lib", in either quotes, in sources only.
     """
+
+    whole: Mapping[bytes, bytes]
+    bare: Mapping[bytes, bytes]
+
+
+def texts_of(asked: Iterable[tuple[Rule, Collection[str]]]) -> Texts:
+    """Return what `spelled_in` must look for on behalf of rules and their candidates."""
     whole: dict[bytes, bytes] = {}
     bare: dict[bytes, bytes] = {}
     for rule, candidates in asked:
@@ -153,8 +158,17 @@ def spelled_in(
             if PREDICATES[rule.when] is unopened:
                 keys = [_bare(name) for name in names]
                 bare |= {text: key for key in keys for text in (key, key.replace(b'"', b"'"))}
-    found: dict[bytes, set[str]] = {key: set() for key in (*whole, *bare.values())}
-    in_source, elsewhere = _Search({**whole, **bare}), _Search(whole)
+    return Texts(whole, bare)
+
+
+def spelled_in(files: Files, texts: Texts) -> dict[bytes, frozenset[str]]:
+    """Return `Files.spelled`; every file is read once, and lists of files do not count.
+
+    One expression for all names is many times quicker than each alone.
+    """
+    whole = texts.whole
+    found: dict[bytes, set[str]] = {key: set() for key in (*whole, *texts.bare.values())}
+    in_source, elsewhere = _Search({**whole, **texts.bare}), _Search(whole)
     for path, entry in files.entries.items() if found else ():
         if _LISTS(path):
             continue
@@ -232,12 +246,12 @@ def _imported(rule: Rule, modules: Mapping[str, Module], files: Files) -> set[st
     found: set[str] = set()
     for path in sorted(files.mentions[rule.name]):
         if path in files.entries and path not in modules and not ignored(path):
-            found |= _names(files.read(path), path, names, at_start=at_start)
+            found |= imported_names(files.read(path), path, names, at_start=at_start)
     waiting = sorted(found)
     while waiting:
         path = paths.get(waiting.pop(), "")
         if path:
-            more = _names(files.read(path), path, names, at_start=False) - found
+            more = imported_names(files.read(path), path, names, at_start=False) - found
             found |= more
             waiting += sorted(more)
     return found
@@ -287,7 +301,7 @@ def mentions_of(files: Files, words: Mapping[str, Collection[bytes]]) -> dict[st
     }
 
 
-def _names(source: bytes, path: str, names: set[str], *, at_start: bool) -> set[str]:
+def imported_names(source: bytes, path: str, names: Collection[str], *, at_start: bool) -> set[str]:
     """Return which of `names` the source at `path` imports; a.b.c imports a and a.b too."""
     found: set[str] = set()
     for item in imports_of(source, module_at(path) or Module("", package=False)):

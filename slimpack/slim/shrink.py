@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import BinaryIO, Literal
 
-from slimpack.elf.pieces import Plan
+from slimpack.elf.pieces import Plan, fingerprint
 from slimpack.elf.read import seekable_elf
 from slimpack.elf.strip import StripPlan, strip_plan
 from slimpack.elf.stripped import stripped
@@ -145,4 +145,5 @@ def with_plan(entry: Entry, plan: Plan) -> Entry:
     def opened() -> BinaryIO:
         return stripped(entry.open(), plan)
 
-    return replace(entry, size=plan.new_size, opener=opened)
+    known = entry.identity and f"{entry.identity}|{fingerprint(plan)}"
+    return replace(entry, size=plan.new_size, opener=opened, identity=known)

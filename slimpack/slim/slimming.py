@@ -8,20 +8,14 @@ makes what stays smaller.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from slimpack.globs import matcher
 from slimpack.slim.modules import module_at
-from slimpack.slim.predicates import (
-    PREDICATES,
-    Files,
-    asks_sources,
-    mentions_of,
-    spelled_in,
-    words_of,
-)
+from slimpack.slim.predicates import PREDICATES, Files
+from slimpack.slim.questions import Questions
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits
 from slimpack.tree import Entry, Kind, Tree, linked, parents, under
 
@@ -90,10 +84,16 @@ class Scope:
 
 @dataclass(frozen=True)
 class Choice:
-    """What `choose` decided. notes: rules that rest, and why."""
+    """What `choose` decided.
+
+    notes: rules that rest, and why. questions: what predicates asked. candidates: rule with
+    a predicate -> the paths that it was asked about.
+    """
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    questions: Questions
+    candidates: Mapping[str, tuple[str, ...]]
 
 
 def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
@@ -120,10 +120,8 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
             taken.update((path, rule.name) for path in candidates if path not in taken)
     asked = [(rule, candidates) for rule, candidates in drops if rule.when and candidates]
     stays = Files({**files, **scope.others(tree)}, scope.on_disk, scope.prefix).without(taken)
-    words = {
-        rule.name: words_of(candidates, stays) for rule, candidates in asked if asks_sources(rule)
-    }
-    stays = replace(stays, mentions=mentions_of(stays, words), spelled=spelled_in(stays, asked))
+    questions = Questions.of(asked, stays)
+    stays = questions.asked_of(stays)
     for rule, candidates in asked:
         left = [path for path in candidates if path not in taken]
         may_go = PREDICATES[rule.when](rule, left, stays) if left else set()
@@ -133,7 +131,12 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     changes = (
         Change(path, files[path].owner, rule, files[path].size) for path, rule in taken.items()
     )
-    return Choice(tuple(sorted(changes, key=lambda change: change.path)), notes)
+    return Choice(
+        tuple(sorted(changes, key=lambda change: change.path)),
+        notes,
+        questions,
+        {rule.name: tuple(candidates) for rule, candidates in asked},
+    )
 
 
 def without(tree: Tree, paths: Collection[str], prefix: str) -> Tree:
