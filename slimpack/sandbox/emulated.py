@@ -9,8 +9,10 @@ not emulated: for those, Linux needs to know the emulator.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,7 +95,7 @@ class _Prepared:
         self, command: Command, options: Options = PLAIN, *, stop: threading.Event | None = None
     ) -> Finished:
         try:
-            argv = _resolved(self.root, command)
+            argv = _View(self.root, options.binds).started(command)
         except OSError as error:
             code = 127 if isinstance(error, (FileNotFoundError, NotADirectoryError)) else 126
             text = f"cannot run {command.argv[0]}: {error.strerror or error}\n"
@@ -106,50 +108,60 @@ class _Prepared:
         )
 
 
-def _resolved(root: Path, command: Command) -> tuple[str, ...]:
-    """Return the command line with the path of an ELF file first, as execve(2) comes to it.
+@dataclass(frozen=True)
+class _View:
+    """The files that a command sees, looked at from outside: the root, and what is bound."""
 
-    Raises OSError for what cannot be started.
-    """
-    program = _found(root, command)
-    argv = (program, *command.argv[1:])
-    for _ in range(_MAX_SCRIPTS + 1):
-        head = _head(root, argv[0])
-        if not head.startswith(b"#!"):
-            return argv
-        line = head[2:].partition(b"\n")[0].decode("utf-8", "surrogateescape").strip(" \t\r")
-        interpreter, _, argument = line.replace("\t", " ").partition(" ")
-        given = (argument.strip(),) if argument.strip() else ()
-        argv = (_absolute(interpreter, command), *given, *argv)
-    raise OSError(40, os.strerror(40), program)
+    root: Path
+    binds: tuple[Bind, ...]
 
+    def started(self, command: Command) -> tuple[str, ...]:
+        """Return the command line with the path of an ELF file first, as execve(2) comes to it.
 
-def _found(root: Path, command: Command) -> str:
-    name = command.argv[0]
-    if "/" in name:
-        return _absolute(name, command)
-    for folder in dict(command.env).get("PATH", DEFAULT_PATH).split(":"):
-        path = _absolute(f"{folder or '.'}/{name}", command)
-        place = root / inside.resolve(root, path)
-        if place.is_file() and place.stat().st_mode & 0o111:
-            return path
-    raise FileNotFoundError(2, os.strerror(2), name)
+        Raises OSError for what cannot be started.
+        """
+        argv = (self._found(command), *command.argv[1:])
+        for _ in range(_MAX_SCRIPTS + 1):
+            head = self._head(argv[0])
+            if not head.startswith(b"#!"):
+                return argv
+            line = head[2:].partition(b"\n")[0].decode("utf-8", "surrogateescape").strip(" \t\r")
+            interpreter, _, argument = line.replace("\t", " ").partition(" ")
+            given = (argument.strip(),) if argument.strip() else ()
+            argv = (_absolute(interpreter, command), *given, *argv)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), argv[0])
+
+    def _found(self, command: Command) -> str:
+        name = command.argv[0]
+        if "/" in name:
+            return _absolute(name, command)
+        for folder in dict(command.env).get("PATH", DEFAULT_PATH).split(":"):
+            path = _absolute(f"{folder or '.'}/{name}", command)
+            place = self._place(path)
+            if place.is_file() and place.stat().st_mode & 0o111:
+                return path
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+    def _head(self, path: str) -> bytes:
+        place = self._place(path)
+        status = place.stat()
+        # A FIFO would block. Nobody else is in the caller's own folder.
+        if not stat.S_ISREG(status.st_mode) or not status.st_mode & 0o111:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        with place.open("rb") as stream:
+            return stream.read(_HEAD)
+
+    def _place(self, path: str) -> Path:
+        """Return the file of this machine, without links."""
+        for bind in self.binds:
+            if path == bind.inside or path.startswith(f"{bind.inside}/"):
+                rest = path.removeprefix(bind.inside)
+                return bind.host / inside.resolve(bind.host, rest) if rest else bind.host
+        try:
+            return self.root / inside.resolve(self.root, path)
+        except ImageError as error:
+            raise OSError(errno.ELOOP, error.message, path) from error
 
 
 def _absolute(path: str, command: Command) -> str:
-    return path if path.startswith("/") else f"{command.workdir or ''}/{path}"
-
-
-def _head(root: Path, path: str) -> bytes:
-    try:
-        place = root / inside.resolve(root, path)
-    except ImageError as error:
-        raise OSError(40, error.message, path) from error
-    # The caller's own folder, and no link is left in the path: a FIFO would block all the same.
-    if place.exists() and not place.is_file():
-        raise PermissionError(13, os.strerror(13), path)
-    with place.open("rb") as stream:
-        head = stream.read(_HEAD)
-        if not os.fstat(stream.fileno()).st_mode & 0o111:
-            raise PermissionError(13, os.strerror(13), path)
-    return head
+    return path if path.startswith("/") else f"{command.workdir}/{path}"
