@@ -1,11 +1,14 @@
-"""What lies below the environment: a runtime assembled from Debian, or an image on disk."""
+"""What lies below the environment: a runtime assembled from Debian, or an image.
+
+The image lies on disk or in a registry. Its blobs are kept in the cache by digest, so that
+a base that is pinned by its digest is downloaded once and then needs no registry.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from slimpack.cache import Cache
 from slimpack.config import Config
@@ -16,11 +19,14 @@ from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import Layer, build_layer
-from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import Placed, merged_view, read_files
 from slimpack.progress import Progress
+from slimpack.registry.connecting import Registries
+from slimpack.registry.pull import prefetch
+from slimpack.registry.reference import Reference
 from slimpack.result import LayerRow
 from slimpack.runtimes import Runtime, load_runtime
+from slimpack.sources import Source, image_source, open_image
 
 # Where C libraries say their version (glibc's version.c), and where Debian's
 # and Red Hat's images keep them.
@@ -39,6 +45,7 @@ class Base:
     view: every path of it.
     gpu: whether the runtime is for environments with CUDA.
     env: variables that the runtime wants and the image does not set.
+    reference: of an image that was pulled, with its digest; "" for any other.
     """
 
     image: Image
@@ -49,6 +56,7 @@ class Base:
     gpu: bool = False
     env: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    reference: str = ""
 
     @property
     def rows(self) -> tuple[LayerRow, ...]:
@@ -75,14 +83,19 @@ def assemble(
     epoch: int,
     compression: Compression,
     progress: Progress,
+    registries: Registries | None = None,
 ) -> Base:
-    """Return the base that `config` names, its layers in `blobs` or on disk.
+    """Return the base that `config` names, its layers in `blobs`, on disk or in the cache.
 
-    Raises RuntimeBaseError, InputError or ImageError.
+    registries: to pull from; with the user's credentials if None.
+    Raises RuntimeBaseError, InputError, ImageError or RegistryError.
     """
     runtime = load_runtime(config.image.runtime)
-    if config.image.base is not None:
-        return _from_image(config.image.base, platform, runtime)
+    if config.image.base or runtime.image:
+        own = not config.image.base
+        source = Reference.parse(runtime.image) if own else image_source(config.image.base or "")
+        found = _Pulling(registries or Registries(), cache, progress).open(source, platform)
+        return _from_image(found, source, runtime, own=own)
     mirrors = (
         find_mirrors(
             runtime.debian.suites[0],
@@ -130,11 +143,35 @@ def _from_debian(
     )
 
 
-def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
-    image = read_image(path, Platform.parse(platform))
+@dataclass(frozen=True)
+class _Pulling:
+    registries: Registries
+    cache: Cache
+    progress: Progress
+
+    def open(self, source: Source, platform: str) -> Image:
+        """Read or pull an image; all its layers are here afterwards."""
+        image = open_image(
+            source,
+            self.registries,
+            blobs=BlobStore(self.cache.root / "blobs"),
+            platform=Platform.parse(platform),
+            progress=self.progress,
+        )
+        prefetch(image, self.registries, self.progress)
+        return image
+
+
+def _from_image(image: Image, source: Source, runtime: Runtime, *, own: bool) -> Base:
+    """Return an image as a base. own: it is the runtime's, whose variables it gets, then."""
     view = merged_view(image)
     glibc = _glibc(image, view)
-    notes = () if glibc else (f"{path} has no glibc that slimpack finds; solved without __glibc",)
+    notes = [] if glibc else [f"{source} has no glibc that slimpack finds; solved without __glibc"]
+    reference = ""
+    if isinstance(source, Reference):
+        reference = str(source if source.digest else replace(source, digest=image.digest))
+        if not source.digest:
+            notes.append(f"the base {source} may be another one tomorrow: pin it as {reference}")
     there = dict(image.config.env)
     return Base(
         image=image,
@@ -147,9 +184,10 @@ def _from_image(path: Path, platform: str, runtime: Runtime) -> Base:
         env=tuple(
             (name, value)
             for name, value in runtime.env.items()
-            if name.startswith("NVIDIA_") and name not in there
+            if own or (name.startswith("NVIDIA_") and name not in there)
         ),
-        notes=notes,
+        notes=tuple(notes),
+        reference=reference,
     )
 
 

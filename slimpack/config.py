@@ -62,6 +62,7 @@ class ImageConfig:
     references: NAME:TAG as flags give them; used instead of `name` and `tags`.
     prefix, user, workdir: "" for what the runtime says.
     base: an OCI layout or docker-archive on disk instead of the runtime's base.
+    base: an image instead of the runtime's base, a path or a reference in a registry.
     layers: at most so many layers above the base.
     max_layer_size: bytes of files; larger groups are split.
     compression_level: None for the compressor's default.
@@ -69,7 +70,7 @@ class ImageConfig:
     """
 
     runtime: str = "distroless"
-    base: Path | None = None
+    base: str | None = None
     prefix: str = ""
     name: str = ""
     tags: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ from slimpack.config import (
 )
 from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
+from slimpack.registry.reference import is_reference
 from slimpack.sizes import Growth, parse_growth, parse_size
 from slimpack.slim.ruleset import PROFILES
 from slimpack.toml import Table
@@ -145,7 +146,7 @@ def _image(table: Table, folder: Path) -> ImageConfig:
     defaults = ImageConfig()
     config = ImageConfig(
         runtime=_runtime(table, folder) or defaults.runtime,
-        base=table.path("base", folder),
+        base=_base(table, folder),
         prefix=_checked(table, "prefix", check_prefix),
         name=table.string("name"),
         tags=table.strings("tags"),
@@ -166,6 +167,15 @@ def _image(table: Table, folder: Path) -> ImageConfig:
         table.fail("tags", "needs 'name' too: an image is called NAME:TAG")
     table.finish()
     return config
+
+
+def _base(table: Table, folder: Path) -> str | None:
+    path = table.path("base", folder)
+    value = table.string("base")
+    # A folder may be called as a host is; what is there comes first.
+    if path is None:
+        return None
+    return value if is_reference(value) and not path.exists() else str(path)
 
 
 def _app(table: Table, folder: Path) -> AppConfig:

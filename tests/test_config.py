@@ -64,7 +64,7 @@ def test_every_key(tmp_path: Path) -> None:
     assert config.env.inputs == (str(tmp_path / "environment.yml"),)
     assert config.env.lock == tmp_path / "pixi.lock"
     assert config.image.runtime == str(tmp_path / "own.toml")
-    assert config.image.base == tmp_path / "base.tar"
+    assert config.image.base == str(tmp_path / "base.tar")
     assert config.image.expose == ("8000/tcp", "53/udp")
     assert config.image.max_layer_size == 1_500_000_000
     assert config.image.env == (("A", "1"),)

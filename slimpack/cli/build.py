@@ -47,8 +47,8 @@ from slimpack.verify.model import Verification
 @click.option(
     "--base",
     metavar="IMAGE",
-    type=click.Path(path_type=Path),
-    help="OCI layout or docker-archive on disk instead of the runtime's base.",
+    help="OCI layout, docker-archive or reference in a registry (HOST/REPOSITORY@sha256:...) "
+    "instead of the runtime's base.",
 )
 @prefix_option(
     "--prefix", help="Where the environment lies in the image [default: the runtime's, /opt/env]."
@@ -85,7 +85,7 @@ def build_command(
     outputs: tuple[str, ...],
     load: bool,
     runtime: str | None,
-    base: Path | None,
+    base: str | None,
     prefix: str | None,
     layers: int | None,
     compression: str | None,

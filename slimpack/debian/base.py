@@ -138,9 +138,8 @@ def _source(runtime: Runtime) -> DebianSource:
     if runtime.debian is None:
         raise InputError(
             f"runtime {runtime.name!r} is the image {runtime.image}, "
-            "and images cannot be pulled from registries yet",
-            hint=f"fetch it (skopeo copy docker://{runtime.image} oci:{runtime.name}), and name "
-            f"what was fetched: --base {runtime.name}",
+            "and not assembled from Debian packages",
+            hint="an image is pinned by its digest, in the key image of a file of your own",
         )
     return runtime.debian
 
