@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from slimpack.cache import Cache
 from slimpack.config import Config
-from slimpack.debian import DebianBase, assemble_base, find_mirrors
+from slimpack.debian import DAY, DebianBase, assemble_base, find_mirrors
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig as OciConfig
@@ -32,7 +33,8 @@ from slimpack.sources import Source, image_source, open_image
 # and Red Hat's images keep them.
 _LIBC = re.compile(r"(?:usr/)?lib(?:64|32)?/(?:[^/]+/)?libc(?:\.so\.6|-2\.\d+\.so)\Z")
 _RELEASE = re.compile(rb"GNU C Library [^\n]{0,200}? release version (\d+\.\d+)")
-_LABEL = "slimpack.base"
+LABEL = "slimpack.base"
+"""Of a runtime's base: its name, and each Debian package as ``name=version``."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,12 @@ def assemble(
     compression: Compression,
     progress: Progress,
     registries: Registries | None = None,
+    max_age: timedelta = DAY,
 ) -> Base:
     """Return the base that `config` names, its layers in `blobs`, on disk or in the cache.
 
     registries: to pull from; with the user's credentials if None.
+    max_age: of what is known of Debian's packages; older than that, the mirror is asked.
     Raises RuntimeBaseError, InputError, ImageError or RegistryError.
     """
     runtime = load_runtime(config.image.runtime)
@@ -106,7 +110,12 @@ def assemble(
         else None
     )
     debian = assemble_base(
-        runtime, platform, cache_dir=cache.root, mirrors=mirrors, progress=progress
+        runtime,
+        platform,
+        cache_dir=cache.root,
+        mirrors=mirrors,
+        progress=progress,
+        max_age=max_age,
     )
     return _from_debian(debian, runtime, blobs, epoch, compression)
 
@@ -128,7 +137,7 @@ def _from_debian(
             env=tuple(runtime.env.items()),
             user=runtime.user,
             workdir=runtime.workdir,
-            labels={**runtime.labels, _LABEL: f"{runtime.name} {packages}"},
+            labels={**runtime.labels, LABEL: f"{runtime.name} {packages}"},
             created=epoch,
         ),
         comment="slimpack",

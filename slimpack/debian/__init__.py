@@ -7,7 +7,7 @@
 `assemble_base` is the one way through; `resolve_base` stops after choosing.
 """
 
-from slimpack.debian.base import assemble_base, provided, resolve_base, tree_digest
+from slimpack.debian.base import DAY, assemble_base, provided, resolve_base, tree_digest
 from slimpack.debian.mirrors import DebianMirrors, find_mirrors
 from slimpack.debian.model import (
     DebianBase,
@@ -18,6 +18,7 @@ from slimpack.debian.model import (
 )
 
 __all__ = [
+    "DAY",
     "DebianBase",
     "DebianMirrors",
     "DebianSource",
