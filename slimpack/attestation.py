@@ -8,6 +8,7 @@ listed in an OCI layout, or pushed to a registry as its referrers
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,11 +50,16 @@ SBOMS = (CYCLONEDX.name, SPDX.name)
 
 @dataclass(frozen=True)
 class Attestation:
-    """One document about one image. created: RFC 3339, of the image."""
+    """One document about one image.
+
+    created: RFC 3339, of the image. about: digests of the manifests that it tells of, as it
+    says itself; SBOMs of other tools need not say that.
+    """
 
     form: Form
     data: bytes = field(repr=False)
     created: str = ""
+    about: frozenset[str] = frozenset()
 
     def artifact(self, subject: dict[str, Any]) -> Artifact:
         """Return it as a referrer of the manifest that the descriptor `subject` names."""
@@ -105,15 +111,15 @@ def documents_of(
             hint="build with --provenance",
         )
     inventory = inventory_of(image, name, digests=known_digests(facts) if facts else None)
-    created = rfc3339(image.config.created)
-    found = []
+    made: list[tuple[Form, bytes]] = []
     if CYCLONEDX.name in forms:
-        found.append(Attestation(CYCLONEDX, to_cyclonedx(inventory), created))
+        made.append((CYCLONEDX, to_cyclonedx(inventory)))
     if SPDX.name in forms:
-        found.append(Attestation(SPDX, to_spdx(inventory), created))
+        made.append((SPDX, to_spdx(inventory)))
     if PROVENANCE.name in forms and facts is not None:
-        found.append(Attestation(PROVENANCE, provenance(inventory, facts, run), created))
-    return tuple(found)
+        made.append((PROVENANCE, provenance(inventory, facts, run)))
+    created, about = rfc3339(image.config.created), frozenset({image.digest})
+    return tuple(Attestation(form, data, created, about) for form, data in made)
 
 
 def file_of(output: Path, form: Form, platform: str = "") -> Path:
@@ -143,11 +149,10 @@ def write_beside(
     return tuple(paths)
 
 
-def read_document(path: Path, digest: str) -> Attestation:
+def read_document(path: Path) -> Attestation:
     """Read a document that somebody wrote, and see what form it has.
 
-    digest: of the manifest that it has to be about. Raises InputError for a file that is
-    no document of ours to attach, or that tells of another image.
+    Raises InputError for a file that is no document of ours to attach.
     """
     try:
         with path.open("rb") as stream:
@@ -158,21 +163,26 @@ def read_document(path: Path, digest: str) -> Attestation:
         raise InputError(f"{path} has more than {MAX_DOCUMENT >> 20} MiB")
     try:
         value = json.loads(data)
-        form = _form_of(value)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
+    form = _form_of(value)
     if form is None:
         raise InputError(
             f"{path} is neither CycloneDX nor SPDX nor an in-toto statement of SLSA provenance",
             hint="attach what `slimpack build --sbom` and `--provenance` wrote",
         )
-    told = _subjects(value)
-    if digest.partition(":")[2] not in told and (told or form is PROVENANCE):
+    about = _subjects(value)
+    if form is PROVENANCE and not about:
         raise InputError(
-            f"{path} tells of another image than {digest}",
-            hint="name the image by the digest that its build printed",
+            f"{path} does not say which image it is the provenance of",
+            hint="a statement names its subject by its SHA-256 digest",
         )
-    return Attestation(form, data)
+    return Attestation(form, data, about=about)
+
+
+def is_digest(text: str) -> bool:
+    """Tell whether `text` is the digest of a manifest."""
+    return re.fullmatch(r"sha256:[0-9a-f]{64}", text) is not None
 
 
 def _form_of(value: object) -> Form | None:
@@ -186,15 +196,15 @@ def _form_of(value: object) -> Form | None:
     return PROVENANCE if predicate.startswith("https://slsa.dev/provenance/v1") else None
 
 
-def _subjects(document: dict[str, Any]) -> set[str]:
-    """Return the SHA-256 (hex) of all that a document says it is about, if it says so.
+def _subjects(document: dict[str, Any]) -> frozenset[str]:
+    """Return the digests of all that a document says it is about, if it says so.
 
     SBOMs of other tools need not; in ours the version of what they describe is its digest.
     """
     subjects = document.get("subject")
     items = subjects if isinstance(subjects, list) else []
     digests = [item.get("digest") for item in items if isinstance(item, dict)]
-    found = {str(digest.get("sha256")) for digest in digests if isinstance(digest, dict)}
+    found = {f"sha256:{item.get('sha256')}" for item in digests if isinstance(item, dict)}
     metadata = document.get("metadata")
     described = [metadata.get("component")] if isinstance(metadata, dict) else []
     packages = document.get("packages")
@@ -204,4 +214,4 @@ def _subjects(document: dict[str, Any]) -> set[str]:
         if isinstance(package, dict) and package.get("primaryPackagePurpose") == "CONTAINER"
     ]
     versions = [str(item.get("version")) for item in described if isinstance(item, dict)]
-    return found | {text[7:] for text in versions if text.startswith("sha256:")}
+    return frozenset(text for text in {*found, *versions} if is_digest(text))

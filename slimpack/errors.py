@@ -14,7 +14,8 @@
     ├── ArchiveError            9  an archive is malformed, hostile or damaged
     ├── LockError              10  a lock does not match its specification
     ├── VerifyError            11  the result would not work, or not as promised
-    └── RegistryError          12  a registry refused, failed or is not there
+    ├── RegistryError          12  a registry refused, failed or is not there
+    └── SigningError           13  cosign is not there, or did not sign
 
 The number is the exit code (docs/exit-codes.md). Every message says what was
 expected and what to do next: ``SlimpackError(message, hint=...)``.
@@ -113,3 +114,9 @@ class RegistryError(SlimpackError):
     """A registry refused, failed, or is not there (`slimpack.registry`)."""
 
     exit_code = 12
+
+
+class SigningError(SlimpackError):
+    """cosign is not there, or did not sign."""
+
+    exit_code = 13

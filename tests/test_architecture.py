@@ -50,6 +50,8 @@ ALLOWED: dict[str, set[str]] = {
     "sbom": {"debian", "env", "errors", "inspection", "oci", "slim"},
     "provenance": {"config", "debian", "env", "oci", "sbom", "slim"},
     "attestation": {"errors", "files", "oci", "provenance", "sbom"},
+    "signing": {"attestation", "env", "errors"},
+    "attaching": {"attestation", "errors", "oci", "registry", "signing"},
     "dockerfile": {
         *("app", "base", "cache", "compat", "compose", "config", "content", "cuda", "env"),
         *("environment", "errors", "globs", "oci", "own", "platforms", "progress", "runtimes"),

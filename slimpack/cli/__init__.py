@@ -11,6 +11,7 @@ import sys
 import click
 
 from slimpack import __version__
+from slimpack.cli.attest import attest_command
 from slimpack.cli.budget import budget_command
 from slimpack.cli.build import build_command
 from slimpack.cli.cache import cache_group
@@ -23,6 +24,7 @@ from slimpack.cli.pack import pack_command
 from slimpack.cli.report import report_command
 from slimpack.cli.runtime import runtime_group
 from slimpack.cli.sbom import sbom_command
+from slimpack.cli.sign import sign_command
 from slimpack.cli.slim import slim_command, why_command
 from slimpack.cli.trace import trace_command
 from slimpack.cli.unpack import unpack_command
@@ -36,6 +38,7 @@ def cli() -> None:
     """Turn a conda environment into a small, reproducible image or a portable archive."""
 
 
+cli.add_command(attest_command)
 cli.add_command(budget_command)
 cli.add_command(build_command)
 cli.add_command(cache_group)
@@ -48,6 +51,7 @@ cli.add_command(pack_command)
 cli.add_command(report_command)
 cli.add_command(runtime_group)
 cli.add_command(sbom_command)
+cli.add_command(sign_command)
 cli.add_command(slim_command)
 cli.add_command(trace_command)
 cli.add_command(unpack_command)

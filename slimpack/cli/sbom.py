@@ -7,14 +7,24 @@ from pathlib import Path
 import click
 
 from slimpack.attestation import FORMS, SBOMS, documents_of
-from slimpack.cli.images import image_options
+from slimpack.cache import default_cache
+from slimpack.cli.options import platform_option
+from slimpack.cli.progress import choose
+from slimpack.cli.sign import insecure_option
 from slimpack.files import atomic_file
-from slimpack.oci.image import Image
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.config import Platform
 from slimpack.oci.read import image_names
+from slimpack.platforms import resolve
+from slimpack.registry.connecting import Registries
+from slimpack.registry.pull import prefetch
+from slimpack.sources import image_source, open_image
 
 
 @click.command("sbom", short_help="Write what an image is made of, as CycloneDX or SPDX.")
-@image_options
+@click.argument("text", metavar="IMAGE")
+@platform_option("Which image of several, like linux/amd64.")
+@click.option("--ref", default="", metavar="NAME:TAG", help="Which image of several, by name.")
 @click.option(
     "--format",
     "form",
@@ -33,17 +43,36 @@ from slimpack.oci.read import image_names
 @click.option(
     "--name", metavar="TEXT", default="", help="What the image is called [default: its tag]."
 )
+@insecure_option
 def sbom_command(
-    path: Path, image: Image, ref: str, form: str, output: Path | None, name: str
+    text: str,
+    platform: str | None,
+    ref: str,
+    form: str,
+    output: Path | None,
+    name: str,
+    insecure: bool,
 ) -> None:
     """Write a bill of materials of IMAGE: packages, licences, digests, and who needs whom.
 
-    IMAGE is an OCI layout folder, a tar of one, or a docker-archive. Everything is read from
-    the image itself, so it works for any image, and the same image always gives the same
-    bytes (docs/supply-chain.md).
+    IMAGE is an OCI layout folder, a tar of one, a docker-archive, or a reference in a
+    registry (HOST/REPOSITORY:TAG). Everything is read from the image itself, so it works for
+    any image, and the same image always gives the same bytes (docs/supply-chain.md).
     """
-    name = name or ref or next(iter(image_names(path, image.digest)), "")
-    (document,) = documents_of(image, [form], name)
+    source = image_source(text)
+    progress = choose()
+    with Registries(insecure=insecure) as registries:
+        image = open_image(
+            source,
+            registries,
+            blobs=BlobStore(default_cache().blobs),
+            platform=Platform.parse(resolve(platform)) if platform else None,
+            ref=ref,
+            progress=progress,
+        )
+        prefetch(image, registries, progress)
+        names = image_names(source, image.digest) if isinstance(source, Path) else (str(source),)
+        (document,) = documents_of(image, [form], name or ref or next(iter(names), ""))
     if output is None:
         click.echo(document.data.decode("utf-8"), nl=False)
         return
