@@ -18,7 +18,7 @@ from slimpack.archive.extract import extract, find_environment
 from slimpack.cache import Cache
 from slimpack.config import Config
 from slimpack.env.cpubuilds import Gpu, check_locked
-from slimpack.env.engine import choose_engine
+from slimpack.env.engine import Engine, choose_engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import Target
 from slimpack.env.locks.files import format_of, write_locks
@@ -27,7 +27,7 @@ from slimpack.env.pypi.editable import build_editables
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import ArchiveError, InputError
 from slimpack.hostpython import HostPython, host_python, is_foreign
-from slimpack.installing import carry_out, installed_at, plan_of, target_of
+from slimpack.installing import Plan, carry_out, installed_at, plan_of, target_of
 from slimpack.platforms import SUBDIRS, resolve
 from slimpack.portable.script import NAME as CONDA_UNPACK
 from slimpack.portable.unpacking import guess_prefix, read_records, rewrite
@@ -127,27 +127,71 @@ def platform_of(located: Located, config: Config) -> str:
     return platform
 
 
-def provide(
+@dataclass(frozen=True)
+class Planned:
+    """What an input comes to: decided, and not installed.
+
+    gpu: what is asked of packages with CUDA builds, None for nothing.
+    plan, target, engine: None for an environment that is there already.
+    """
+
+    located: Located
+    glibc: str
+    gpu: Gpu | None
+    plan: Plan | None = None
+    target: Target | None = None
+    engine: Engine | None = None
+
+
+def decide(
     located: Located,
     config: Config,
     platform: str,
     glibc: str,
     *,
     cache: Cache,
-    scratch: Path,
     progress: Progress,
     stage: Stage,
     for_gpu: bool = False,
-) -> Environment:
-    """Return the environment, installed below `scratch` unless it is there already.
+) -> Planned:
+    """Solve a specification, or read a lock.
 
     platform: an OCI platform. glibc: version that the solver is offered.
     for_gpu: CPU builds are refused, as they are where CUDA is configured.
     Raises SolveError, InstallError, InputError (see the rooms `env` and `prefix`).
     """
-    environment = _provided(
-        located, config, platform, glibc, cache, scratch, progress, stage, for_gpu
-    )
+    wanted = for_gpu or config.env.cuda
+    gpu = Gpu(config.env.cuda, config.env.allow_cpu) if wanted else None
+    if located.prefix is not None:
+        return Planned(located, glibc, gpu)
+    if config.env.lock:
+        format_of(config.env.lock)  # a name that tells nothing is told at once
+    source = located.source
+    target = target_of(platform, glibc, config.env.cuda)
+    engine = choose_engine(config.env.engine, cache.packages, cache.repodata)
+    reader = RattlerEngine(cache.packages, cache.repodata)
+    with stage("solve"), progress.task(f"solve {source.kind.value}", unit="step"):
+        plan = plan_of(source, config.env, target, engine, reader, gpu=gpu)
+    return Planned(located, glibc, gpu, plan, target, engine)
+
+
+def provide(
+    planned: Planned,
+    config: Config,
+    *,
+    cache: Cache,
+    scratch: Path,
+    progress: Progress,
+    stage: Stage,
+) -> Environment:
+    """Return the environment, installed below `scratch` unless it is there already.
+
+    Raises SolveError, InstallError, InputError (see the rooms `env` and `prefix`).
+    """
+    if planned.plan is None:
+        environment = _examined(planned, config, scratch, progress, stage)
+    else:
+        environment = _made(planned, config, scratch, progress, stage)
     if not is_foreign(environment.installed):
         return environment
     find = partial(host_python, environment.installed, config.env)
@@ -157,54 +201,35 @@ def provide(
     )
 
 
-def _provided(
-    located: Located,
-    config: Config,
-    platform: str,
-    glibc: str,
-    cache: Cache,
-    scratch: Path,
-    progress: Progress,
-    stage: Stage,
-    for_gpu: bool,
+def _examined(
+    planned: Planned, config: Config, scratch: Path, progress: Progress, stage: Stage
 ) -> Environment:
-    wanted = for_gpu or config.env.cuda
-    gpu = Gpu(config.env.cuda, config.env.allow_cpu) if wanted else None
-    if located.prefix is None or located.installed is None:
-        target = target_of(platform, glibc, config.env.cuda)
-        return _made(located.source, config, target, gpu, cache, scratch, progress, stage)
-    if gpu:
+    located = planned.located
+    assert located.installed is not None
+    if planned.gpu:
         installed = located.installed
-        check_locked(installed.packages, installed.dists, gpu, located.source.describe)
+        check_locked(installed.packages, installed.dists, planned.gpu, located.source.describe)
     if config.env.lock is not None:
         raise InputError(
             f"--lock: {located.source.describe} is installed already, and nothing is solved",
             hint="export a lock with the tool that installed it",
         )
     with stage("examine"):
-        return _existing(located, config, glibc, scratch, progress)
+        return _existing(located, config, planned.glibc, scratch, progress)
 
 
 def _made(
-    source: Input,
-    config: Config,
-    target: Target,
-    gpu: Gpu | None,
-    cache: Cache,
-    scratch: Path,
-    progress: Progress,
-    stage: Stage,
+    planned: Planned, config: Config, scratch: Path, progress: Progress, stage: Stage
 ) -> Environment:
-    lock = config.env.lock
-    form = format_of(lock) if lock else None  # a name that tells nothing is told at once
-    engine = choose_engine(config.env.engine, cache.packages, cache.repodata)
-    reader = RattlerEngine(cache.packages, cache.repodata)
-    with stage("solve"), progress.task(f"solve {source.kind.value}", unit="step"):
-        plan = plan_of(source, config.env, target, engine, reader, gpu=gpu)
+    source, plan, engine = planned.located.source, planned.plan, planned.engine
+    assert plan is not None
+    assert planned.target is not None
+    assert engine is not None
     with stage("install"):
-        plan, installed = carry_out(plan, target, engine, scratch, progress, gpu=gpu)
-    if lock and form:
-        write_locks([plan.lock], lock, form, plan.as_spec(source))
+        plan, installed = carry_out(
+            plan, planned.target, engine, scratch, progress, gpu=planned.gpu
+        )
+    keep_lock(plan, source, config)
     return Environment(
         source=source.describe,
         engine=engine.name,
@@ -214,6 +239,12 @@ def _made(
         variables=plan.variables,
         notes=plan.notes,
     )
+
+
+def keep_lock(plan: Plan, source: Input, config: Config) -> None:
+    """Write what was solved, or read, to where the configuration wants it."""
+    if path := config.env.lock:
+        write_locks([plan.lock], path, format_of(path), plan.as_spec(source))
 
 
 def _unpacked(archive: Path, scratch: Path, progress: Progress) -> tuple[Path, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from slimpack import content
 from slimpack.cache import Cache
 from slimpack.config import Config
-from slimpack.environment import Environment, locate, platform_of, provide
+from slimpack.environment import Environment, decide, locate, platform_of, provide
 from slimpack.errors import InputError
 from slimpack.installing import DEFAULT_GLIBC
 from slimpack.progress import SILENT, Progress
@@ -121,15 +121,11 @@ def _relocated(
     config: Config, cache: Cache, scratch: Path, progress: Progress
 ) -> tuple[Environment, Relocated]:
     located = locate(config, scratch, progress)
+    platform, glibc = platform_of(located, config), config.env.glibc or DEFAULT_GLIBC
+    stage = Stages()
+    planned = decide(located, config, platform, glibc, cache=cache, progress=progress, stage=stage)
     environment = provide(
-        located,
-        config,
-        platform_of(located, config),
-        config.env.glibc or DEFAULT_GLIBC,
-        cache=cache,
-        scratch=scratch,
-        progress=progress,
-        stage=Stages(),
+        planned, config, cache=cache, scratch=scratch, progress=progress, stage=stage
     )
     return environment, content.relocated(environment, _PREFIX, scratch)
 

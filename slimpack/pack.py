@@ -21,7 +21,7 @@ from slimpack.archive.write import write_archive
 from slimpack.cache import Cache
 from slimpack.config import Config, PackConfig
 from slimpack.env.activation import UNSET, declared_variables, moved
-from slimpack.environment import Environment, locate, platform_of, provide
+from slimpack.environment import Environment, decide, locate, platform_of, provide
 from slimpack.errors import InputError
 from slimpack.installing import DEFAULT_GLIBC
 from slimpack.portable.activation import ACTIVATION_PREFIXES, PREFIX_TOKEN, activation_files
@@ -90,15 +90,12 @@ def pack(
         with stage("input"):
             located = locate(config, scratch, progress)
             platform = platform_of(located, config)
+        glibc = config.env.glibc or DEFAULT_GLIBC
+        planned = decide(
+            located, config, platform, glibc, cache=cache, progress=progress, stage=stage
+        )
         environment = provide(
-            located,
-            config,
-            platform,
-            config.env.glibc or DEFAULT_GLIBC,
-            cache=cache,
-            scratch=scratch,
-            progress=progress,
-            stage=stage,
+            planned, config, cache=cache, scratch=scratch, progress=progress, stage=stage
         )
         with stage("relocate"):
             relocated = content.relocated(environment, dest or None, scratch)

@@ -26,7 +26,7 @@ from slimpack.env.locks.lock import Lock
 from slimpack.env.micromamba.engine import dependency_order
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.env.redact import redacted
-from slimpack.environment import Environment, Located, locate, platform_of, provide
+from slimpack.environment import Environment, Located, decide, locate, platform_of, provide
 from slimpack.errors import InputError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
@@ -96,16 +96,19 @@ def plan(
             progress=progress,
         )
         solved = scratch / "solved.lock"
-        environment = provide(
+        keeping, stage = config.with_env(lock=solved), Stages()
+        planned = decide(
             located,
-            config.with_env(lock=solved),
+            keeping,
             platform,
             config.env.glibc or base.glibc,
             cache=cache,
-            scratch=scratch,
             progress=progress,
-            stage=Stages(),
+            stage=stage,
             for_gpu=base.gpu,
+        )
+        environment = provide(
+            planned, keeping, cache=cache, scratch=scratch, progress=progress, stage=stage
         )
         reader = RattlerEngine(cache.packages, cache.repodata)
         lock = reader.read_lock(solved, SUBDIRS[platform])
