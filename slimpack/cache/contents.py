@@ -46,12 +46,9 @@ def kept(cache: Cache) -> Iterator[Item]:
         (RESULTS, cache.memos),
     ):
         for entry, status in _files(folder):
-            yield Item(
-                UNFINISHED if is_temporary(entry.name) else part,
-                Path(entry.path),
-                status.st_size,
-                status.st_mtime,
-            )
+            path = Path(entry.path)
+            unfinished = is_temporary(entry.name) or is_partial(path)
+            yield Item(UNFINISHED if unfinished else part, path, status.st_size, status.st_mtime)
 
 
 def fetched(cache: Cache) -> Iterator[Item]:
@@ -81,6 +78,11 @@ def packages(cache: Cache) -> Iterator[Item]:
 def is_temporary(name: str) -> bool:
     """Tell whether it is the name of a file that is being written (`slimpack.files`)."""
     return name.startswith(".") and name.endswith(".tmp")
+
+
+def is_partial(path: Path) -> bool:
+    """Tell whether it is a download that goes on later (`slimpack.registry.download`)."""
+    return path.parent.name == "partial"
 
 
 def _each(folder: Path, part: str) -> Iterator[Item]:

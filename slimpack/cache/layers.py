@@ -44,9 +44,9 @@ class FarLayers(Protocol):
         """Look several keys up at once, so that `get` need not ask for each."""
 
     def get(self, key: str) -> LayerRecord | None:
-        """Return what is known there under a key."""
+        """Return what is known there under a key, None for nothing."""
 
-    def fetch(self, record: LayerRecord, blobs: BlobStore) -> bool:
+    def fetch(self, key: str, record: LayerRecord, blobs: BlobStore) -> bool:
         """Store the blob in `blobs`; tell whether it is there now, and right."""
 
 
@@ -71,12 +71,13 @@ class LayerCache:
         self.blobs = BlobStore(cache.blobs, durable=False)
         self.written = 0
         """Bytes of blobs that were added to the cache."""
-        self.made: dict[str, LayerRecord] = {}
-        """What was made in this build, by key; not what was known."""
+        self.used: dict[str, Layer] = {}
+        """The layers that were given out, by key."""
+        self.made: set[str] = set()
+        """The keys of those that were made, because nobody knew them."""
         self._spare = spare
         self._far = far
         self._records = Memo(cache.records, self.notes)
-        self._used: dict[str, LayerRecord] = {}
         self._making = threading.Lock()
 
     def get(self, key: str) -> LayerRecord | None:
@@ -118,22 +119,23 @@ class LayerCache:
         if record is None:
             record = record_of(self._make(make))
             self._records.put(_KIND, key, record.json)
-            self.made[key] = record
+            self.made.add(key)
         else:
             self.has(record)
-        self._used[record.digest] = record
-        return record.layer(name, lambda: self._open(key, name, record, make))
+        layer = record.layer(name, lambda: self._open(key, name, record, make))
+        self.used[key] = layer
+        return layer
 
     def recheck(self) -> bool:
         """Read the blobs of all layers given out; remove what is wrong, tell whether any was."""
         removed = False
-        for record in list(self._used.values()):
-            path = self.blobs.path(record.digest)
-            if not intact(path, record.digest):
+        for digest in {layer.digest for layer in self.used.values()}:
+            path = self.blobs.path(digest)
+            if not intact(path, digest):
                 with suppress(OSError):
                     path.unlink()
                     removed = True
-                    self.notes.add(f"a damaged layer was removed from the cache: {record.digest}")
+                    self.notes.add(f"a damaged layer was removed from the cache: {digest}")
         return removed
 
     def healing(self, work: Callable[[], T]) -> T:
@@ -155,7 +157,7 @@ class LayerCache:
         with self._making:  # one at a time: each takes all cores, and much memory
             if stream := self._stored(record):
                 return stream
-            if not (self._far and self._far.fetch(record, self.blobs)):
+            if not (self._far and self._far.fetch(key, record, self.blobs)):
                 self._make_again(key, name, record, make)
             if stream := self._stored(record):
                 return stream

@@ -7,6 +7,7 @@ whoever has a file open keeps it, and what is missing is made again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from slimpack.cache.contents import (
     UNFINISHED,
     Item,
     fetched,
+    is_partial,
     kept,
 )
 from slimpack.cache.folders import Cache
@@ -31,6 +33,9 @@ from slimpack.sizes import parse_size
 DEFAULT_SIZE = "20 GB"
 STALE = 3600.0
 """Seconds after which a file that nobody writes to is taken for a killed build's."""
+
+STALE_DOWNLOAD = 7 * 86400.0
+"""The same for a download, which the next build goes on with."""
 
 FETCHED_DAYS = 30.0
 """Days after which what was fetched and not used goes, where nobody says otherwise."""
@@ -87,9 +92,11 @@ def trim(cache: Cache, limit: int, *, unused: float | None = None) -> Removed:
     total = sum(item.size for item in items)
     removed = Removed()
     for item in sorted(items, key=_order):
-        stale = item.part == UNFINISHED and item.used < now - STALE
-        over = item.part != UNFINISHED and (total > limit or item.used < oldest)
-        if (stale or over) and _remove_file(item):
+        if item.part == UNFINISHED:
+            done = _is_left(item, now) and _remove_unlocked(item)
+        else:
+            done = (total > limit or item.used < oldest) and _remove_file(item)
+        if done:
             total -= item.size
             removed += Removed(1, item.size)
     return removed
@@ -125,6 +132,21 @@ def totals(items: Iterable[Item]) -> dict[str, tuple[int, int, float]]:
 
 def _order(item: Item) -> tuple[bool, float]:
     return item.part == RECORDS, item.used
+
+
+def _is_left(item: Item, now: float) -> bool:
+    """Tell whether whoever wrote an unfinished file must be gone."""
+    return item.used < now - (STALE_DOWNLOAD if is_partial(item.path) else STALE)
+
+
+def _remove_unlocked(item: Item) -> bool:
+    """Remove an unfinished file unless somebody holds its lock."""
+    try:
+        with item.path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _remove_file(item)
+    except OSError:
+        return False
 
 
 def _remove_file(item: Item) -> bool:

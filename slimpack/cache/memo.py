@@ -16,8 +16,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from slimpack.cache.notes import CacheNotes
 from slimpack.errors import SlimpackError
@@ -33,19 +35,39 @@ _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _KEY = re.compile(r"[0-9a-f]{8,128}")
 
 
+class FarMemos(Protocol):
+    """Memos in another place, such as a registry."""
+
+    def get_memo(self, kind: str, key: str) -> bytes | None:
+        """Return what is there; None, and never an error, when it is not or cannot be had."""
+
+
 class Memo:
     """Bytes by kind and key; see the module's text.
 
     kind: a lower-case word (``tree``), key: hex digits (see `digest_of`); ValueError
     for anything else. Nothing raises because of the disk: what cannot be read is not
     there, what cannot be written is noted in `notes`.
+    far, shared: who is asked for what is not here, and for which kinds: those that make
+        sense on another machine.
     """
 
-    def __init__(self, folder: Path, notes: CacheNotes | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        notes: CacheNotes | None = None,
+        *,
+        far: FarMemos | None = None,
+        shared: Collection[str] = (),
+    ) -> None:
         self.folder = folder
         self.notes = notes or CacheNotes()
         self.written = 0
         """Bytes that were stored by this object."""
+        self.used: dict[tuple[str, str], None] = {}
+        """Kinds and keys of what was found or put, of the kinds that are shared."""
+        self._far = far
+        self._shared = frozenset(shared)
 
     def path(self, kind: str, key: str) -> Path:
         """Return where a result is, or would be."""
@@ -55,23 +77,21 @@ class Memo:
 
     def get(self, kind: str, key: str) -> bytes | None:
         """Return the data that was put there, None if there is none or it is damaged."""
-        path = self.path(kind, key)
-        try:
-            with open(path, "rb") as stream:
-                found = stream.read(_HEAD + MAX_DATA + 1)
-        except OSError:
-            return None
-        data = unsealed(kind, key, found)
-        with suppress(OSError):  # a cache that is only ours to read
-            if data is None:
-                path.unlink()
-            else:
-                os.utime(path)
+        data = self._read(kind, key)
+        if kind in self._shared:
+            if data is None and self._far is not None:
+                data = self._far.get_memo(kind, key)
+                if data is not None:
+                    self.put(kind, key, data)
+            if data is not None:
+                self.used[kind, key] = None
         return data
 
     def put(self, kind: str, key: str, data: bytes) -> None:
         """Keep `data`, replacing what is there."""
         path = self.path(kind, key)
+        if kind in self._shared:
+            self.used[kind, key] = None
         if len(data) > MAX_DATA:
             return
         try:
@@ -86,6 +106,21 @@ class Memo:
         """Forget a result."""
         with suppress(OSError):
             self.path(kind, key).unlink()
+
+    def _read(self, kind: str, key: str) -> bytes | None:
+        path = self.path(kind, key)
+        try:
+            with open(path, "rb") as stream:
+                found = stream.read(_HEAD + MAX_DATA + 1)
+        except OSError:
+            return None
+        data = unsealed(kind, key, found)
+        with suppress(OSError):  # a cache that is only ours to read
+            if data is None:
+                path.unlink()
+            else:
+                os.utime(path)
+        return data
 
 
 def sealed(kind: str, key: str, data: bytes) -> bytes:

@@ -72,6 +72,14 @@ def read_record(data: bytes, what: str) -> LayerRecord:
         diff_id=check_digest(found.get("diff_id"), what),
         unpacked_size=number(found, "unpacked_size", what),
     )
+    return check_record(record, what)
+
+
+def check_record(record: LayerRecord, what: str) -> LayerRecord:
+    """Return a record with valid digests if its other values are possible, too.
+
+    Raises ImageError, naming `what`, otherwise.
+    """
     if record.media_type not in LAYER_TYPES:
         raise ImageError(f"{what}: {record.media_type[:100]!r} is no layer's media type")
     if not (0 < record.size <= MAX_UNPACKED and 0 < record.unpacked_size <= MAX_UNPACKED):

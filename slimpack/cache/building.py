@@ -1,0 +1,89 @@
+"""All caches of one build together: opened before it, shared and trimmed after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from slimpack.cache.folders import Cache
+from slimpack.cache.layers import LayerCache
+from slimpack.cache.limits import trim
+from slimpack.cache.memo import Memo
+from slimpack.cache.notes import CacheNotes
+from slimpack.cache.remote import RemoteCache, RemoteCaches
+from slimpack.oci.blobs import BlobStore
+from slimpack.progress import SILENT, Progress
+from slimpack.registry.connecting import Registries
+from slimpack.registry.reference import Reference
+
+
+@dataclass(frozen=True)
+class BuildCaches:
+    """What a build keeps and finds. notes: what it has to tell of them in the end.
+
+    sources, to: the caches in registries that are read from, and the one written to.
+    """
+
+    cache: Cache
+    memos: Memo
+    layers: LayerCache
+    notes: CacheNotes
+    sources: tuple[RemoteCache, ...] = ()
+    to: RemoteCache | None = None
+
+    @property
+    def mount_from(self) -> tuple[Reference, ...]:
+        """Repositories from which a push may mount layers."""
+        places = (*self.sources, *([self.to] if self.to else []))
+        return tuple(dict.fromkeys(one.reference for one in places))
+
+    def share(self, *, pushed_to: Iterable[Reference] = ()) -> int:
+        """Keep in the registry what the build used; return how much of it is there.
+
+        pushed_to: where the image went. To be called after the push, as layers are
+        then taken from there.
+        """
+        if self.to is None:
+            return 0
+        found = ((place, self.memos.get(*place)) for place in list(self.memos.used))
+        memos = {place: data for place, data in found if data is not None}
+        return self.to.put_all(self.layers.used, memos, pushed_to=pushed_to)
+
+    def trim(self, limit: int) -> None:
+        """Keep the cache on disk below `limit` bytes, if the build added anything."""
+        if self.memos.written or self.layers.written:
+            trim(self.cache, limit)
+
+
+def open_caches(
+    cache: Cache,
+    spare: BlobStore,
+    *,
+    shared: Collection[str] = (),
+    sources: Sequence[Reference] = (),
+    to: Reference | None = None,
+    registries: Registries | None = None,
+    progress: Progress = SILENT,
+) -> BuildCaches:
+    """Return the caches of a build; nothing is sent or written yet.
+
+    spare: see `LayerCache`. shared: kinds of memos that make sense on other machines.
+    sources, to: repositories (see `cache_reference`); with any, `registries` is needed,
+    for as long as the layers are.
+    """
+    notes = CacheNotes()
+    near = {
+        reference: RemoteCache(reference, registries, notes=notes, progress=progress)
+        for reference in (*sources, *([to] if to else []))
+        if registries is not None
+    }
+    read = tuple(near[reference] for reference in dict.fromkeys(sources) if reference in near)
+    far = RemoteCaches(read) if read else None
+    return BuildCaches(
+        cache=cache,
+        memos=Memo(cache.memos, notes, far=far, shared=shared),
+        layers=LayerCache(cache, spare, notes=notes, far=far),
+        notes=notes,
+        sources=read,
+        to=near.get(to) if to else None,
+    )
