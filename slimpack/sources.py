@@ -9,6 +9,7 @@ from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable
+from slimpack.oci.read import image_names as names_on_disk
 from slimpack.oci.read import read_deliverable, read_image
 from slimpack.progress import SILENT, Progress
 from slimpack.registry.connecting import Registries
@@ -25,6 +26,18 @@ def image_source(text: str, folder: Path = Path()) -> Source:
     """
     path = folder / text
     return Reference.parse(text) if is_reference(text) and not path.exists() else path
+
+
+def image_names(source: Source, digest: str) -> tuple[str, ...]:
+    """Return what the image with that manifest digest is called where it lies."""
+    if isinstance(source, Path):
+        return names_on_disk(source, digest)
+    return (f"{source.name}:{source.tag}",) if source.tag else ()
+
+
+def label(source: Source) -> str:
+    """Return a short name for people: the file's own, or the reference."""
+    return source.name if isinstance(source, Path) else str(source)
 
 
 def open_image(

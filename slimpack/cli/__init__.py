@@ -20,7 +20,9 @@ from slimpack.cli.dockerfile import dockerfile_command
 from slimpack.cli.inspect import inspect_command
 from slimpack.cli.load import load_command
 from slimpack.cli.lock import lock_command
+from slimpack.cli.login import login_command, logout_command
 from slimpack.cli.pack import pack_command
+from slimpack.cli.push import pull_command, push_command
 from slimpack.cli.report import report_command
 from slimpack.cli.runtime import runtime_group
 from slimpack.cli.sbom import sbom_command
@@ -47,7 +49,11 @@ cli.add_command(dockerfile_command)
 cli.add_command(inspect_command)
 cli.add_command(load_command)
 cli.add_command(lock_command)
+cli.add_command(login_command)
+cli.add_command(logout_command)
 cli.add_command(pack_command)
+cli.add_command(pull_command)
+cli.add_command(push_command)
 cli.add_command(report_command)
 cli.add_command(runtime_group)
 cli.add_command(sbom_command)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import click
 
@@ -16,12 +15,11 @@ from slimpack.cli.options import (
     prefix_option,
     telling_options,
 )
-from slimpack.cli.outputs import check_output
+from slimpack.cli.outputs import check_form, check_output
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.config import COMPRESSIONS, SANDBOXES, Config
 from slimpack.deliver import Outputs
-from slimpack.errors import InputError
 from slimpack.progress import Progress
 from slimpack.result import BuildResult, Built
 from slimpack.verify.model import Verification
@@ -106,7 +104,7 @@ def build_command(
     if not (outputs or load):
         raise click.UsageError("nowhere to put the image: pass --output PATH or --load")
     for output in outputs:
-        _check_form(output)
+        check_form(output)
         check_output(output, config)
     config = config.with_image(
         references=tags or None,
@@ -125,17 +123,6 @@ def build_command(
         epoch=epoch(),
     )
     _show(result, quiet=quiet, as_json=as_json)
-
-
-def _check_form(output: str) -> None:
-    """Refuse a name that promises something else, such as a tar that is compressed as a whole."""
-    path = Path(output)
-    if output.endswith(("/", ".tar")) or (path.exists() and not path.is_file()):
-        return
-    raise InputError(
-        f"{output}: expected FILE.tar, or FOLDER/ with a slash at the end",
-        hint="layers are compressed inside of it: see --compression",
-    )
 
 
 def _show(built: Built, *, quiet: bool, as_json: bool) -> None:

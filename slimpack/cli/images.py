@@ -1,31 +1,95 @@
-"""The argument IMAGE and what chooses one image of several."""
+"""The argument IMAGE, on this machine or in a registry, and what chooses one image of several."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from slimpack.cache import default_cache
 from slimpack.cli.options import Function, platform_option, with_options
+from slimpack.cli.progress import choose
+from slimpack.errors import RegistryError
+from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
-from slimpack.oci.read import read_image
+from slimpack.oci.image import Image
 from slimpack.platforms import resolve
+from slimpack.progress import Progress
+from slimpack.registry.connecting import Registries
+from slimpack.registry.pull import prefetch
+from slimpack.sources import Source, image_source, open_image
 
+insecure_option = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Accept plain HTTP and certificates that nobody vouches for; this machine's own "
+    "registries need no option for plain HTTP.",
+)
 _OPTIONS = (
-    click.argument("path", metavar="IMAGE", type=click.Path(path_type=Path)),
+    click.argument("text", metavar="IMAGE"),
     platform_option("Which image of several, like linux/amd64."),
     click.option("--ref", default="", metavar="NAME:TAG", help="Which image of several, by name."),
+    insecure_option,
 )
 
 
 def image_options(function: Function) -> Function:
-    """Give a command IMAGE, --platform and --ref; it receives `path`, `image` and `ref`."""
+    """Give a command IMAGE, --platform, --ref and --insecure.
+
+    It receives `source`, `image` (with all its layers on this machine) and `ref`.
+    """
 
     @functools.wraps(function)
-    def command(path: Path, platform: str | None, ref: str, **rest: Any) -> Any:
+    def command(text: str, platform: str | None, ref: str, insecure: bool, **rest: Any) -> Any:
+        progress = choose(
+            rest.get("style", "auto"),
+            quiet=rest.get("quiet", False),
+            as_json=rest.get("as_json", False),
+        )
+        source = image_source(text)
         wanted = Platform.parse(resolve(platform)) if platform else None
-        return function(path=path, image=read_image(path, wanted, ref=ref), ref=ref, **rest)
+        with Registries(insecure=insecure) as registries:
+            image = here(source, registries, progress, wanted, ref)
+        return function(source=source, image=image, ref=ref, **rest)
 
     return with_options(_OPTIONS, command)
+
+
+def here(
+    source: Source,
+    registries: Registries,
+    progress: Progress,
+    platform: Platform | None = None,
+    ref: str = "",
+) -> Image:
+    """Open an image, and download what is not on this machine.
+
+    Of an index in a registry it is the one for this machine unless a platform is given.
+    """
+    with taken_for(source):
+        image = open_image(
+            source,
+            registries,
+            blobs=BlobStore(default_cache().blobs),
+            platform=platform,
+            prefer=Platform.parse(resolve("")) if platform is None else None,
+            ref=ref,
+            progress=progress,
+        )
+        prefetch(image, registries, progress)
+    return image
+
+
+@contextmanager
+def taken_for(source: Source) -> Iterator[None]:
+    """Say in errors of registries that there was no such file, if a reference was not one."""
+    try:
+        yield
+    except RegistryError as error:
+        if not isinstance(source, Path):
+            error.hint = f"{error.hint}; there is no file of that name here".removeprefix("; ")
+        raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -12,15 +11,16 @@ from slimpack.cli.images import image_options
 from slimpack.cli.table import megabytes, printable, table
 from slimpack.inspection import Inspection, inspect_image
 from slimpack.oci.image import Image
+from slimpack.sources import Source
 
 
 @click.command("inspect", short_help="Show what an image consists of.")
 @image_options
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
-def inspect_command(path: Path, image: Image, ref: str, as_json: bool) -> None:
+def inspect_command(source: Source, image: Image, ref: str, as_json: bool) -> None:
     """Show layers, packages, sizes and configuration of IMAGE.
 
-    IMAGE is an OCI layout folder, a tar of one, or a docker-archive.
+    IMAGE is an OCI layout folder, a tar of one, a docker-archive, or HOST/REPOSITORY:TAG.
     """
     found = inspect_image(image)
     click.echo(json.dumps(asdict(found), indent=2) if as_json else _text(found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 
@@ -11,8 +10,8 @@ from slimpack.cli.images import image_options
 from slimpack.cli.options import telling_options
 from slimpack.daemon import AUTO, ENGINES, choose
 from slimpack.oci.image import Image
-from slimpack.oci.read import image_names
 from slimpack.progress import Progress
+from slimpack.sources import Source, image_names
 
 
 @click.command("load", short_help="Load an image into Docker, podman or containerd.")
@@ -28,7 +27,7 @@ from slimpack.progress import Progress
 )
 @telling_options("Print only the image's id.")
 def load_command(
-    path: Path,
+    source: Source,
     image: Image,
     ref: str,
     tags: tuple[str, ...],
@@ -39,11 +38,11 @@ def load_command(
 ) -> None:
     """Load IMAGE into a container engine, also into one that cannot unpack zstd.
 
-    IMAGE is an OCI layout folder, a tar of one, or a docker-archive. Every
+    IMAGE is an OCI layout folder, a tar of one, a docker-archive, or HOST/REPOSITORY:TAG. Every
     layer is checked against its digests on the way; what the engine has is not
     sent again.
     """
-    names = tags or ((ref,) if ref else image_names(path, image.digest))
+    names = tags or ((ref,) if ref else image_names(source, image.digest))
     sink = choose(engine)
     image_id = sink.load(image, names, progress=progress)
     if as_json:

@@ -28,6 +28,17 @@ def check_output(output: str, config: Config) -> None:
             )
 
 
+def check_form(output: str) -> None:
+    """Refuse a name that promises something else, such as a tar that is compressed as a whole."""
+    path = Path(output)
+    if output.endswith(("/", ".tar")) or (path.exists() and not path.is_file()):
+        return
+    raise InputError(
+        f"{output}: expected FILE.tar, or FOLDER/ with a slash at the end",
+        hint="layers are compressed inside of it: see --compression of slimpack build",
+    )
+
+
 def _is_stdout(path: Path) -> bool:
     try:
         return os.path.samestat(path.stat(), os.fstat(1)) and not path.samefile(os.devnull)

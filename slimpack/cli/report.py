@@ -17,13 +17,14 @@ from slimpack.config import VerifyConfig
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.oci.image import Image
-from slimpack.oci.read import image_names, read_image
+from slimpack.oci.read import read_image
 from slimpack.progress import Progress
 from slimpack.report.checks import MAX_RESULTS, Checks, parse_checks
 from slimpack.report.data import gather, to_json
 from slimpack.report.imports import MAX_IMPORT_TIMES, parse_importtime
 from slimpack.report.page import render
 from slimpack.report.text import render_text
+from slimpack.sources import Source, image_names, label
 from slimpack.verify.opening import open_image
 from slimpack.verify.prefixes import forbidden_paths
 from slimpack.verify.verifying import import_times as imports_of
@@ -78,7 +79,7 @@ from slimpack.verify.verifying import verify
     "--name", metavar="TEXT", default="", help="What the report calls the image [default: its tag]."
 )
 def report_command(
-    path: Path,
+    source: Source,
     image: Image,
     ref: str,
     output: Path | None,
@@ -92,12 +93,13 @@ def report_command(
 ) -> None:
     """Show what takes the space in IMAGE, what slimming removed and why, and what it is made of.
 
-    IMAGE is an OCI layout folder, a tar of one, or a docker-archive. Without --output the
-    report is printed, as wide as the terminal. Nothing is started without --run.
+    IMAGE is an OCI layout folder, a tar of one, a docker-archive, or HOST/REPOSITORY:TAG.
+    Without --output the report is printed, as wide as the terminal. Nothing is started
+    without --run.
     """
     if run and (results or import_times):
         raise InputError("--run finds out what --verify and --start-up give", hint="leave one out")
-    name = name or ref or next(iter(image_names(path, image.digest)), path.name)
+    name = name or ref or next(iter(image_names(source, image.digest)), label(source))
     checks = parse_checks(_content(results, MAX_RESULTS), str(results)) if results else None
     text = _content(import_times, MAX_IMPORT_TIMES) if import_times else b""
     if run:

@@ -15,6 +15,7 @@ from slimpack.files import atomic_file
 from slimpack.oci.image import Image
 from slimpack.progress import Progress
 from slimpack.sandbox import Bind, choose_sandbox
+from slimpack.sources import Source
 from slimpack.trace.record import MAX_TRACE, merge, read_trace
 from slimpack.trace.run import SANDBOXES, Traced, Workload, trace_image
 from slimpack.trace.service import Request
@@ -71,7 +72,7 @@ from slimpack.trace.service import Request
 )
 @telling_options("Print nothing.")
 def trace_command(
-    path: Path,
+    source: Source,
     image: Image,
     ref: str,
     command: tuple[str, ...],

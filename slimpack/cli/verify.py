@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from slimpack.cache import default_cache
+from slimpack.cli.images import here, insecure_option
 from slimpack.cli.options import config_option, configuration, platform_option, telling_options
 from slimpack.cli.table import printable, table
 from slimpack.oci.config import Platform
 from slimpack.platforms import resolve
 from slimpack.progress import Progress
+from slimpack.registry.connecting import Registries
 from slimpack.sandbox.choose import NAMES
+from slimpack.sources import image_source
 from slimpack.verify.checks import CHECKS
 from slimpack.verify.model import Finding, Result, Verification
-from slimpack.verify.opening import open_subject
+from slimpack.verify.opening import open_image, open_subject
 from slimpack.verify.prefixes import forbidden_paths
+from slimpack.verify.subject import Subject
 from slimpack.verify.verifying import NONE, choose_checks, raise_if_failed, verify
 
 _MOST = 20  # findings of one check that are shown
@@ -31,7 +35,7 @@ def _list_checks(context: click.Context, parameter: click.Parameter, value: bool
 
 
 @click.command("verify", short_help="Prove that an image, environment or archive works.")
-@click.argument("path", metavar="IMAGE|PREFIX|ARCHIVE", type=click.Path(path_type=Path))
+@click.argument("text", metavar="IMAGE|PREFIX|ARCHIVE")
 @click.option("--check", "only", multiple=True, metavar="NAME", help="Only this check.")
 @click.option("--skip", multiple=True, metavar="NAME", help="Not this check.")
 @click.option(
@@ -42,7 +46,6 @@ def _list_checks(context: click.Context, parameter: click.Parameter, value: bool
 @click.option(
     "--before",
     metavar="IMAGE|PREFIX|ARCHIVE",
-    type=click.Path(path_type=Path),
     help="The same before slimming: what failed there is no error here.",
 )
 @config_option
@@ -56,22 +59,25 @@ def _list_checks(context: click.Context, parameter: click.Parameter, value: bool
     callback=_list_checks,
     help="Explain every check, and what to do about its findings.",
 )
+@insecure_option
 @telling_options("Print nothing when all is well.")
 def verify_command(
-    path: Path,
+    text: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     sandbox: str | None,
-    before: Path | None,
+    before: str | None,
     config_file: Path | None,
     platform: str | None,
     ref: str,
+    insecure: bool,
     quiet: bool,
     as_json: bool,
     progress: Progress,
 ) -> None:
     """Prove that an image, an environment or a portable archive works.
 
+    An image may lie in a registry (HOST/REPOSITORY:TAG).
     Libraries, interpreters, entrypoint, bytecode, modes, secrets, records and licences
     are checked, every module is imported, and the tests under [[verify.smoke]] run.
     Programs of an image run in a sandbox, without network; those of an environment or
@@ -82,13 +88,10 @@ def verify_command(
     checks = choose_checks(only, skip)
     wanted = Platform.parse(resolve(platform)) if platform else None
     cache = default_cache()
-    with cache.scratch() as scratch:
-        subject = open_subject(path, scratch / "root", platform=wanted, ref=ref, progress=progress)
-        earlier = (
-            open_subject(before, scratch / "before", platform=wanted, progress=progress)
-            if before
-            else None
-        )
+    with cache.scratch() as scratch, Registries(insecure=insecure) as registries:
+        opening = _Opening(registries, wanted, progress)
+        subject = opening.open(text, scratch / "root", ref)
+        earlier = opening.open(before, scratch / "before") if before else None
         result = verify(
             subject,
             config,
@@ -102,6 +105,23 @@ def verify_command(
     elif not quiet or not result.passed:
         click.echo(_text(result))
     raise_if_failed(result)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    registries: Registries
+    platform: Platform | None
+    progress: Progress
+
+    def open(self, text: str, folder: Path, ref: str = "") -> Subject:
+        """Open what is on this machine by its content, an image in a registry by its name."""
+        source = image_source(text)
+        if isinstance(source, Path):
+            return open_subject(
+                source, folder, platform=self.platform, ref=ref, progress=self.progress
+            )
+        image = here(source, self.registries, self.progress, self.platform, ref)
+        return open_image(image, folder, text, progress=self.progress)
 
 
 def _text(result: Verification) -> str:

@@ -50,6 +50,10 @@ class AuthFile:
         names = (*named, self.data.get("credsStore"))
         return tuple(dict.fromkeys(self._text(name, "credHelpers") for name in names if name))
 
+    def lists(self, host: str) -> bool:
+        """Tell whether there is a key for the host as a whole, with or without credentials."""
+        return any(_place(key) == host for key in self._mapping("auths"))
+
     def entry(self, host: str, repository: str) -> Entry | None:
         """Return the entry whose key is the longest prefix of host/repository, None if none.
 

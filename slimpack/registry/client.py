@@ -70,6 +70,10 @@ class Registry:
         """The session below."""
         return self._connect()
 
+    def check(self) -> None:
+        """See that the registry takes our credentials; DeniedError if it does not."""
+        self.session.ask(Call(f"logging in to {self.host}", "GET", "/v2/"))
+
     # Blobs
 
     def has_blob(self, repository: str, digest: str) -> int | None:
