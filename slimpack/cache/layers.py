@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from slimpack.cache.folders import Cache
+from slimpack.cache.limits import make_room
 from slimpack.cache.memo import Memo
-from slimpack.cache.notes import CacheNotes, is_unwritable
+from slimpack.cache.notes import CacheNotes, is_full, is_unwritable
 from slimpack.cache.record import LayerRecord, read_record, record_of
 from slimpack.errors import ImageError, SlimpackError
 from slimpack.oci.blobs import BlobStore
@@ -75,6 +76,7 @@ class LayerCache:
         """The layers that were given out, by key."""
         self.made: set[str] = set()
         """The keys of those that were made, because nobody knew them."""
+        self._cache = cache
         self._spare = spare
         self._far = far
         self._records = Memo(cache.records, self.notes)
@@ -188,8 +190,17 @@ class LayerCache:
         return None
 
     def _make(self, make: MakeLayer) -> Layer:
+        """Make a layer in the cache; in the build's own folder if that cannot be written.
+
+        On a full disk, layers of other builds make room.
+        """
         try:
-            layer = make(self.blobs)
+            try:
+                layer = make(self.blobs)
+            except SlimpackError as error:
+                if not (is_full(error) and self._make_room()):
+                    raise
+                layer = make(self.blobs)
         except SlimpackError as error:
             if not is_unwritable(error):
                 raise
@@ -197,6 +208,13 @@ class LayerCache:
             return make(self._spare)
         self.written += layer.size
         return layer
+
+    def _make_room(self) -> bool:
+        spared = {layer.digest for layer in self.used.values()}
+        removed = make_room(self._cache, spared)
+        if removed.number:
+            self.notes.add(f"the disk is full: {removed.number} layers were removed from the cache")
+        return bool(removed.number)
 
 
 def intact(path: Path, digest: str) -> bool:

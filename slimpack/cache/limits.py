@@ -12,11 +12,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from slimpack.cache.contents import (
+    LAYERS,
     RECORDS,
     SCRATCH,
     UNFINISHED,
@@ -28,6 +29,7 @@ from slimpack.cache.contents import (
 from slimpack.cache.folders import Cache
 from slimpack.errors import InputError
 from slimpack.files import temporary_name
+from slimpack.oci.digest import hex_of
 from slimpack.sizes import parse_size
 
 DEFAULT_SIZE = "20 GB"
@@ -98,6 +100,16 @@ def trim(cache: Cache, limit: int, *, unused: float | None = None) -> Removed:
             done = (total > limit or item.used < oldest) and _remove_file(item)
         if done:
             total -= item.size
+            removed += Removed(1, item.size)
+    return removed
+
+
+def make_room(cache: Cache, spared: Collection[str]) -> Removed:
+    """Remove all layers but those with the digests in `spared`, because the disk is full."""
+    names = {hex_of(digest) for digest in spared}
+    removed = Removed()
+    for item in list(kept(cache)):
+        if item.part == LAYERS and item.path.name not in names and _remove_file(item):
             removed += Removed(1, item.size)
     return removed
 

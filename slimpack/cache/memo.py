@@ -111,7 +111,8 @@ class Memo:
         path = self.path(kind, key)
         try:
             with open(path, "rb") as stream:
-                found = stream.read(_HEAD + MAX_DATA + 1)
+                small = os.fstat(stream.fileno()).st_size <= _HEAD + MAX_DATA
+                found = stream.read() if small else b""
         except OSError:
             return None
         data = unsealed(kind, key, found)

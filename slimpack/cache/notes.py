@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -39,3 +40,9 @@ class CacheNotes:
 def is_unwritable(error: SlimpackError) -> bool:
     """Tell whether `slimpack.files` could not write: no fault of what was to be written."""
     return type(error) is SlimpackError and isinstance(error.__cause__, OSError)
+
+
+def is_full(error: SlimpackError) -> bool:
+    """Tell whether that was for want of space."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
