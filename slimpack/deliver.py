@@ -45,10 +45,10 @@ def deliver(
         else:
             write_archive(target, path, names)
     if outputs.load:
-        daemon.load_into_docker(_for_here(target), names, progress=progress)
+        daemon.load_into_docker(for_here(target), names, progress=progress)
 
 
-def _for_here(target: Deliverable) -> Image:
+def for_here(target: Deliverable) -> Image:
     """Return the one image, or that of an index for this machine."""
     images = images_of(target)
     if len(images) == 1:
