@@ -88,11 +88,23 @@ def make_root(request: dict[str, Any]) -> None:
     make_sys(f"{root}/sys", request["sys"])
     mount("tmpfs", f"{root}/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")  # noqa: S108
     for source, inside, writable in request["binds"]:
+        make_place(source, f"{root}/{inside}")
         bind(source, f"{root}/{inside}", writable=writable)
     os.chdir(root)
     checked(libc.pivot_root(b".", b"."), "pivot_root")
     checked(libc.umount2(b".", MNT_DETACH), "umount of the old root")
     os.chdir("/")
+
+
+def make_place(source: str, target: str) -> None:
+    """Make what is bound on, where it is covered by now: below /tmp, which is the sandbox's own."""
+    if os.path.lexists(target):
+        return
+    if os.path.isdir(source):
+        os.makedirs(target)
+    else:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
 
 
 def make_proc(proc: str) -> None:

@@ -168,6 +168,9 @@ def test_programs_that_are_bound_are_found(
     assert run(explicit, foreign, "link", "x", options=options, **more).returncode == 2
     assert run(explicit, foreign, "/data/bin/more", options=options, **more).returncode == 1
     assert run(explicit, foreign, "/data/bin/less", options=options, **more).returncode == 127
+    # Where a build may have its cache.
+    below = Options((Bind(tmp_path, str(tmp_path)),))
+    assert run(explicit, foreign, f"{tmp_path}/bin/link", options=below, **more).returncode == 1
 
 
 def test_time_counts_more_slowly(foreign: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,6 +314,10 @@ def test_binds(ready: Prepared, public: Path) -> None:
     assert ready.run(call("create", "/one"), options).returncode == 1
     if os.geteuid() == 0:
         assert (public / "new").stat().st_uid == 65532
+    # /tmp is the sandbox's own, and shows all the same what is bound below it.
+    options = Options((Bind(public, "/tmp/of/here"), Bind(public / "file", "/tmp/one")))
+    assert text(ready.run(call("show", "/tmp/one"), options)) == "from here"
+    assert text(ready.run(call("show", "/tmp/of/here/file"), options)) == "from here"
     with pytest.raises(InputError, match="no absolute path"):
         ready.run(call("who"), Options((Bind(public, "shared"),)))
     with pytest.raises(InputError, match="there is no"):
