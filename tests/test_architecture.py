@@ -89,8 +89,8 @@ ALLOWED: dict[str, set[str]] = {
     "own": {"base", "config", "cuda", "env", "errors", "oci", "tree"},
     "compose": {"base", "config", "cuda", "env", "errors", "oci", "own", "tree"},
     "rebase": {
-        *("base", "cache", "config", "cuda", "debian", "elf", "errors", "oci", "own", "progress"),
-        *("tree", "verify"),
+        *("base", "cache", "config", "debian", "elf", "errors", "oci", "own", "progress"),
+        *("registry", "rootfs", "tree", "verify"),
     },
 }
 EVERYTHING = {"build", "pack", "cli", "__init__", "__main__"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,12 +15,13 @@ from slimpack.cli.options import environment_options, epoch, prefix_option, tell
 from slimpack.cli.outputs import check_output
 from slimpack.cli.slimming import slim_options
 from slimpack.config import Config
-from slimpack.dockerfile.pin import pinned, unpinned
+from slimpack.dockerfile.pin import pinned
 from slimpack.dockerfile.plan import Planned, Wanted, plan
 from slimpack.dockerfile.render import render, render_ignore
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.progress import Progress
+from slimpack.registry.connecting import Registries
 
 
 @click.command("dockerfile", short_help="Write a Dockerfile that does what build does, roughly.")
@@ -90,14 +92,15 @@ def dockerfile_command(
             hint="micromamba installs from that: --lock explicit.txt",
         )
     wanted = Wanted(output, context or output.parent, builder_image, final_image, lock)
-    planned = plan(
-        config.with_env(lock=None).with_image(runtime=runtime, prefix=prefix),
-        wanted,
-        cache=default_cache(),
-        pin=pinned if pin else unpinned,
-        epoch=epoch(),
-        progress=progress,
-    )
+    with Registries() as registries:
+        planned = plan(
+            config.with_env(lock=None).with_image(runtime=runtime, prefix=prefix),
+            wanted,
+            cache=default_cache(),
+            pin=partial(pinned, registries=registries) if pin else str,
+            epoch=epoch(),
+            progress=progress,
+        )
     files = (
         *planned.files,
         (output.with_name(f"{output.name}.dockerignore"), render_ignore(planned.recipe)),

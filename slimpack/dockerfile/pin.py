@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from slimpack.errors import InputError
+from slimpack.errors import RegistryError
+from slimpack.registry.connecting import Registries
+from slimpack.registry.reference import Reference
+
+_HINT = "pass NAME@sha256:DIGEST yourself, or --no-pin"
 
 
-def unpinned(name: str) -> str:
-    """Return the name as it is."""
-    return name
+def pinned(name: str, registries: Registries) -> str:
+    """Return an image's name with the digest that its registry has for it now.
 
-
-def pinned(name: str) -> str:
-    """Return the name with a digest; InputError where it has none."""
-    if "@sha256:" in name:
+    Raises InputError for a name that is none, RegistryError where the registry does not tell.
+    """
+    reference = Reference.parse(name)
+    if reference.digest:
         return name
-    raise InputError(
-        f"{name} has no digest, and may be another image tomorrow",
-        hint="pass NAME@sha256:DIGEST, or --no-pin",
-    )
+    try:
+        digest = _digest(reference, registries)
+    except RegistryError as error:
+        raise RegistryError(
+            f"{name} cannot be pinned: {error.message}", hint=_HINT, details=error.details
+        ) from error
+    return f"{name}@{digest}"
+
+
+def _digest(reference: Reference, registries: Registries) -> str:
+    registry = registries.of(reference.host)
+    head = registry.head_manifest(reference.repository, reference.tag)
+    if head is None:
+        raise RegistryError(f"{reference} is not there")
+    # A registry need not say it; then the manifest has to be looked at.
+    return head.digest or registry.get_manifest(reference.repository, reference.tag).digest

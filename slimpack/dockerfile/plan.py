@@ -14,6 +14,7 @@ from pathlib import Path
 from slimpack import app, content
 from slimpack.base import Base, assemble
 from slimpack.cache import Cache
+from slimpack.cache.layers import LayerCache
 from slimpack.compat import compat_link
 from slimpack.compose import check_environment, check_places, image_config, references
 from slimpack.config import Config, CopyRule
@@ -80,8 +81,7 @@ def plan(
     context = wanted.context.resolve()
     file = _inside(wanted.file, context, "-o")
     sources = tuple(_source(rule, context) for rule in config.app.copy)
-    final = _final_image(config, wanted)
-    builder = pin(wanted.builder or BUILDER_IMAGE)
+    builder, final = pin(wanted.builder or BUILDER_IMAGE), pin(_final_image(config, wanted))
     with cache.scratch() as scratch:
         located = locate(config, scratch, progress)
         _check_input(located)
@@ -90,7 +90,7 @@ def plan(
             config,
             platform,
             cache=cache,
-            blobs=BlobStore(scratch / "blobs", durable=False),
+            layers=LayerCache(cache, BlobStore(scratch / "blobs", durable=False)),
             epoch=epoch,
             compression=Compression(kind="none", level=0),
             progress=progress,
@@ -120,7 +120,7 @@ def plan(
             recipe,
             file=file,
             builder=builder,
-            final=pin(final),
+            final=final,
             platform=platform,
             subdir=SUBDIRS[platform],
             lock=place,

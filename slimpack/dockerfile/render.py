@@ -144,7 +144,7 @@ def _environment(recipe: Recipe) -> str:
                 f" --prefix {prefix} --file {_LOCK}",
                 f"sed -nE '{_NAME_OF_URL}' {_LOCK} | sort >/tmp/locked",
                 rf"ls {prefix}/conda-meta | sed -n 's,\.json$,,p' | sort >/tmp/installed",
-                "cmp /tmp/locked /tmp/installed",
+                "test -s /tmp/locked && cmp /tmp/locked /tmp/installed",
             ]
         ),
     ]
