@@ -81,7 +81,10 @@ def debian_licence(copyright_text: str) -> Licence:
 
 def together(licences: Iterable[Licence]) -> Licence:
     """Return one licence that asks for all of them."""
-    found = {item.expression: item for item in licences if item.expression}
+    found: dict[str, Licence] = {}
+    for item in licences:
+        if item.expression:
+            found.setdefault(item.expression, item)
     if len(found) < 2:
         return next(iter(found.values()), Licence())
     texts = {ref: text for item in found.values() for ref, text in item.texts}
@@ -166,6 +169,6 @@ def _licensing() -> tuple[Any, tuple[type[Exception], ...]]:
     return get_spdx_licensing(), (
         ExpressionError,
         ExpressionParseError,
-        AttributeError,  # of license-expression, for an exception that is no licence
-        RecursionError,
+        # What its parser raises for texts such as "()" and "MIT WITH MIT".
+        *(AttributeError, IndexError, TypeError, ValueError, RecursionError),
     )
