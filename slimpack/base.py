@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from slimpack.cache import Cache
+from slimpack.cache.layers import LayerCache
+from slimpack.cache.record import layer_key
 from slimpack.config import Config
 from slimpack.debian import DAY, DebianBase, assemble_base, find_mirrors
 from slimpack.oci.blobs import BlobStore
@@ -81,14 +83,14 @@ def assemble(
     platform: str,
     *,
     cache: Cache,
-    blobs: BlobStore,
+    layers: LayerCache,
     epoch: int,
     compression: Compression,
     progress: Progress,
     registries: Registries | None = None,
     max_age: timedelta = DAY,
 ) -> Base:
-    """Return the base that `config` names, its layers in `blobs`, on disk or in the cache.
+    """Return the base that `config` names, its layers in `layers`, on disk or in the cache.
 
     registries: to pull from; with the user's credentials if None.
     max_age: of what is known of Debian's packages; older than that, the mirror is asked.
@@ -117,15 +119,19 @@ def assemble(
         progress=progress,
         max_age=max_age,
     )
-    return _from_debian(debian, runtime, blobs, epoch, compression)
+    return _from_debian(debian, runtime, layers, epoch, compression)
 
 
 def _from_debian(
-    debian: DebianBase, runtime: Runtime, blobs: BlobStore, epoch: int, compression: Compression
+    debian: DebianBase, runtime: Runtime, layers: LayerCache, epoch: int, compression: Compression
 ) -> Base:
-    layer = build_layer(
-        f"runtime {runtime.name}", debian.tree, blobs=blobs, mtime=epoch, compression=compression
-    )
+    name, tree = f"runtime {runtime.name}", debian.tree
+
+    def make(blobs: BlobStore) -> Layer:
+        return build_layer(name, tree, blobs=blobs, mtime=epoch, compression=compression)
+
+    key = layer_key(tree, mtime=epoch, compression=compression)
+    layer = layers.layer_for(key, name, make)
     parsed = Platform.parse(debian.platform)
     packages = " ".join(f"{package.name}={package.version}" for package in debian.packages)
     image = make_image(

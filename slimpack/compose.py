@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from slimpack.base import Base
 from slimpack.config import Config, ImageConfig
 from slimpack.cuda.families import family_of
 from slimpack.env.activation import Activation
-from slimpack.env.meta import Installed
 from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.names import familiar_name
@@ -108,10 +107,8 @@ def check_environment(config: OciConfig, forbidden: tuple[bytes, ...]) -> None:
                 )
 
 
-def layer_names(plans: Sequence[LayerPlan], installed: Installed) -> list[str]:
-    """Return the layers' names for humans: a lone package with its version and build."""
-    titles = {package.name: package.dist for package in installed.packages}
-    titles.update((dist.owner, f"{dist.name}-{dist.version}") for dist in installed.dists)
+def layer_names(plans: Sequence[LayerPlan], titles: Mapping[str, str]) -> list[str]:
+    """Return the layers' names for humans: a lone package as `titles` call it, by owner."""
     return [
         titles.get(plan.owners[0], plan.name) if plan.name == plan.owners[0] else plan.name
         for plan in plans

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from slimpack.environment import Environment
 from slimpack.errors import RelocationError
@@ -21,6 +23,8 @@ from slimpack.slim.bytecode import (
     source_of,
 )
 from slimpack.tree import Entry, Tree, under
+
+_NONE: Mapping[str, Path] = MappingProxyType({})
 
 
 def relocated(environment: Environment, dest_prefix: str | None, scratch: Path) -> Relocated:
@@ -47,51 +51,70 @@ def relocated(environment: Environment, dest_prefix: str | None, scratch: Path) 
     )
 
 
+@dataclass(frozen=True)
+class Compiler:
+    """What writes bytecode for an environment.
+
+    programs: interpreters to try; none where nobody here can, of which `note` tells.
+    tag: their cache tag, such as ``cpython-311``.
+    """
+
+    programs: tuple[Path, ...]
+    tag: str
+    note: str = ""
+
+
+def compiler_of(environment: Environment) -> Compiler | None:
+    """Return what writes an environment's bytecode; None where it has no Python."""
+    python = environment.installed.get("python")
+    if python is None:
+        return None
+    programs, note = candidates(environment.prefix, python.version), ""
+    if environment.host_python:
+        found = environment.host_python()
+        programs, note = (found.program,) if found.program else (), found.note
+    # Its own interpreter, or its twin, knows best (pypy39, cpython-313t), where it runs.
+    tag = cache_tag(programs[0]) if programs else ""
+    return Compiler(programs, tag or interpreter_tag(python.version), note)
+
+
 def with_bytecode(
     tree: Tree,
-    environment: Environment,
-    moved: Relocated,
+    compiler: Compiler | None,
     *,
     dest_prefix: str,
     scratch: Path,
     checked: bool,
     progress: Progress,
+    sources: Mapping[str, Path] = _NONE,
 ) -> tuple[Tree, BytecodeReport]:
     """Return the tree with bytecode for every source; as it is where there is no Python.
 
     dest_prefix: where the environment lies in the tree, "" for its root.
-    checked: see `add_bytecode`. An environment for another platform whose bytecode nobody
-    here can write has none, which the report tells.
+    scratch: a folder that outlives the tree. checked: see `add_bytecode`.
+    sources: path in the tree -> file that is exactly as its package has it.
+    Where nobody here can write it there is none, which the report tells.
     """
-    python = environment.installed.get("python")
-    if python is None:
+    if compiler is None:
         return tree, BytecodeReport()
-    programs, note = candidates(environment.prefix, python.version), ""
-    if environment.host_python:
-        found = environment.host_python()
-        if found.program is None:
-            bare = without_bytecode(tree)
-            return bare, BytecodeReport(dropped=len(tree) - len(bare), note=found.note)
-        programs, note = (found.program,), found.note
-    # Its own interpreter, or its twin, knows best (pypy39, cpython-313t), where it runs.
-    tag = cache_tag(programs[0]) or interpreter_tag(python.version)
-    folder = scratch / "bytecode"
-    folder.mkdir()
+    if not compiler.programs:
+        bare = without_bytecode(tree)
+        return bare, BytecodeReport(dropped=len(tree) - len(bare), note=compiler.note)
 
     def shipped(entry: Entry) -> Path | None:
-        return moved.sources.get(entry.path)
+        return sources.get(entry.path)
 
     tree, report = add_bytecode(
         tree,
-        python=programs,
-        tag=tag,
-        scratch=folder,
+        python=compiler.programs,
+        tag=compiler.tag,
+        scratch=Path(tempfile.mkdtemp(prefix="bytecode-", dir=scratch)),
         scripts=under(dest_prefix, "bin"),
         reusable=shipped,
         checked=checked,
         progress=progress,
     )
-    return tree, replace(report, note=note)
+    return tree, replace(report, note=compiler.note)
 
 
 def with_true_records(
@@ -123,14 +146,18 @@ def vouched(moved: Relocated, stripped: str = "") -> Callable[[Entry], bool]:
     return lambda entry: under(stripped, entry.path) in moved.verified
 
 
-def notes(environment: Environment, moved: Relocated, bytecode: BytecodeReport) -> Iterator[str]:
+def notes(environment: Environment, moved: Relocated) -> Iterator[str]:
     """Tell what a reader of the result should know of its files."""
     yield from environment.notes
     for path, winner, loser in environment.installed.replacements:
         yield f"{path} is that of package {winner}; package {loser} has another"
     for path in moved.unmoved:
         yield f"{path} names the place it came from, in a form that cannot be rewritten"
-    if bytecode.note:
-        yield bytecode.note
-    for path, message in bytecode.failed:
+
+
+def bytecode_notes(report: BytecodeReport) -> Iterator[str]:
+    """Tell what a reader of the result should know of its bytecode."""
+    if report.note:
+        yield report.note
+    for path, message in report.failed:
         yield f"{path} cannot be compiled and ships without bytecode ({message})"

@@ -80,12 +80,12 @@ def preview(config: Config, *, cache: Cache, progress: Progress = SILENT) -> Pre
         packages = _uses(tree, slimming.scope)
         tree, _ = content.with_bytecode(
             tree,
-            environment,
-            relocated,
+            content.compiler_of(environment),
             dest_prefix=_PREFIX,
             scratch=scratch,
             checked=False,
             progress=progress,
+            sources=relocated.sources,
         )
         _, slimming = slimming.finished(tree)
         return Preview(

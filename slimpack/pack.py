@@ -140,7 +140,8 @@ def pack(
         slimmed=Slimmed.of(slimming.account if slimming else None),
         notes=(
             *((*slimming.notes, *slimming.promises()) if slimming else ()),
-            *content.notes(environment, relocated, code),
+            *content.notes(environment, relocated),
+            *content.bytecode_notes(code),
         ),
         stages=tuple(stage.seconds),
     )
@@ -184,13 +185,13 @@ def _bytecode(
         return content.without_bytecode(tree), BytecodeReport()
     tree, report = content.with_bytecode(
         tree,
-        environment,
-        relocated,
+        content.compiler_of(environment),
         dest_prefix=config.dest_prefix,
         scratch=scratch,
         # Where an archive is unpacked, people edit files; nobody does in an image.
         checked=True,
         progress=progress,
+        sources=relocated.sources,
     )
     # A source that conda-unpack rewrites would no longer be that of its bytecode.
     changing = {file.path for file in relocated.prefixes}

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import BinaryIO, cast
 
-from slimpack.errors import RelocationError
-from slimpack.tree import Entry, content_identity
+from slimpack.errors import InputError, RelocationError
+from slimpack.tree import Entry, content_identity, identified
 
 CHUNK = 1024 * 1024
 
@@ -71,18 +71,39 @@ def watched(
 
 def verified(entry: Entry, sha256: str) -> Entry:
     """Return the entry with a content that raises RelocationError unless it has that SHA-256."""
+    known = replace(entry, identity=content_identity(sha256))
+    return _held(
+        known,
+        lambda: RelocationError(
+            f"/{entry.path} of package {entry.owner} does not have the SHA-256 that its "
+            "package declares",
+            hint="its package cache entry is damaged: remove it and build again",
+        ),
+    )
+
+
+def unchanging(entry: Entry) -> Entry:
+    """Return a file of the user's with an identity; reading it raises InputError if it changed."""
+    if entry.opener is None:
+        return entry
+    return _held(
+        identified(entry),
+        lambda: InputError(
+            f"/{entry.path} changed while it was packed", hint="build again when nobody writes it"
+        ),
+    )
+
+
+def _held(entry: Entry, error: Callable[[], Exception]) -> Entry:
+    """Return an entry whose content must be that of its identity, a SHA-256."""
 
     def watch(entry: Entry) -> tuple[Callable[[bytes], None], Callable[[], None]]:
         digest = hashlib.sha256()
 
         def end() -> None:
-            if digest.hexdigest() != sha256:
-                raise RelocationError(
-                    f"/{entry.path} of package {entry.owner} does not have the SHA-256 that its "
-                    "package declares",
-                    hint="its package cache entry is damaged: remove it and build again",
-                )
+            if content_identity(digest.hexdigest()) != entry.identity:
+                raise error()
 
         return digest.update, end
 
-    return replace(watched(entry, watch), identity=content_identity(sha256))
+    return watched(entry, watch)

@@ -350,7 +350,7 @@ def _runnable(
             return entry
         if dest_prefix is None:
             return portable_shebang(entry, placeholders.get(entry.path, ""))
-        return direct_shebang(entry, dest_prefix, prefix)
+        return direct_shebang(entry, dest_prefix, lambda name: (prefix / "bin" / name).exists())
 
     return change
 

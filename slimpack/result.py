@@ -99,3 +99,4 @@ class Built:
     size: int
     images: tuple[BuildResult, ...]
     stages: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = ()

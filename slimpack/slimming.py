@@ -75,11 +75,15 @@ class Slimming:
         record = bytes_entry(under(self.scope.prefix, RECORD), done.record.to_json())
         return tree.merge([record]), done
 
-    def promises(self, *, on_gpu: bool = False) -> tuple[str, ...]:
-        """Say what the result holds less than a user may expect. on_gpu: tests ran on one."""
-        if self.devices and any(change.rule == GPU_RULE.name for change in self.changes):
-            return (promise(self.devices.numbers, verified=on_gpu),)
-        return ()
+    @property
+    def promised(self) -> tuple[int, ...]:
+        """The only devices whose GPU code is left, () where none went."""
+        went = any(change.rule == GPU_RULE.name for change in self.changes)
+        return self.devices.numbers if self.devices and went else ()
+
+    def promises(self) -> tuple[str, ...]:
+        """Say what the result holds less than a user may expect; nothing ran on a GPU."""
+        return (promise(self.promised, verified=False),) if self.promised else ()
 
     @property
     def account(self) -> SlimRecord:

@@ -13,7 +13,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
@@ -134,6 +134,17 @@ def bytes_entry(path: str, data: bytes, *, mode: int = 0o644, owner: str = "") -
         opener=lambda: io.BytesIO(data),
         identity=content_identity(hashlib.sha256(data).hexdigest()),
     )
+
+
+def identified(entry: Entry) -> Entry:
+    """Return an entry with an identity; a file without one is read for it."""
+    if entry.kind is not Kind.FILE or entry.identity:
+        return entry
+    value = hashlib.sha256()
+    with entry.open() as stream:
+        while data := stream.read(1 << 20):
+            value.update(data)
+    return replace(entry, identity=content_identity(value.hexdigest()))
 
 
 def symlink_entry(path: str, link: str, *, owner: str = "") -> Entry:

@@ -140,8 +140,14 @@ def _json(built: Built) -> dict[str, object]:
     images = [_json_of_image(result) for result in built.images]
     if len(images) == 1:
         stages = (*built.images[0].stages, *built.stages)
-        return {**images[0], **told, "stages": stages}
-    whole = {"digest": built.digest, "size": built.size, "stages": built.stages}
+        notes = (*built.images[0].notes, *built.notes)
+        return {**images[0], **told, "stages": stages, "notes": notes}
+    whole = {
+        "digest": built.digest,
+        "size": built.size,
+        "stages": built.stages,
+        "notes": built.notes,
+    }
     return {**whole, **told, "images": images}
 
 
@@ -174,7 +180,8 @@ def _summary(built: Built) -> str:
     if built.references:
         lines.append(f"tags      {', '.join(built.references)}")
     lines += [f"written   {path}" for path in built.outputs]
-    lines += [] if several else [f"note: {note}" for note in built.images[0].notes]
+    notes = built.notes if several else (*built.images[0].notes, *built.notes)
+    lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)
 
 

@@ -155,6 +155,12 @@ class Installed:
         conda = tuple((package.name, package.version) for package in self.packages)
         return (*conda, *((dist.name, dist.version) for dist in self.dists))
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """Owner -> the package's name with its version, and build if it has one."""
+        conda = {package.name: package.dist for package in self.packages}
+        return {**conda, **{dist.owner: f"{dist.name}-{dist.version}" for dist in self.dists}}
+
     def get(self, name: str) -> InstalledPackage | None:
         """Return the package of that name, or None."""
         return next((package for package in self.packages if package.name == name), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 from slimpack.prefix.shebang import shortened
 from slimpack.tree import Entry, bytes_entry
@@ -40,15 +39,15 @@ def portable_shebang(entry: Entry, placeholder: str) -> Entry:
     return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
 
 
-def direct_shebang(entry: Entry, dest_prefix: str, prefix: Path) -> Entry:
+def direct_shebang(entry: Entry, dest_prefix: str, has: Callable[[str], bool]) -> Entry:
     """Give a script a first line that works without /bin/sh and /usr/bin/env.
 
-    prefix: the installed environment, to see which programs it has.
+    has: tells whether the environment has a program of that name in its ``bin``.
     """
     data = _script(entry)
     if not data:
         return entry
-    changed = _rewrite(shortened(data), _ENV_SHEBANG, _in_bin(dest_prefix, prefix))
+    changed = _rewrite(shortened(data), _ENV_SHEBANG, _in_bin(dest_prefix, has))
     if changed == data:
         return entry
     return bytes_entry(entry.path, changed, mode=entry.mode, owner=entry.owner)
@@ -70,10 +69,10 @@ def _rewrite(
     return replace(match) + data[match.end() :] if match else data
 
 
-def _in_bin(dest_prefix: str, prefix: Path) -> Callable[[re.Match[bytes]], bytes]:
+def _in_bin(dest_prefix: str, has: Callable[[str], bool]) -> Callable[[re.Match[bytes]], bytes]:
     def replace(match: re.Match[bytes]) -> bytes:
         name = match["name"].decode("utf-8", "replace")
-        if not (prefix / "bin" / name).exists():
+        if not has(name):
             return match[0]
         return f"#!{dest_prefix}/bin/{name}".encode() + match["rest"] + b"\n"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from slimpack.errors import InstallError
 from slimpack.progress import SILENT, Progress
-from slimpack.tree import Entry, Kind, Tree, file_entry
+from slimpack.tree import Entry, Kind, Tree, file_entry, identified
 
 _CACHED = re.compile(
     r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.[A-Za-z][\w-]*(?:\.opt-\w+)?\.pyc\Z"
@@ -48,6 +48,17 @@ class BytecodeReport:
     dropped: int = 0
     failed: tuple[tuple[str, str], ...] = field(default=())
     note: str = ""
+
+    def __add__(self, other: BytecodeReport) -> BytecodeReport:
+        """Return what was done in both."""
+        return BytecodeReport(
+            kept=self.kept + other.kept,
+            moved=self.moved + other.moved,
+            compiled=self.compiled + other.compiled,
+            dropped=self.dropped + other.dropped,
+            failed=(*self.failed, *other.failed),
+            note=self.note or other.note,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,9 @@ def add_bytecode(
     jobs = [_job(entry, tree, tag) for entry in sources]
     outcome = _run(jobs, interpreter, scratch, reusable, checked, progress)
     made = [
-        file_entry(job.target, scratch / str(number), mode=0o644, owner=job.source.owner)
+        identified(
+            file_entry(job.target, scratch / str(number), mode=0o644, owner=job.source.owner)
+        )
         for number, job in enumerate(jobs)
         if outcome[number][0] != "failed"
     ]

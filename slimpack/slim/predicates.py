@@ -36,14 +36,15 @@ class Files:
 
     on_disk: gives the file that holds an entry's bytes unchanged, None when there is none.
     prefix: where the environment lies, without slashes around it.
-    mentions: name of a rule -> the sources that may import a candidate of it (`mentions_of`).
+    imports: name of a rule -> source -> the candidates' modules that it imports; sources
+        that import none are left out (`slimpack.slim.questions`).
     spelled: name of a library, whole or bare -> the files in which it stands (`spelled_in`).
     """
 
     entries: Mapping[str, Entry]
     on_disk: Callable[[Entry], Path | None]
     prefix: str
-    mentions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    imports: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
     spelled: Mapping[bytes, frozenset[str]] = field(default_factory=dict)
 
     def without(self, paths: Iterable[str]) -> Files:
@@ -241,12 +242,10 @@ def _imported(rule: Rule, modules: Mapping[str, Module], files: Files) -> set[st
     """Return the names of `modules`, and of the packages above them, that are imported."""
     paths = {module.name: path for path, module in modules.items() if path.endswith(_SOURCES)}
     names = {module.name for module in modules.values()}
-    ignored = matcher(rule.ignore)
-    at_start = rule.when == "unimported-at-start"
     found: set[str] = set()
-    for path in sorted(files.mentions[rule.name]):
-        if path in files.entries and path not in modules and not ignored(path):
-            found |= imported_names(files.read(path), path, names, at_start=at_start)
+    for path, imported in files.imports[rule.name].items():
+        if path in files.entries:
+            found |= imported & names
     waiting = sorted(found)
     while waiting:
         path = paths.get(waiting.pop(), "")
@@ -258,7 +257,7 @@ def _imported(rule: Rule, modules: Mapping[str, Module], files: Files) -> set[st
 
 
 def words_of(candidates: Collection[str], files: Files) -> set[bytes]:
-    """Return what `Files.mentions` must know for `unimported` to judge those paths.
+    """Return the words by which `mentions_of` finds all who may import one of those paths.
 
     Whoever imports a candidate from outside writes the name of the outermost folder that
     has nothing but candidates in it, or the candidate's own.
@@ -328,7 +327,7 @@ def zoneinfo(rule: Rule, candidates: Sequence[str], stays: Files) -> set[str]:
 
 
 def asks_sources(rule: Rule) -> bool:
-    """Tell whether a rule's predicate needs `Files.mentions`."""
+    """Tell whether a rule's predicate needs `Files.imports`."""
     return PREDICATES.get(rule.when) is unimported
 
 

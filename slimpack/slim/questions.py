@@ -30,18 +30,18 @@ from slimpack.slim.ruleset import Rule
 Answers = dict[str, list[Any]]
 """Path -> what its file answers, as JSON has it; files that answer nothing are left out."""
 
-_ZONES = "share/zoneinfo/"
-
 
 @dataclass(frozen=True)
 class Questions:
     """All that the predicates of some rules, with their candidates, ask.
 
-    words: rule -> what stands in a source that may import a candidate (`words_of`).
-    modules: rule -> dotted names of its candidates. at_start: rules for which only imports
-    at start count. ignored: rule -> globs of files whose answers do not count for it.
+    candidates: rule -> paths that it may take. words: rule -> what stands in a source that
+    may import one of them (`words_of`). modules: rule -> dotted names of its candidates.
+    at_start: rules for which only imports at start count. ignored: rule -> globs of files
+    whose answers do not count for it.
     """
 
+    candidates: Mapping[str, frozenset[str]]
     words: Mapping[str, frozenset[bytes]]
     modules: Mapping[str, frozenset[str]]
     at_start: frozenset[str]
@@ -54,6 +54,7 @@ class Questions:
         asked = list(asked)
         imports = [(rule, candidates) for rule, candidates in asked if asks_sources(rule)]
         return cls(
+            candidates={rule.name: frozenset(found) for rule, found in asked},
             words={rule.name: frozenset(words_of(found, stays)) for rule, found in imports},
             modules={
                 rule.name: frozenset(m.name for path in found if (m := module_at(path)))
@@ -66,45 +67,54 @@ class Questions:
 
     def asked_of(self, stays: Files) -> Files:
         """Return the files with what predicates need to have looked up in all of them."""
-        return replace(
-            stays, mentions=mentions_of(stays, self.words), spelled=spelled_in(stays, self.texts)
-        )
+        imports = {
+            rule: self._imports(rule, paths, stays)
+            for rule, paths in mentions_of(stays, self.words).items()
+        }
+        return replace(stays, imports=imports, spelled=spelled_in(stays, self.texts))
 
-    def answers(self, files: Files) -> Answers:
-        """Return what `files` answer; no other file has a say in it.
+    def _imports(
+        self, rule: str, mentions: Collection[str], stays: Files
+    ) -> dict[str, frozenset[str]]:
+        """Return which of a rule's modules the sources import that no candidates are."""
+        ignored = matcher(self.ignored[rule])
+        own, modules, at_start = self.candidates[rule], self.modules[rule], rule in self.at_start
+        found = {}
+        for path in sorted(mentions):
+            if path not in own and not ignored(path):
+                names = imported_names(stays.read(path), path, modules, at_start=at_start)
+                if names:
+                    found[path] = frozenset(names)
+        return found
 
-        Libraries that they need count too, as does that time zones are among them.
+    @staticmethod
+    def answers(asked: Files, *, elf: bool = False) -> Answers:
+        """Return what files answer; no other file of them has a say in any decision.
+
+        asked: what `asked_of` gave. elf: also what libraries need.
         """
         found: Answers = {}
 
         def add(path: str, *answer: object) -> None:
             found.setdefault(path, []).append(list(answer))
 
-        looked = self.asked_of(files)
-        for key, paths in sorted(looked.spelled.items()):
+        for key, paths in sorted(asked.spelled.items()):
             for path in sorted(paths):
                 add(path, "spells", key.decode("latin-1"))
-        for rule, paths in sorted(looked.mentions.items()):
-            ignored = matcher(self.ignored[rule])
-            at_start = rule in self.at_start
-            for path in sorted(paths):
-                source = b"" if ignored(path) else files.read(path)
-                names = imported_names(source, path, self.modules[rule], at_start=at_start)
-                if names:
-                    add(path, "imports", rule, *sorted(names))
-        for path, entry in sorted(files.entries.items()):
-            elf = elf_of(path, entry, files)
-            if elf:
-                add(path, "needs", *elf.needed)
+        for rule, sources in sorted(asked.imports.items()):
+            for path, names in sorted(sources.items()):
+                add(path, "imports", rule, *sorted(names))
+        for path, entry in sorted(asked.entries.items()):
             if entry.link:
                 add(path, "leads", entry.link)
-            if path.startswith(_ZONES):
-                found.setdefault(_ZONES, [])
+            if elf and (read := elf_of(path, entry, asked)):
+                add(path, "needs", *read.needed)
         return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the questions as JSON has them."""
         return {
+            "candidates": {rule: sorted(found) for rule, found in self.candidates.items()},
             "words": {rule: sorted(map(_text, found)) for rule, found in self.words.items()},
             "modules": {rule: sorted(found) for rule, found in self.modules.items()},
             "at_start": sorted(self.at_start),
@@ -117,6 +127,7 @@ class Questions:
     def from_json(cls, value: Mapping[str, Any]) -> Questions:
         """Return what `to_json` gave; KeyError, TypeError, ValueError for anything else."""
         return cls(
+            candidates={rule: frozenset(found) for rule, found in value["candidates"].items()},
             words={rule: frozenset(map(_bytes, found)) for rule, found in value["words"].items()},
             modules={rule: frozenset(found) for rule, found in value["modules"].items()},
             at_start=frozenset(value["at_start"]),

@@ -15,7 +15,7 @@ from pathlib import Path
 from slimpack.globs import matcher
 from slimpack.slim.modules import module_at
 from slimpack.slim.predicates import PREDICATES, Files
-from slimpack.slim.questions import Questions
+from slimpack.slim.questions import Answers, Questions
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits
 from slimpack.tree import Entry, Kind, Tree, linked, parents, under
 
@@ -86,14 +86,14 @@ class Scope:
 class Choice:
     """What `choose` decided.
 
-    notes: rules that rest, and why. questions: what predicates asked. candidates: rule with
-    a predicate -> the paths that it was asked about.
+    notes: rules that rest, and why. questions: what predicates asked the files that no rule
+    without one took. answers: what these answered.
     """
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
     questions: Questions
-    candidates: Mapping[str, tuple[str, ...]]
+    answers: Answers
 
 
 def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
@@ -122,6 +122,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     stays = Files({**files, **scope.others(tree)}, scope.on_disk, scope.prefix).without(taken)
     questions = Questions.of(asked, stays)
     stays = questions.asked_of(stays)
+    answers = questions.answers(stays)
     for rule, candidates in asked:
         left = [path for path in candidates if path not in taken]
         may_go = PREDICATES[rule.when](rule, left, stays) if left else set()
@@ -135,7 +136,7 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
         tuple(sorted(changes, key=lambda change: change.path)),
         notes,
         questions,
-        {rule.name: tuple(candidates) for rule, candidates in asked},
+        answers,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from slimpack.base import Base, assemble
 from slimpack.cache import Cache
+from slimpack.cache.layers import LayerCache
 from slimpack.compat import compat_link
 from slimpack.config import Config, ImageConfig
 from slimpack.errors import InputError
@@ -30,7 +31,7 @@ def assembled(tmp_path: Path, runtime: str, base: Path) -> Base:
         Config(folder=tmp_path, image=ImageConfig(runtime=runtime, base=str(base))),
         "linux/amd64",
         cache=Cache(tmp_path / "cache"),
-        blobs=BlobStore(tmp_path / "blobs", durable=False),
+        layers=LayerCache(Cache(tmp_path), BlobStore(tmp_path / "blobs", durable=False)),
         epoch=0,
         compression=PLAIN,
         progress=SILENT,

@@ -135,7 +135,7 @@ def test_the_record_and_the_notes_tell_of_it() -> None:
     slimming = Slimming("safe", rules, scope(), files, (), (), H100)
     after, done = slimming.finished(before)
     assert done.promises() == ("GPU code for sm_90 only; not verified on a GPU",)
-    assert done.promises(on_gpu=True) == ("GPU code for sm_90 only; verified on a GPU",)
+    assert done.promised == (90,)
     assert not slimming.promises()
     assert not done.notes
     told = {item.rule: item.bytes for item in done.account.applied}

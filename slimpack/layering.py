@@ -1,0 +1,177 @@
+"""From files to layers: planned, shared, and made only where no earlier build has made them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+
+from slimpack import app
+from slimpack.cache.memo import Memo, digest_of
+from slimpack.cache.record import layer_key
+from slimpack.compose import layer_names, sharing_notes
+from slimpack.config import ImageConfig
+from slimpack.means import Means
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.layer import Layer, build_layer
+from slimpack.oci.plan import LayerPlan, plan_layers
+from slimpack.oci.rootfs import Placed, base_directories
+from slimpack.oci.sharing import Duplicate, Shared, duplicates, share
+from slimpack.oci.tar import tar_size, with_parents
+from slimpack.result import LayerRow
+from slimpack.tree import Entry, Kind, Tree, hardlink_entry
+
+_APART = (app.OWNER,)
+
+
+@dataclass(frozen=True)
+class Layering:
+    """The layers of some files, from the bottom up. notes: what lies in them twice."""
+
+    layers: tuple[Layer, ...]
+    rows: tuple[LayerRow, ...]
+    notes: tuple[str, ...]
+
+
+def layered(
+    tree: Tree,
+    titles: Mapping[str, str],
+    *,
+    config: ImageConfig,
+    below: Mapping[str, Placed],
+    means: Means,
+) -> Layering:
+    """Return the layers of `tree`; what is known of them costs no reading.
+
+    titles: owner -> what its layer is called. below: what lies in the base.
+    Raises what openers do, ImageError and SlimpackError as `build_layer` does.
+    """
+    plans = plan_layers(
+        tree,
+        budget=config.layers,
+        max_layer_bytes=config.max_layer_size,
+        last_owners=_APART,
+        directories=base_directories(below, (entry.path for entry in tree)),
+    )
+    keys = _keys(plans, means)
+    identical = _duplicates(plans, keys, means.memos)
+    shares = [_shared(plan, key, means.memos) for plan, key in zip(plans, keys, strict=True)]
+    plans = [plan for plan, _ in shares]
+    made = _made(plans, layer_names(plans, titles), means)
+    total = Shared(sum(s.files for _, s in shares), sum(s.size for _, s in shares))
+    return Layering(
+        layers=tuple(made),
+        rows=tuple(_row(plan, layer) for plan, layer in zip(plans, made, strict=True)),
+        notes=tuple(sharing_notes(identical, total)),
+    )
+
+
+def _keys(plans: Sequence[LayerPlan], means: Means) -> list[str | None]:
+    return [
+        layer_key(plan.entries, mtime=means.epoch, compression=means.compression) for plan in plans
+    ]
+
+
+def _made(plans: Sequence[LayerPlan], names: Sequence[str], means: Means) -> list[Layer]:
+    """Return the layers; several are made at a time, the biggest first.
+
+    One alone keeps all cores busy only while it is big: tar and digests are made by one.
+    """
+    keys, layers = _keys(plans, means), means.layers
+    layers.find(key for key in keys if key)
+    missing = [n for n, key in enumerate(keys) if key is None or layers.get(key) is None]
+    total = sum(tar_size(with_parents(plans[number].entries)) for number in missing)
+    done: dict[int, Layer] = {}
+    with means.progress.task("layers", total=total) as task:
+
+        def make(number: int) -> Layer:
+            def built(blobs: BlobStore) -> Layer:
+                advance = task.advance if number not in done else _unheard
+                return build_layer(
+                    names[number],
+                    plans[number].entries,
+                    blobs=blobs,
+                    mtime=means.epoch,
+                    compression=means.compression,
+                    advance=advance,
+                )
+
+            return layers.layer_for(keys[number], names[number], built)
+
+        order = sorted(range(len(plans)), key=lambda number: -plans[number].size)
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            waiting = {number: pool.submit(make, number) for number in order}
+            try:
+                done.update((number, waiting[number].result()) for number in order)
+            except BaseException:
+                for future in waiting.values():
+                    future.cancel()
+                raise
+    return [done[number] for number in range(len(plans))]
+
+
+def _unheard(amount: int) -> None:
+    """Take what a layer tells that is made again, after the task has ended."""
+
+
+def _row(plan: LayerPlan, layer: Layer) -> LayerRow:
+    return LayerRow(
+        name=layer.name,
+        files=sum(entry.kind is not Kind.DIRECTORY for entry in plan.entries),
+        unpacked=plan.size,
+        compressed=layer.size,
+        digest=layer.digest,
+    )
+
+
+def _shared(plan: LayerPlan, key: str | None, memos: Memo) -> tuple[LayerPlan, Shared]:
+    """Return `share` of a plan, as it came out before if the plan is known."""
+    if key is None:
+        return share(plan, apart=_APART)
+    data = memos.get("sharing", key)
+    if data is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            return _linked(plan, json.loads(data))
+    done, shared = share(plan, apart=_APART)
+    links = {entry.path: entry.link for entry in done.entries if entry.kind is Kind.HARDLINK}
+    memos.put("sharing", key, json.dumps(links).encode())
+    return done, shared
+
+
+def _linked(plan: LayerPlan, links: Mapping[str, str]) -> tuple[LayerPlan, Shared]:
+    """Return a plan with those hard links; ValueError when it lacks a file of theirs."""
+    entries = {entry.path: entry for entry in plan.entries}
+    saved = 0
+    for path, target in links.items():
+        entry = entries[path]
+        saved += entry.size
+        entries[path] = hardlink_entry(
+            path, target, mode=entry.mode, owner=entry.owner, uid=entry.uid, gid=entry.gid
+        )
+    if any(entries[target].kind is not Kind.FILE for target in links.values()):
+        raise ValueError("a link that leads to no file")
+    return replace(plan, entries=tuple(entries.values())), Shared(len(links), saved)
+
+
+def _duplicates(
+    plans: Sequence[LayerPlan], keys: Collection[str | None], memos: Memo
+) -> tuple[Duplicate, ...]:
+    """Return `duplicates` of all plans, as they came out before if all plans are known."""
+    entries: list[Entry] = [entry for plan in plans for entry in plan.entries]
+    if None in keys:
+        return duplicates(entries)
+    owners = sorted((entry.path, entry.owner) for entry in entries)
+    key = digest_of(list(keys), owners)
+    data = memos.get("duplicates", key)
+    if data is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            return tuple(
+                Duplicate(item["sha256"], item["size"], tuple(map(tuple, item["copies"])))
+                for item in json.loads(data)
+            )
+    found = duplicates(entries)
+    memos.put("duplicates", key, json.dumps([asdict(item) for item in found]).encode())
+    return found

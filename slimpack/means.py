@@ -1,0 +1,26 @@
+"""What every part of a build works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slimpack.cache import Cache
+from slimpack.cache.layers import LayerCache
+from slimpack.cache.memo import Memo
+from slimpack.oci.compress import Compression
+from slimpack.progress import Progress
+
+
+@dataclass(frozen=True)
+class Means:
+    """The caches, the listener, and how layers are written.
+
+    epoch: mtime of every file and creation date of the image, in seconds.
+    """
+
+    cache: Cache
+    layers: LayerCache
+    memos: Memo
+    progress: Progress
+    epoch: int
+    compression: Compression
