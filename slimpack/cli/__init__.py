@@ -23,6 +23,7 @@ from slimpack.cli.lock import lock_command
 from slimpack.cli.login import login_command, logout_command
 from slimpack.cli.pack import pack_command
 from slimpack.cli.push import pull_command, push_command
+from slimpack.cli.rebase import rebase_command
 from slimpack.cli.report import report_command
 from slimpack.cli.runtime import runtime_group
 from slimpack.cli.sbom import sbom_command
@@ -54,6 +55,7 @@ cli.add_command(logout_command)
 cli.add_command(pack_command)
 cli.add_command(pull_command)
 cli.add_command(push_command)
+cli.add_command(rebase_command)
 cli.add_command(report_command)
 cli.add_command(runtime_group)
 cli.add_command(sbom_command)
