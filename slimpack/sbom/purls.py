@@ -17,6 +17,7 @@ from slimpack.oci.names import canonical_name
 
 _MAX_URL = 2000
 _LOCAL = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".invalid", ".test")
+_NAME = re.compile(r"[A-Za-z0-9_.+-]+\Z")
 _ARCHIVE = re.compile(r"/(?P<subdir>[^/]+)/[^/]+\.(?P<type>conda|tar\.bz2)\Z")
 
 
@@ -98,5 +99,7 @@ def bare(purl: str) -> str:
 
 
 def _purl(kind: str, namespace: str, name: str, version: str, given: dict[str, str]) -> str:
+    if not _NAME.match(name):
+        raise ValueError(f"{name[:100]!r} is not the name of a package")
     qualifiers = {key: value for key, value in given.items() if value}
     return PackageURL(kind, namespace or None, name, version or None, qualifiers).to_string()

@@ -10,9 +10,8 @@ from packageurl import PackageURL
 from slimpack.sbom.purls import conda_purl, debian_purl, oci_purl, public_url, pypi_purl
 
 DIGEST = "sha256:" + "0" * 64
-NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1).filter(
-    lambda text: text.strip(" /")
-)
+NAMES = st.from_regex(r"[A-Za-z0-9_.+-]+", fullmatch=True)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +81,21 @@ def test_pypi_names_are_normalised() -> None:
     assert PackageURL.from_string(vcs).qualifiers == {"vcs_url": "git+https://host.example/r@abc"}
 
 
-@given(NAMES, NAMES)
+@given(NAMES, TEXTS.filter(str.strip))
 def test_purls_can_be_read_back(name: str, version: str) -> None:
     for purl in (
         conda_purl(name, version, build=version),
-        debian_purl(name, version, arch=version, distro=name, source=name),
+        debian_purl(name, version, arch=version, distro=name, source=version),
     ):
         again = PackageURL.from_string(purl)
         assert again.to_string() == purl
         assert again.version == version.strip()
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "x@1", "n\u00fc", "a?b=c", "a#b"])
+def test_what_is_no_name_of_a_package(name: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a package"):
+        conda_purl(name, "1")
 
 
 @pytest.mark.parametrize(
