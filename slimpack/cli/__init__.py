@@ -11,60 +11,45 @@ import sys
 import click
 
 from slimpack import __version__
-from slimpack.cli.attest import attest_command
-from slimpack.cli.budget import budget_command
-from slimpack.cli.build import build_command
-from slimpack.cli.cache import cache_group
-from slimpack.cli.diff import diff_command
-from slimpack.cli.dockerfile import dockerfile_command
-from slimpack.cli.inspect import inspect_command
-from slimpack.cli.load import load_command
-from slimpack.cli.lock import lock_command
-from slimpack.cli.login import login_command, logout_command
-from slimpack.cli.pack import pack_command
-from slimpack.cli.push import pull_command, push_command
-from slimpack.cli.rebase import rebase_command
-from slimpack.cli.report import report_command
-from slimpack.cli.runtime import runtime_group
-from slimpack.cli.sbom import sbom_command
-from slimpack.cli.sign import sign_command
-from slimpack.cli.slim import slim_command, why_command
-from slimpack.cli.trace import trace_command
-from slimpack.cli.unpack import unpack_command
-from slimpack.cli.verify import verify_command
+from slimpack.cli.lazy import LazyCommands
 from slimpack.errors import SlimpackError
 
+# Name -> where it is.
+_COMMANDS = {
+    "attest": "attest:attest_command",
+    "budget": "budget:budget_command",
+    "build": "build:build_command",
+    "cache": "cache:cache_group",
+    "diff": "diff:diff_command",
+    "dockerfile": "dockerfile:dockerfile_command",
+    "inspect": "inspect:inspect_command",
+    "load": "load:load_command",
+    "lock": "lock:lock_command",
+    "login": "login:login_command",
+    "logout": "login:logout_command",
+    "pack": "pack:pack_command",
+    "pull": "push:pull_command",
+    "push": "push:push_command",
+    "rebase": "rebase:rebase_command",
+    "report": "report:report_command",
+    "runtime": "runtime:runtime_group",
+    "sbom": "sbom:sbom_command",
+    "sign": "sign:sign_command",
+    "slim": "slim:slim_command",
+    "trace": "trace:trace_command",
+    "unpack": "unpack:unpack_command",
+    "verify": "verify:verify_command",
+    "why": "slim:why_command",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+@click.group(
+    commands=LazyCommands(_COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="slimpack")
 def cli() -> None:
     """Turn a conda environment into a small, reproducible image or a portable archive."""
-
-
-cli.add_command(attest_command)
-cli.add_command(budget_command)
-cli.add_command(build_command)
-cli.add_command(cache_group)
-cli.add_command(diff_command)
-cli.add_command(dockerfile_command)
-cli.add_command(inspect_command)
-cli.add_command(load_command)
-cli.add_command(lock_command)
-cli.add_command(login_command)
-cli.add_command(logout_command)
-cli.add_command(pack_command)
-cli.add_command(pull_command)
-cli.add_command(push_command)
-cli.add_command(rebase_command)
-cli.add_command(report_command)
-cli.add_command(runtime_group)
-cli.add_command(sbom_command)
-cli.add_command(sign_command)
-cli.add_command(slim_command)
-cli.add_command(trace_command)
-cli.add_command(unpack_command)
-cli.add_command(verify_command)
-cli.add_command(why_command)
 
 
 def main() -> None:

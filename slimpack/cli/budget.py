@@ -12,14 +12,9 @@ import click
 
 from slimpack.budget.judge import Check, Culprit, Verdict, judge
 from slimpack.budget.measure import measure, read_baseline
-from slimpack.cli.options import (
-    Function,
-    config_option,
-    configuration,
-    platform_option,
-    with_options,
-)
+from slimpack.cli.options import config_option, configuration
 from slimpack.cli.table import printable, table
+from slimpack.cli.telling import Function, platform_option, with_options
 from slimpack.config import BudgetConfig
 from slimpack.errors import InputError, VerifyError
 from slimpack.oci.config import Platform

@@ -9,15 +9,11 @@ import click
 
 from slimpack.build import DEFAULT_PROFILE, build
 from slimpack.cache import default_cache
-from slimpack.cli.options import (
-    environment_options,
-    epoch,
-    prefix_option,
-    telling_options,
-)
+from slimpack.cli.options import environment_options, epoch, prefix_option
 from slimpack.cli.outputs import check_form, check_output
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
+from slimpack.cli.telling import telling_options
 from slimpack.config import COMPRESSIONS, SANDBOXES, Config
 from slimpack.deliver import Outputs
 from slimpack.progress import Progress

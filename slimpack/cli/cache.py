@@ -22,8 +22,8 @@ from slimpack.cache.limits import (
     trim,
     trim_fetched,
 )
-from slimpack.cli.options import telling_options
 from slimpack.cli.table import megabytes, table
+from slimpack.cli.telling import telling_options
 from slimpack.errors import ImageError
 from slimpack.progress import Progress
 from slimpack.sizes import parse_size

@@ -8,8 +8,8 @@ import sys
 import click
 
 from slimpack.cli.images import here, insecure_option
-from slimpack.cli.options import platform_option
 from slimpack.cli.progress import choose
+from slimpack.cli.telling import platform_option
 from slimpack.oci.config import Platform
 from slimpack.platforms import resolve
 from slimpack.registry.connecting import Registries

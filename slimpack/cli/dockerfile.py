@@ -11,9 +11,10 @@ import click
 
 from slimpack.build import DEFAULT_PROFILE
 from slimpack.cache import default_cache
-from slimpack.cli.options import environment_options, epoch, prefix_option, telling_options
+from slimpack.cli.options import environment_options, epoch, prefix_option
 from slimpack.cli.outputs import check_output
 from slimpack.cli.slimming import slim_options
+from slimpack.cli.telling import telling_options
 from slimpack.config import Config
 from slimpack.dockerfile.pin import pinned
 from slimpack.dockerfile.plan import Planned, Wanted, plan

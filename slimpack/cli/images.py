@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from slimpack.cache import default_cache
-from slimpack.cli.options import Function, platform_option, with_options
 from slimpack.cli.progress import choose
+from slimpack.cli.telling import Function, platform_option, with_options
 from slimpack.errors import RegistryError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform

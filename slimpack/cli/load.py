@@ -7,7 +7,7 @@ import json
 import click
 
 from slimpack.cli.images import image_options
-from slimpack.cli.options import telling_options
+from slimpack.cli.telling import telling_options
 from slimpack.daemon import AUTO, ENGINES, choose
 from slimpack.oci.image import Image
 from slimpack.progress import Progress

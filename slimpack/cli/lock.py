@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from slimpack.cache import Cache, default_cache
-from slimpack.cli.options import platform_option, solving_options, telling_options
+from slimpack.cli.options import solving_options
 from slimpack.cli.outputs import check_output
+from slimpack.cli.telling import platform_option, telling_options
 from slimpack.config import Config
 from slimpack.env.cpubuilds import Gpu
 from slimpack.env.engine import choose_engine

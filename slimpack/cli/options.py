@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from slimpack.build import DEFAULT_EPOCH
-from slimpack.cli.progress import STYLES, choose
+from slimpack.cli.telling import Function, Option, checked, platform_option, with_options
 from slimpack.config import Config, check_prefix, check_version
 from slimpack.config_file import find_config, read_config
 from slimpack.env.engine import ENGINES
 from slimpack.errors import InputError
 from slimpack.installing import DEFAULT_GLIBC
 
-Function = Callable[..., Any]
-Option = Callable[[Function], Function]
-
-
-def checked(check: Callable[[str], None]) -> Callable[..., str | None]:
-    """Return click's callback for an option whose value `check` refuses with a ValueError."""
-
-    def callback(
-        context: click.Context, parameter: click.Parameter, value: str | None
-    ) -> str | None:
-        if value is not None:
-            try:
-                check(value)
-            except ValueError as error:
-                raise click.BadParameter(str(error)) from error
-        return value
-
-    return callback
-
 
 def prefix_option(name: str, *names: str, help: str) -> Option:  # noqa: A002 (click's own name)
     """Return an option that says where an environment shall lie."""
     return click.option(name, *names, metavar="PATH", callback=checked(check_prefix), help=help)
-
-
-def platform_option(text: str, **settings: Any) -> Option:
-    """Return an option that says for which platform."""
-    return click.option("--platform", metavar="OS/ARCH", help=text, **settings)
 
 
 config_option = click.option(
@@ -129,13 +104,6 @@ _PROVIDING = (
 )
 
 
-def with_options(options: Sequence[Option], function: Function) -> Function:
-    """Give a function several options at once, in the order in which --help lists them."""
-    for option in reversed(options):
-        function = option(function)
-    return function
-
-
 def solving_options(function: Function) -> Function:
     """Give a command the argument INPUT... and what a solver needs; it receives `config`."""
 
@@ -186,36 +154,6 @@ def environment_options(function: Function) -> Function:
         return function(config=config, **rest)
 
     return solving_options(with_options(_PROVIDING, command))
-
-
-def telling_options(quiet: str) -> Option:
-    """Give a command -q, --json and --progress; it receives `quiet`, `as_json`, `progress`.
-
-    quiet: what is printed all the same.
-    """
-    options = (
-        click.option("-q", "--quiet", is_flag=True, help=quiet),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Result as JSON on stdout, progress on stderr."
-        ),
-        click.option(
-            "--progress",
-            "style",
-            type=click.Choice(STYLES),
-            default="auto",
-            help="How to tell of progress, on stderr [default: bars on a terminal, else lines].",
-        ),
-    )
-
-    def decorate(function: Function) -> Function:
-        @functools.wraps(function)
-        def command(*, quiet: bool, as_json: bool, style: str, **rest: Any) -> Any:
-            progress = choose(style, quiet=quiet, as_json=as_json)
-            return function(quiet=quiet, as_json=as_json, progress=progress, **rest)
-
-        return with_options(options, command)
-
-    return decorate
 
 
 def epoch() -> int:

@@ -11,16 +11,11 @@ import click
 
 from slimpack.archive.formats import DEFAULT_FORMAT, FORMATS, Packing, Payload, format_of
 from slimpack.cache import default_cache
-from slimpack.cli.options import (
-    checked,
-    environment_options,
-    epoch,
-    prefix_option,
-    telling_options,
-)
+from slimpack.cli.options import environment_options, epoch, prefix_option
 from slimpack.cli.outputs import check_output, default_output, environment_name
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
+from slimpack.cli.telling import checked, telling_options
 from slimpack.config import Config, check_arcroot
 from slimpack.pack import DEFAULT_PROFILE, PackResult, pack
 from slimpack.progress import Progress

@@ -9,9 +9,9 @@ import click
 
 from slimpack.cache import default_cache
 from slimpack.cli.images import insecure_option, taken_for
-from slimpack.cli.options import platform_option, telling_options
 from slimpack.cli.outputs import check_form
 from slimpack.cli.table import megabytes
+from slimpack.cli.telling import platform_option, telling_options
 from slimpack.deliver import Outputs, deliver
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform

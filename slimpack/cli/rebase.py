@@ -14,9 +14,10 @@ from slimpack import daemon
 from slimpack.cache import default_cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cli.images import insecure_option, taken_for
-from slimpack.cli.options import config_option, configuration, platform_option, telling_options
+from slimpack.cli.options import config_option, configuration
 from slimpack.cli.outputs import check_form, check_output
 from slimpack.cli.table import megabytes, table
+from slimpack.cli.telling import platform_option, telling_options
 from slimpack.config import SANDBOXES
 from slimpack.deliver import Outputs, deliver, for_here
 from slimpack.errors import InputError

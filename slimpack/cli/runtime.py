@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from slimpack.cache import default_cache
-from slimpack.cli.options import platform_option
 from slimpack.cli.progress import choose
 from slimpack.cli.table import table
+from slimpack.cli.telling import platform_option
 from slimpack.debian import find_mirrors, resolve_base
 from slimpack.platforms import resolve
 from slimpack.runtimes import list_runtimes, load_runtime, pin_runtime

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from slimpack.cli.options import Function, with_options
 from slimpack.cli.table import megabytes, table
+from slimpack.cli.telling import Function, with_options
 from slimpack.config import Config
 from slimpack.result import Slimmed
 from slimpack.slim.ruleset import PROFILES

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from slimpack.cli.images import image_options
-from slimpack.cli.options import telling_options
+from slimpack.cli.telling import telling_options
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.oci.image import Image

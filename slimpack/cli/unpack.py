@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from slimpack.cli.options import telling_options
 from slimpack.cli.table import megabytes
+from slimpack.cli.telling import telling_options
 from slimpack.progress import Progress
 from slimpack.unpack import unpack
 
