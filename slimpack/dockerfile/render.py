@@ -31,8 +31,8 @@ _PACKAGES = "/var/cache/micromamba"
 _LOCK = "/tmp/explicit.txt"  # noqa: S108 (in the builder, which nobody else uses)
 _REQUIREMENTS = "/tmp/requirements.txt"  # noqa: S108
 _WIDTH = 96
-# Scripts for shells, which conda-pack adds and which the image has no use for.
-_SHELL_SCRIPTS = ("bin/activate*", "bin/deactivate*", "bin/conda-unpack")
+# What conda-pack and micromamba add, and the image has no use for.
+_USELESS = ("bin/activate*", "bin/deactivate*", "bin/conda-unpack", ".mambarc")
 _NAME_OF_URL = r"s,^[a-z0-9+.-]*://.*/([^/#?]*)\.(conda|tar\.bz2)([#?].*)?$,\1,p"
 
 
@@ -181,7 +181,7 @@ def _packing(recipe: Recipe, cached: str) -> Iterator[str]:
         f"mkdir -p {posixpath.dirname(root)}",
         f"/opt/tools/bin/conda-pack --quiet --prefix {recipe.prefix} --dest-prefix {recipe.prefix}"
         f" --format no-archive --output {root}{missing}",
-        f"rm -f {' '.join(f'{root}/{script}' for script in _SHELL_SCRIPTS)}",
+        f"rm -f {' '.join(f'{root}/{name}' for name in _USELESS)}",
         f": >{root}/conda-meta/history",
         f"find {root}/bin -type f -exec grep -lIE '^#! ?/usr/bin/env [^ ]+$' {{}} + "
         f"| xargs -r sed -i -E '1s,^#! ?/usr/bin/env ([^ ]+)$,#!{recipe.prefix}/bin/\\1,'",
