@@ -80,6 +80,7 @@ class LayerCache:
         self._spare = spare
         self._far = far
         self._records = Memo(cache.records, self.notes)
+        self._wrong: set[str] = set()  # damaged, but not ours to remove
         self._making = threading.Lock()
 
     def get(self, key: str) -> LayerRecord | None:
@@ -129,16 +130,20 @@ class LayerCache:
         return layer
 
     def recheck(self) -> bool:
-        """Read the blobs of all layers given out; remove what is wrong, tell whether any was."""
-        removed = False
-        for digest in {layer.digest for layer in self.used.values()}:
-            path = self.blobs.path(digest)
-            if not intact(path, digest):
-                with suppress(OSError):
-                    path.unlink()
-                    removed = True
-                    self.notes.add(f"a damaged layer was removed from the cache: {digest}")
-        return removed
+        """Read the blobs of all layers given out; tell whether any is wrong, and now removed."""
+        wrong = {
+            digest
+            for digest in {layer.digest for layer in self.used.values()} - self._wrong
+            if not intact(self.blobs.path(digest), digest)
+        }
+        for digest in wrong:
+            self.notes.add(f"a damaged layer was removed from the cache: {digest}")
+            try:
+                self.blobs.path(digest).unlink()
+            except OSError as error:
+                self._wrong.add(digest)
+                self.notes.unwritable(self.blobs.directory, error)
+        return bool(wrong)
 
     def healing(self, work: Callable[[], T]) -> T:
         """Return ``work()``; once more if it failed and a blob of the cache was damaged.
@@ -160,16 +165,16 @@ class LayerCache:
             if stream := self._stored(record):
                 return stream
             if not (self._far and self._far.fetch(key, record, self.blobs)):
-                self._make_again(key, name, record, make)
+                self._check_same(key, name, record, self._make(make))
             if stream := self._stored(record):
                 return stream
-        raise ImageError(
-            f"layer {name} was made again and is gone already",
-            hint="the cache is too small for this build: set a larger SLIMPACK_CACHE_SIZE",
-        )
+            # Somebody else prunes faster than we open: nobody but us touches the spare folder.
+            self._check_same(key, name, record, make(self._spare))
+            return self._spare.open(record.digest)
 
-    def _make_again(self, key: str, name: str, record: LayerRecord, make: MakeLayer) -> None:
-        again = record_of(self._make(make))
+    def _check_same(self, key: str, name: str, record: LayerRecord, layer: Layer) -> None:
+        """Raise ImageError, and forget the record, for a layer that came out different."""
+        again = record_of(layer)
         if again == record:
             return
         self._records.remove(_KIND, key)
@@ -182,7 +187,8 @@ class LayerCache:
 
     def _stored(self, record: LayerRecord) -> BinaryIO | None:
         """Open the blob if it is anywhere and has its size."""
-        for blobs in (self.blobs, self._spare):
+        stores = [self._spare] if record.digest in self._wrong else [self.blobs, self._spare]
+        for blobs in stores:
             path = blobs.path(record.digest)
             if _present(path, record.size):
                 with suppress(OSError):

@@ -104,9 +104,7 @@ def test_prune_beside_a_build(tmp_path: Path) -> None:
         (("prune", "--all", "--max-size", "5 GB"), "--all leaves nothing for"),
     ],
 )
-def test_flags_that_make_no_sense(
-    tmp_path: Path, arguments: tuple[str, ...], message: str
-) -> None:
+def test_flags_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     done = slimpack(tmp_path / "c", *arguments)
     assert done.returncode == 2
     assert message in done.stderr

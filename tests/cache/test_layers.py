@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,9 @@ def test_a_hit_reads_no_blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     made = ask(layers_in(tmp_path / "c"), maker)
     path = Cache(tmp_path / "c").blobs / "sha256" / made.digest[7:]
     opened: list[str] = []
-    whole = Path.open
+    whole: Any = Path.open
 
-    def watched(self: Path, *arguments: str) -> object:
+    def watched(self: Path, *arguments: object) -> object:
         opened.append(self.name)
         return whole(self, *arguments)
 
@@ -80,6 +81,23 @@ def test_bytes_that_are_gone_are_made_again_when_they_are_read(tmp_path: Path) -
     # The same for one that was just made, and that another build has pruned.
     later.blobs.path(made.digest).unlink()
     assert content(made) == wanted
+
+
+def test_bytes_that_are_pruned_as_fast_as_they_are_made(tmp_path: Path) -> None:
+    maker = Maker("numpy")
+    cache = layers_in(tmp_path / "c")
+
+    def pruned(blobs: BlobStore) -> Layer:
+        layer = maker(blobs)
+        if blobs is cache.blobs:
+            blobs.path(layer.digest).unlink()
+        return layer
+
+    layer = cache.layer_for(maker.key, "numpy", pruned)
+    content(layer)
+    content(layer)
+    assert maker.calls == 3
+    assert not cache.has(record_of(layer))
 
 
 def test_many_readers_make_missing_bytes_once(tmp_path: Path) -> None:

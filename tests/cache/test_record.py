@@ -124,7 +124,10 @@ def test_the_format_of_tars_is_raised_when_their_bytes_change() -> None:
     sink = HashingWriter(_Nowhere())
     write_tar(entries, sink, mtime=315_532_800)
     # Another digest here: raise slimpack.oci.tar.FORMAT, or caches hold layers of before.
-    assert (FORMAT, sink.digest) == (1, "sha256:307834a435fbd140fc6cdaacb297e6a04f319e0b2b41a20e5097506607f9d3ed")
+    assert (FORMAT, sink.digest) == (
+        1,
+        "sha256:307834a435fbd140fc6cdaacb297e6a04f319e0b2b41a20e5097506607f9d3ed",
+    )
 
 
 class _Nowhere:
