@@ -28,7 +28,7 @@ _COMMANDS = {
     "login": "login:login_command",
     "logout": "login:logout_command",
     "pack": "pack:pack_command",
-    "pull": "push:pull_command",
+    "pull": "pull:pull_command",
     "push": "push:push_command",
     "rebase": "rebase:rebase_command",
     "report": "report:report_command",

@@ -17,11 +17,12 @@ from slimpack.errors import RegistryError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
+from slimpack.oci.index import Deliverable
 from slimpack.platforms import resolve
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch
-from slimpack.sources import Source, image_source, open_image
+from slimpack.sources import Source, image_source, open_deliverable, open_image
 
 insecure_option = click.option(
     "--insecure",
@@ -82,6 +83,25 @@ def here(
         )
         prefetch(image, registries, progress)
     return image
+
+
+def all_of(
+    source: Source,
+    registries: Registries,
+    progress: Progress,
+    platform: str | None = None,
+    ref: str = "",
+) -> Deliverable:
+    """Open all images that are there under one name, or the one for a platform."""
+    with taken_for(source):
+        return open_deliverable(
+            source,
+            registries,
+            blobs=BlobStore(default_cache().blobs),
+            platform=Platform.parse(resolve(platform)) if platform else None,
+            ref=ref,
+            progress=progress,
+        )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``slimpack push`` and ``slimpack pull``."""
+"""``slimpack push``."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ from dataclasses import asdict
 
 import click
 
-from slimpack.cache import default_cache
-from slimpack.cli.images import insecure_option, taken_for
-from slimpack.cli.outputs import check_form
+from slimpack.cli.images import all_of, insecure_option
 from slimpack.cli.table import megabytes
 from slimpack.cli.telling import platform_option, telling_options
-from slimpack.deliver import Outputs, deliver
-from slimpack.oci.blobs import BlobStore
-from slimpack.oci.config import Platform
-from slimpack.oci.index import Deliverable, images_of
-from slimpack.platforms import resolve
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
-from slimpack.registry.pull import prefetch
 from slimpack.registry.push import Pushed, push
 from slimpack.registry.reference import Reference
-from slimpack.sources import Source, image_source, open_deliverable
+from slimpack.sources import image_source
 
 
 @click.command("push", short_help="Push an image to registries.")
@@ -60,8 +52,7 @@ def push_command(
     source = image_source(text)
     references = [Reference.parse(target) for target in targets]
     with Registries(insecure=insecure) as registries:
-        with taken_for(source):
-            image = _opened(source, registries, platform, ref, progress)
+        image = all_of(source, registries, progress, platform, ref)
         pushed = push(
             image,
             references,
@@ -75,66 +66,6 @@ def push_command(
         click.echo(pushed.digest)
     else:
         click.echo("\n".join(_lines(pushed)))
-
-
-@click.command("pull", short_help="Copy an image from a registry to this machine.")
-@click.argument("text", metavar="REF")
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    required=True,
-    metavar="PATH",
-    help="FILE.tar (OCI layout and docker-archive at once) or FOLDER/ (OCI layout).",
-)
-@platform_option("Only this one of several, like linux/amd64 [default: all of them].")
-@insecure_option
-@telling_options("Print only the digest.")
-def pull_command(
-    text: str,
-    outputs: tuple[str, ...],
-    platform: str | None,
-    insecure: bool,
-    quiet: bool,
-    as_json: bool,
-    progress: Progress,
-) -> None:
-    """Copy the image REF (HOST/REPOSITORY:TAG), with all its platforms, to files.
-
-    It is the same byte for byte: its digest stays. What was downloaded before, by this
-    command or as a base, is not downloaded again.
-    """
-    for output in outputs:
-        check_form(output)
-    reference = Reference.parse(text)
-    with Registries(insecure=insecure) as registries:
-        image = _opened(reference, registries, platform, "", progress)
-        prefetch(image, registries, progress)
-        names = [f"{reference.name}:{reference.tag}"] if reference.tag else []
-        deliver(image, names, Outputs(paths=outputs), progress)
-    platforms = [str(one.platform) for one in images_of(image)]
-    if as_json:
-        found = {"digest": image.digest, "platforms": platforms, "outputs": outputs}
-        click.echo(json.dumps(found, indent=2))
-    elif quiet:
-        click.echo(image.digest)
-    else:
-        lines = [f"digest    {image.digest}", f"platform  {', '.join(platforms)}"]
-        click.echo("\n".join([*lines, *(f"written   {output}" for output in outputs)]))
-
-
-def _opened(
-    source: Source, registries: Registries, platform: str | None, ref: str, progress: Progress
-) -> Deliverable:
-    return open_deliverable(
-        source,
-        registries,
-        blobs=BlobStore(default_cache().blobs),
-        platform=Platform.parse(resolve(platform)) if platform else None,
-        ref=ref,
-        progress=progress,
-    )
 
 
 def _lines(pushed: Pushed) -> list[str]:
