@@ -82,6 +82,7 @@ class LayerCache:
         self._records = Memo(cache.records, self.notes)
         self._wrong: set[str] = set()  # damaged, but not ours to remove
         self._making = threading.Lock()
+        self._counting = threading.Lock()
 
     def get(self, key: str) -> LayerRecord | None:
         """Return what is known of the layer with that key, here or far away."""
@@ -133,7 +134,7 @@ class LayerCache:
         """Read the blobs of all layers given out; tell whether any is wrong, and now removed."""
         wrong = {
             digest
-            for digest in {layer.digest for layer in self.used.values()} - self._wrong
+            for digest in self._digests() - self._wrong
             if not intact(self.blobs.path(digest), digest)
         }
         for digest in wrong:
@@ -212,12 +213,15 @@ class LayerCache:
                 raise
             self.notes.unwritable(self.blobs.directory, error)
             return make(self._spare)
-        self.written += layer.size
+        with self._counting:
+            self.written += layer.size
         return layer
 
+    def _digests(self) -> set[str]:
+        return {layer.digest for layer in list(self.used.values())}
+
     def _make_room(self) -> bool:
-        spared = {layer.digest for layer in self.used.values()}
-        removed = make_room(self._cache, spared)
+        removed = make_room(self._cache, self._digests())
         if removed.number:
             self.notes.add(f"the disk is full: {removed.number} layers were removed from the cache")
         return bool(removed.number)
