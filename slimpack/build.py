@@ -37,6 +37,7 @@ from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import DEFAULT, Compression
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.index import Deliverable, Index
+from slimpack.own import base_annotations
 from slimpack.part import DEFAULT_PROFILE, Part, make_part
 from slimpack.platforms import resolve
 from slimpack.preparing import runs_on
@@ -165,7 +166,13 @@ def build_image(
     check_environment(run, part.forbidden)
     with stage("layers"):
         own = layered(tree, part.titles, config=config.image, below=base.view, means=means)
-    image = make_image(own.layers, run, base=base.image, comment="slimpack")
+    image = make_image(
+        own.layers,
+        run,
+        base=base.image,
+        annotations=base_annotations(base),
+        comment="slimpack",
+    )
     with stage("verify"):
         verification = _verified(image, names, config, made.staging, scratch, means)
     rows = (*base.rows, *own.rows)

@@ -26,6 +26,9 @@ from slimpack.tree import Tree, under
 
 LABEL = "slimpack.rebase"
 COMMENT = "slimpack"  # in the history of our own layers
+# Of manifests: OCI image-spec v1.1, annotations.md, 'Pre-Defined Annotation Keys'.
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+BASE_NAME = "org.opencontainers.image.base.name"
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_LABEL = 1 << 20
 
@@ -130,6 +133,18 @@ def configure(own: Own, base: Base) -> OciConfig:
         exposed_ports=own.exposed_ports,
         created=own.created,
     )
+
+
+def base_annotations(base: Base) -> dict[str, str]:
+    """Return what a manifest tells of a base that was pulled; {} for any other.
+
+    Its name is without the digest where it has a tag, for whoever looks for a newer one.
+    """
+    if not base.reference:
+        return {}
+    name = base.reference.partition("@")[0]
+    tagged = ":" in name.rpartition("/")[2]
+    return {BASE_NAME: name if tagged else base.reference, BASE_DIGEST: base.image.digest}
 
 
 def _required(base: Base, cuda: str, *, compat: bool) -> dict[str, str]:

@@ -15,17 +15,26 @@ from slimpack.errors import InputError, VerifyError
 from slimpack.oci.compress import DEFAULT, Compression
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import TAR, Layer
-from slimpack.own import COMMENT, Own, Recorded, configure, read_own
+from slimpack.own import (
+    BASE_DIGEST,
+    BASE_NAME,
+    COMMENT,
+    Own,
+    Recorded,
+    base_annotations,
+    configure,
+    read_own,
+)
 from slimpack.progress import SILENT, Progress
 from slimpack.rebase.abi import Glibc, Lack, lacks
 from slimpack.rebase.changes import Change, changes, runtime_name
 from slimpack.rebase.proving import Proof, Proving
 from slimpack.rebase.surface import Surface
 from slimpack.registry.connecting import Registries
+from slimpack.registry.reference import is_reference
 from slimpack.verify.model import Verification
 
-BASE_DIGEST = "org.opencontainers.image.base.digest"
-BASE_NAME = "org.opencontainers.image.base.name"
+_OF_THE_BASE = (BASE_DIGEST, BASE_NAME)
 _LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
 
 
@@ -78,16 +87,8 @@ def rebase(
     """
     recorded = read_own(image)
     own = recorded.own
-    before = runtime_name(image.config.labels)
-    if not (config.image.base or runtime or before):
-        raise InputError(
-            "nothing tells which runtime the image has below it",
-            hint="name one: --runtime NAME, or --base IMAGE",
-        )
-    if not config.image.base:
-        config = config.with_image(runtime=runtime or before)
     base = assemble(
-        config,
+        _wanted(image, recorded, config, runtime),
         str(image.platform),
         cache=cache,
         layers=layers,
@@ -108,8 +109,8 @@ def rebase(
     return Rebased(
         image=result,
         changed=changed,
-        old_runtime=before,
-        new_runtime=runtime_name(result.config.labels),
+        old_runtime=_runtime(image, recorded.layers),
+        new_runtime=_runtime(result, len(base.image.layers)),
         glibc=Glibc(recorded.glibc, base.glibc),
         changes=changes(image.config.labels, result.config.labels),
         kept=_bytes(result.layers[len(base.image.layers) :]),
@@ -121,18 +122,49 @@ def rebase(
 
 def rebased(image: Image, recorded: Recorded, base: Base) -> Image:
     """Return the layers of `image` above its base on another base, as a build makes it."""
-    annotations = dict(image.annotations)
-    if BASE_DIGEST in annotations:
-        annotations[BASE_DIGEST] = base.image.digest
-    if annotations.pop(BASE_NAME, "") and base.reference:
-        annotations[BASE_NAME] = base.reference
+    kept = {name: text for name, text in image.annotations.items() if name not in _OF_THE_BASE}
     return make_image(
         image.layers[recorded.layers :],
         configure(recorded.own, base),
         base=base.image,
-        annotations=annotations,
+        annotations={**kept, **base_annotations(base)},
         comment=COMMENT,
     )
+
+
+def _wanted(image: Image, recorded: Recorded, config: Config, runtime: str) -> Config:
+    """Return a configuration that names the new base: as asked for, else the newest of its kind."""
+    if config.image.base:
+        return config
+    runtime = runtime or _runtime(image, recorded.layers)
+    if runtime:
+        return config.with_image(runtime=runtime)
+    name = image.annotations.get(BASE_NAME, "")
+    if not is_reference(name):
+        raise InputError(
+            "nothing tells which base the image has below it",
+            hint="name the new one: --runtime NAME, or --base IMAGE",
+        )
+    if "@" in name:
+        raise InputError(
+            f"the base of the image is {name}, which is never another one",
+            hint="name the new one: --runtime NAME, or --base IMAGE",
+        )
+    return config.with_image(base=name)
+
+
+def _runtime(image: Image, layers: int) -> str:
+    """Return the name of the runtime that an image has below it, "" for another base.
+
+    An image that slimpack built may be the base of another one, which then has its labels.
+    """
+    name = runtime_name(image.config.labels)
+    steps = [step for step in image.history if not step.empty]
+    assembled = layers == 1 and (steps[0].created_by, steps[0].comment) == (
+        f"runtime {name}",
+        COMMENT,
+    )
+    return name if assembled else ""
 
 
 def _compression(image: Image, recorded: Recorded) -> Compression:

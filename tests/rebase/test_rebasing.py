@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +23,9 @@ from slimpack.oci.index import Index
 from slimpack.oci.layer import Layer
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
+from slimpack.oci.rootfs import merged_view
 from slimpack.oci.validate import validate
+from slimpack.own import BASE_DIGEST, BASE_NAME, base_annotations
 from slimpack.rebase import Proof, Rebased, rebase
 from slimpack.rebase.changes import Change, changes
 from slimpack.tree import Entry, bytes_entry, directory_entry
@@ -37,14 +40,20 @@ Rebase = Callable[..., Rebased]
 def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rebase:
     """Return `rebase` onto a base that is at hand."""
 
+    folders = itertools.count()
+
     def call(
-        image: Image, base: Base, proof: Proof = "files", runtime: str = "", folder: str = "work"
+        image: Image,
+        onto: Base,
+        proof: Proof = "files",
+        runtime: str = "",
+        base: str = "",
     ) -> Rebased:
         asked: list[dict[str, Any]] = []
 
         def assemble(config: Config, platform: str, **rest: Any) -> Base:
-            asked.append({"runtime": config.image.runtime, "platform": platform, **rest})
-            return base
+            asked.append({"image": config.image, "platform": platform, **rest})
+            return onto
 
         monkeypatch.setattr("slimpack.rebase.rebasing.assemble", assemble)
         cache = Cache(tmp_path / "cache")
@@ -53,11 +62,12 @@ def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rebase:
             Config(folder=tmp_path),
             cache=cache,
             layers=LayerCache(cache, BlobStore(tmp_path / "spare")),
-            scratch=tmp_path / folder,
+            scratch=tmp_path / f"work{next(folders)}",
             proof=proof,
             runtime=runtime,
         )
-        assert asked[0]["runtime"] == (runtime or "tiny")
+        assert asked[0]["image"].base == (base or None)
+        assert base or asked[0]["image"].runtime == (runtime or "tiny")
         assert asked[0]["epoch"] == image.config.created
         return found
 
@@ -189,29 +199,53 @@ def test_from_a_plain_runtime_to_one_for_gpus(tmp_path: Path, move: Rebase) -> N
     assert (env["NVIDIA_VISIBLE_DEVICES"], env["NVIDIA_REQUIRE_CUDA"]) == ("all", "cuda>=12.0")
     assert "LANG" not in env
     assert (found.old_runtime, found.new_runtime, found.notes) == ("tiny", "cuda", ())
-    back = move(found.image, base_of(tmp_path), "bases", "tiny", "back")
+    back = move(found.image, base_of(tmp_path), "bases", "tiny")
     assert back.image.digest == with_cuda.digest
     (note,) = move(image_on(tmp_path, base_of(tmp_path)), gpu, "bases", "cuda").notes
     assert "no package of the environment brings CUDA" in note
 
 
 def test_annotations_follow_the_base(tmp_path: Path, move: Rebase) -> None:
-    name, digest = (f"org.opencontainers.image.base.{kind}" for kind in ("name", "digest"))
     image = image_on(tmp_path, base_of(tmp_path))
-    image = replace(image, annotations={"kept": "1", name: "host/old:1", digest: "sha256:old"})
+    image = replace(image, annotations={"kept": "1", BASE_NAME: "h.x/old:1", BASE_DIGEST: "x"})
     new = base_of(tmp_path, [*USUAL, bytes_entry("etc/fixed", b"")])
-    found = move(image, new, "bases")
-    assert found.image.annotations == {"kept": "1", digest: new.image.digest}
-    found = move(image, replace(new, reference="host/new@sha256:1"), "bases")
-    assert found.image.annotations[name] == "host/new@sha256:1"
+    assert move(image, new, "bases").image.annotations == {"kept": "1"}
+    pulled = replace(new, reference=f"h.x/new:2@sha256:{'0' * 64}")
+    assert move(image, pulled, "bases").image.annotations == {
+        "kept": "1",
+        BASE_NAME: "h.x/new:2",
+        BASE_DIGEST: new.image.digest,
+    }
+    assert base_annotations(replace(new, reference="h.x:5/new@sha256:1"))[BASE_NAME] == (
+        "h.x:5/new@sha256:1"
+    )
 
 
-def test_an_image_whose_runtime_nobody_told(tmp_path: Path, move: Rebase) -> None:
-    base = base_of(tmp_path, labels={})
-    image = image_on(tmp_path, base)
-    with pytest.raises(InputError, match="nothing tells which runtime"):
-        move(image, base)
-    assert not move(image, base, runtime="other").changed
+def test_a_base_that_was_pulled_is_looked_for_by_its_tag(tmp_path: Path, move: Rebase) -> None:
+    below = base_of(tmp_path, labels={})
+    image = image_on(tmp_path, below)
+    with pytest.raises(InputError, match="nothing tells which base"):
+        move(image, below)
+    assert not move(image, below, runtime="other").changed
+    tagged = replace(image, annotations={BASE_NAME: "h.x/old:1"})
+    assert not move(tagged, below, base="h.x/old:1").changed
+    pinned = replace(image, annotations={BASE_NAME: f"h.x/old@sha256:{'0' * 64}"})
+    with pytest.raises(InputError, match="which is never another one"):
+        move(pinned, below)
+    for text in ("../image.tar", "image.tar", ""):
+        with pytest.raises(InputError, match="nothing tells which base"):
+            move(replace(image, annotations={BASE_NAME: text}), below)
+
+
+def test_an_image_on_an_image_of_ours_does_not_lose_the_latter(
+    tmp_path: Path, move: Rebase
+) -> None:
+    lower = image_on(tmp_path, base_of(tmp_path))
+    base = Base(lower, "2.36", "/opt/env", "65532", merged_view(lower))
+    upper = image_on(tmp_path, base, entries=[bytes_entry("app/main.py", b"")])
+    assert upper.config.labels["slimpack.base"]
+    with pytest.raises(InputError, match="nothing tells which base"):
+        move(upper, base)
 
 
 def test_packages_of_two_labels() -> None:
