@@ -19,6 +19,7 @@ from slimpack.files import atomic_file
 from slimpack.oci.artifact import Artifact, Document
 from slimpack.oci.config import rfc3339
 from slimpack.oci.image import Image
+from slimpack.oci.layout import write_artifacts
 from slimpack.provenance import BuildFacts, Run, known_digests, provenance
 
 MAX_DOCUMENT = 64 << 20
@@ -147,6 +148,32 @@ def write_beside(
             stream.write(document.data)
         paths.append(path)
     return tuple(paths)
+
+
+def write_documents(
+    output: str, made: Sequence[tuple[Image, Sequence[Attestation]]]
+) -> tuple[str, ...]:
+    """Write the documents of images that were delivered to `output`; return paths of files.
+
+    output: as for the images: a folder that is an OCI layout, which lists them as
+    artifacts, or a tar, beside which they are files. made: each image with its documents.
+    Raises ImageError, InputError and SlimpackError as `write_artifacts` does.
+    """
+    path = Path(output)
+    if path.is_dir():
+        artifacts = [
+            document.artifact(image.descriptor())
+            for image, documents in made
+            for document in documents
+        ]
+        write_artifacts(artifacts, path)
+        return ()
+    several = len(made) > 1
+    return tuple(
+        str(file)
+        for image, documents in made
+        for file in write_beside(path, documents, str(image.platform) if several else "")
+    )
 
 
 def read_document(path: Path) -> Attestation:
