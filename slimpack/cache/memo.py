@@ -26,7 +26,7 @@ from slimpack.errors import SlimpackError
 from slimpack.files import atomic_file
 from slimpack.oci.jsontext import canonical
 
-MAX_DATA = 256 << 20
+MAX_DATA = 128 << 20
 """Most bytes of one result; a larger one is not kept."""
 
 _MAGIC = b"slimpack memo 1\n"

@@ -36,7 +36,7 @@ from slimpack.cache.record import LayerRecord, record_of
 from slimpack.errors import ImageError, InputError, SlimpackError
 from slimpack.oci.artifact import EMPTY
 from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import decompress
+from slimpack.oci.compress import decompress, sniff
 from slimpack.oci.digest import sha256
 from slimpack.oci.image import MANIFEST_TYPE
 from slimpack.oci.layer import Layer
@@ -224,6 +224,8 @@ class RemoteCache:
 
     def _unpacked(self, blob: MemoBlob, what: str) -> bytes:
         packed = self._registry.read_blob(self._repository, blob.digest, blob.size)
+        if sniff(packed[:4]) != "zstd":
+            raise ImageError(f"{what} is not compressed as it should be")
         return decompress(io.BytesIO(packed), limit=MAX_DATA, what=what).read()
 
     def _try(self, action: Callable[[], T]) -> T | None:
@@ -232,7 +234,7 @@ class RemoteCache:
             return None
         try:
             return action()
-        except ImageError as error:  # one thing in there is wrong
+        except (ImageError, NotThereError) as error:  # one thing in there is wrong
             self.notes.add(f"the cache {self.reference.name}: {error.message}: not used")
         except SlimpackError as error:
             if not self._down.is_set():

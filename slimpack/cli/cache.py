@@ -126,7 +126,7 @@ def prune_command(
         return
     click.echo(f"removed {removed.number} items, {megabytes(removed.size)} MB")
     if removed.busy:
-        click.echo(f"{removed.busy} packages and other fetched files stay: a build is running")
+        click.echo(f"{removed.busy} fetched packages and indexes stay: a build is running")
 
 
 @cache_group.command("verify")
@@ -149,13 +149,14 @@ def verify_command(quiet: bool, as_json: bool, progress: Progress) -> None:
     if not wrong:
         return
     listed = wrong[:_MOST] + ([f"and {len(wrong) - _MOST} more"] if len(wrong) > _MOST else [])
+    files = "1 damaged file" if len(wrong) == 1 else f"{len(wrong)} damaged files"
     raise ImageError(
-        f"the cache {cache.root} held {len(wrong)} damaged files"
+        f"the cache {cache.root} held {files}"
         + (f", of which {len(checked.stuck)} cannot be removed" if checked.stuck else ""),
         details="\n".join(listed),
-        hint="remove them as a user who may"
+        hint="run this again as a user who may remove them"
         if checked.stuck
-        else "they were removed; if it happens again, have the disk checked",
+        else "what was damaged is removed; if it happens again, have the disk checked",
     )
 
 

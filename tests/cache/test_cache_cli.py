@@ -91,7 +91,7 @@ def test_prune_beside_a_build(tmp_path: Path) -> None:
     with layers_in(tmp_path / "c")._cache.scratch():
         done = slimpack(tmp_path / "c", "prune", "--all")
     assert "removed 5 items" in done.stdout
-    assert "1 packages and other fetched files stay: a build is running" in done.stdout
+    assert "1 fetched packages and indexes stay: a build is running" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_verify(tmp_path: Path) -> None:
     result.write_bytes(b"damaged")
     done = slimpack(tmp_path / "c", "verify")
     assert done.returncode == 7
-    assert "held 1 damaged files" in done.stderr
+    assert "held 1 damaged file\n" in done.stderr
     assert str(result.relative_to(tmp_path / "c")) in done.stderr
     assert slimpack(tmp_path / "c", "verify").returncode == 0
 
