@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from slimpack.oci.image import Image
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import read_files
 from slimpack.oci.validate import validate
-from tests.support.channel import Run, missing
+from tests.support.channel import ROOT, Run, missing
 from tests.support.images import Built
 
 pytestmark = [pytest.mark.channel, pytest.mark.network]
@@ -83,6 +85,18 @@ def test_a_rebase_is_a_build_on_the_new_base(
         assert told["images"][0]["glibc"] == {"old": "2.36", "new": "2.41"}
         (release,) = read_files(moved, lambda path: path == "usr/lib/os-release").values()
         assert b"trixie" in release
+
+
+def test_the_commands_of_the_document_work(python_image: Built, run: Run, tmp_path: Path) -> None:
+    text = (ROOT / "docs/rebase.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    shutil.copy(python_image.tar, tmp_path / "serve.tar")
+    for line in block.splitlines():
+        program, *arguments = shlex.split(line, comments=True)
+        assert program == "slimpack"
+        assert "digest    sha256:" in run(*arguments, cwd=tmp_path).stdout
+    assert (tmp_path / "newer.tar").read_bytes() == python_image.tar.read_bytes()
+    assert (tmp_path / "debian13/oci-layout").is_file()
 
 
 @pytest.mark.sandbox
