@@ -20,7 +20,7 @@ from urllib3.response import BaseHTTPResponse
 from slimpack import __version__
 from slimpack.errors import RegistryError
 from slimpack.network import reason
-from slimpack.oci.digest import ByteStream
+from slimpack.oci.digest import ByteStream, chunks
 from slimpack.registry.connections import Connections, is_loopback
 from slimpack.registry.failures import PassingError, Secrets, failure
 from slimpack.registry.retry import Retry
@@ -313,10 +313,13 @@ class BodyStream:
         self._retry = retry
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, b"" at the end."""
+        """Return up to `size` bytes, as many as have come; b"" at the end."""
+        if size < 0:
+            return b"".join(chunks(self))
         self._retry.check()
         try:
-            return self._response.read(None if size < 0 else size)
+            # What came before a break is not lost, as it would be with `read`.
+            return self._response.read1(size)
         except _BROKEN as error:
             raise PassingError(
                 f"{self._what}: {reason(error)}", hint="check the network"

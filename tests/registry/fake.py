@@ -150,12 +150,16 @@ class Handler(BaseHTTPRequestHandler):
         text = json.dumps({"errors": [{"code": code, "message": message}]})
         self.answer(status, text.encode(), **headers)
 
-    def cut(self) -> None:
-        """Break the connection."""
+    def cut(self, *, reset: bool = False) -> None:
+        """Break the connection; with a reset, what is on its way is lost as well."""
         self.close_connection = True
         self.wfile.flush()
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.connection.close()
+        if reset:
+            linger = b"\1\0\0\0\0\0\0\0"
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.connection.close()
+        else:
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def body(self, at_most: int | None = None) -> bytes:
         """Read what was sent, or the first bytes of it."""
@@ -322,7 +326,7 @@ def status(number: int, code: str = "X", **headers: str) -> Callable[[Handler], 
     return lambda handler: handler.error(number, code, "as the test wanted", **headers)
 
 
-def cut_download(data: bytes, after: int) -> Callable[[Handler], None]:
+def cut_download(data: bytes, after: int, *, reset: bool = False) -> Callable[[Handler], None]:
     """Announce all of a blob and break the connection after some bytes of it."""
 
     def act(handler: Handler) -> None:
@@ -333,7 +337,7 @@ def cut_download(data: bytes, after: int) -> Callable[[Handler], None]:
             handler.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         handler.end_headers()
         handler.wfile.write(data[start : start + after])
-        handler.cut()
+        handler.cut(reset=reset)
 
     return act
 
@@ -343,7 +347,7 @@ def cut_upload(after: int) -> Callable[[Handler], None]:
 
     def act(handler: Handler) -> None:
         handler.body(after)
-        handler.cut()
+        handler.cut(reset=True)
 
     return act
 
