@@ -32,7 +32,7 @@ _LOCK = "/tmp/explicit.txt"  # noqa: S108 (in the builder, which nobody else use
 _REQUIREMENTS = "/tmp/requirements.txt"  # noqa: S108
 _WIDTH = 96
 # What conda-pack and micromamba add, and the image has no use for.
-_USELESS = ("bin/activate*", "bin/deactivate*", "bin/conda-unpack", ".mambarc")
+_USELESS = ("bin/activate*", "bin/deactivate*", "bin/conda-unpack", ".mambarc", "CACHEDIR.TAG")
 _NAME_OF_URL = r"s,^[a-z0-9+.-]*://.*/([^/#?]*)\.(conda|tar\.bz2)([#?].*)?$,\1,p"
 
 
@@ -182,6 +182,8 @@ def _packing(recipe: Recipe, cached: str) -> Iterator[str]:
         f"/opt/tools/bin/conda-pack --quiet --prefix {recipe.prefix} --dest-prefix {recipe.prefix}"
         f" --format no-archive --output {root}{missing}",
         f"rm -f {' '.join(f'{root}/{name}' for name in _USELESS)}",
+        # conda-pack 0.9.2 leaves its empty temporary file there.
+        f"find {root} -maxdepth 1 -type f -empty -name 'tmp????????' -delete",
         f": >{root}/conda-meta/history",
         f"find {root}/bin -type f -exec grep -lIE '^#! ?/usr/bin/env [^ ]+$' {{}} + "
         f"| xargs -r sed -i -E '1s,^#! ?/usr/bin/env ([^ ]+)$,#!{recipe.prefix}/bin/\\1,'",
