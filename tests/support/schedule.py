@@ -12,6 +12,7 @@ FIRST = (
     "tests/engine/",
     "tests/test_docs.py",
     "tests/test_inputs.py",
+    "tests/platforms/",
     "tests/sandbox/",
     "tests/slim/test_real_packages.py",
     "tests/trace/",
