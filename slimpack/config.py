@@ -82,7 +82,7 @@ class ImageConfig:
     user: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     expose: tuple[str, ...] = ()
-    layers: int = 10
+    layers: int = 24
     max_layer_size: int = 8 * 10**9
     compression: Compression = "zstd"
     compression_level: int | None = None

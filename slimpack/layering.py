@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +15,7 @@ from slimpack.compose import layer_names, sharing_notes
 from slimpack.config import ImageConfig
 from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
+from slimpack.oci.compress import Compression, cores
 from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import Placed, base_directories
@@ -25,6 +25,7 @@ from slimpack.result import LayerRow
 from slimpack.tree import Entry, Kind, Tree, hardlink_entry
 
 _APART = (app.OWNER,)
+_AT_ONCE = 4  # layers that are written; each holds tables of a compressor
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,15 @@ def _made(plans: Sequence[LayerPlan], names: Sequence[str], means: Means) -> lis
     keys, layers = _keys(plans, means), means.layers
     layers.find(key for key in keys if key)
     missing = [n for n, key in enumerate(keys) if key is None or layers.get(key) is None]
-    total = sum(tar_size(with_parents(plans[number].entries)) for number in missing)
+    sizes = {number: tar_size(with_parents(plans[number].entries)) for number in missing}
+    total, pool_size = sum(sizes.values()), min(_AT_ONCE, cores())
+
+    def compression(number: int) -> Compression:
+        # One that is most of the work is not left to a single core.
+        alone = sizes.get(number, 0) * 2 > total
+        threads = cores() if alone else max(1, cores() // pool_size)
+        return replace(means.compression, threads=threads)
+
     done: dict[int, Layer] = {}
     with means.progress.task("layers", total=total) as task:
 
@@ -95,14 +104,14 @@ def _made(plans: Sequence[LayerPlan], names: Sequence[str], means: Means) -> lis
                     plans[number].entries,
                     blobs=blobs,
                     mtime=means.epoch,
-                    compression=means.compression,
+                    compression=compression(number),
                     advance=advance,
                 )
 
             return layers.layer_for(keys[number], names[number], built)
 
         order = sorted(range(len(plans)), key=lambda number: -plans[number].size)
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(pool_size) as pool:
             waiting = {number: pool.submit(make, number) for number in order}
             try:
                 done.update((number, waiting[number].result()) for number in order)

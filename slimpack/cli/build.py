@@ -48,7 +48,7 @@ from slimpack.verify.model import Verification
     "--prefix", help="Where the environment lies in the image [default: the runtime's, /opt/env]."
 )
 @click.option(
-    "--layers", type=click.IntRange(1, 120), metavar="N", help="At most so many [default: 10]."
+    "--layers", type=click.IntRange(1, 120), metavar="N", help="At most so many [default: 24]."
 )
 @click.option(
     "--compression", type=click.Choice(COMPRESSIONS), help="Of the layers [default: zstd]."

@@ -9,8 +9,9 @@ number of layers (containerd to 127) and each costs a little, hence a budget:
    and not the name, because that is where the bytes are; and since a package in
    this rank is far bigger than the ones that are not, a change of a small one
    moves no border: its layer, the rest, is the only one that changes.
-2. The other packages share one layer, "the rest". A new version of any of them
-   renews it, which is cheap, as it holds the small ones.
+2. The other packages share a few layers, "the rest", by their names: those that a
+   package lies with are always the same. A new version of one renews its layer, which
+   is cheap, as it holds small ones. With a small budget the rest is one layer.
 3. Files of no package come next, then the application, which changes with
    every commit and lies on top, so that an engine unpacks nothing else again.
 
@@ -19,13 +20,19 @@ What is wider than a layer may be is split along the sorted paths.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from slimpack.errors import InputError
 from slimpack.tree import Entry, Kind, Tree
 
-DEFAULT_BUDGET = 10
+DEFAULT_BUDGET = 24
+"""Layers. Twice as many make a serving environment 0.1 % larger, half as many 0.4 % smaller,
+and a new version of a small package then moves five times as much."""
+
+_SHARES = 4  # layers of the rest
+_SMALL = 12  # a budget below which there is one
 MAX_LAYER_BYTES = 4 << 30
 """Bytes of files in one layer before it is split; some registries refuse 8 GiB."""
 
@@ -113,14 +120,21 @@ def _groups(
         named += nobody
 
     slots = budget - len(tail)
-    alone = named if len(named) <= slots else named[: slots - 1]
-    rest = named[len(alone) :]
+    shares = _SHARES if budget >= _SMALL else 1
+    alone = named if len(named) <= slots else named[: slots - shares]
     groups = [(_title([owner]), [owner]) for owner in alone]
-    if rest:
-        packages = len(rest)
-        name = f"{packages} packages" if not alone else f"{packages} smaller packages"
-        groups.append((name, rest))
-    return groups + tail
+    kind = "smaller packages" if alone else "packages"
+    rests = _shares(named[len(alone) :], shares)
+    return [*groups, *((f"{len(rest)} {kind}", rest) for rest in rests), *tail]
+
+
+def _shares(owners: Sequence[str], number: int) -> list[list[str]]:
+    """Deal owners out by their names alone, so that none moves when another comes or goes."""
+    found: dict[int, list[str]] = {}
+    for owner in owners:
+        digest = hashlib.sha256(owner.encode()).digest()
+        found.setdefault(digest[0] % number, []).append(owner)
+    return [found[share] for share in sorted(found)]
 
 
 def _title(owners: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ See `slimpack.env.rattler.worker` for why it is a process and for the protocol.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -138,11 +138,22 @@ class RattlerEngine:
         }
         return _to_lock(call(request, where=source), subdir)
 
-    def install(self, lock: Lock, prefix: Path, *, progress: Progress = SILENT) -> None:
+    def install(
+        self,
+        lock: Lock,
+        prefix: Path,
+        *,
+        only: Collection[str] | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
         """Install a lock into an empty prefix and check that exactly it is there.
 
-        Link scripts are not run. Raises InstallError.
+        only: names of packages to install, None for all. Link scripts are not run.
+        Raises InstallError.
         """
+        if only is not None:
+            chosen = tuple(package for package in lock.packages if package.name in only)
+            lock = replace(lock, packages=chosen)
         with tempfile.TemporaryDirectory(prefix="slimpack-lock-") as folder:
             path = Path(folder, "pixi.lock")
             path.write_text(lock.text, encoding="utf-8")
@@ -152,6 +163,7 @@ class RattlerEngine:
                 "subdir": lock.platform,
                 "prefix": str(prefix),
                 "package_cache": str(self.package_cache),
+                "only": [package.name for package in lock.packages],
             }
             with progress.task("install", total=len(lock.packages), unit="package") as task:
 

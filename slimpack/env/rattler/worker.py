@@ -211,10 +211,11 @@ def _moment(timestamp: int) -> datetime | None:
 
 
 async def install(request: dict[str, Any]) -> dict[str, Any]:
-    """Install a lock into a prefix."""
+    """Install a lock, or some packages of it by name, into a prefix."""
     part, _ = read_part(request["lock"], ENVIRONMENT, request["subdir"])
+    only = request.get("only")
     await rattler.install(
-        part.records,
+        [one for one in part.records if only is None or one.name.normalized in only],
         request["prefix"],
         cache_dir=Path(request["package_cache"]),
         installed_packages=[],
