@@ -206,20 +206,20 @@ class DebianConfig:
 class BudgetConfig:
     """``[budget]``: how large an image may be; None for no limit (docs/ci.md).
 
-    of: the image that is checked where none is named. against: an image, or the JSON of a
-    report on one, that it is compared with.
+    of: the image that is checked where none is named, a path or a reference. against: an
+    image, or the JSON of a report on one, that it is compared with.
     image, layer: compressed bytes. unpacked: bytes of all files. files, layers: how many.
     max_growth: of the compressed size, beyond that of `against`.
     packages: (name or glob, unpacked bytes) in the order of the file.
     """
 
-    of: Path | None = None
+    of: str | None = None
     image: int | None = None
     unpacked: int | None = None
     layer: int | None = None
     files: int | None = None
     layers: int | None = None
-    against: Path | None = None
+    against: str | None = None
     max_growth: Growth | None = None
     packages: tuple[tuple[str, int], ...] = ()
 

@@ -146,7 +146,7 @@ def _image(table: Table, folder: Path) -> ImageConfig:
     defaults = ImageConfig()
     config = ImageConfig(
         runtime=_runtime(table, folder) or defaults.runtime,
-        base=_base(table, folder),
+        base=_image_place(table, "base", folder),
         prefix=_checked(table, "prefix", check_prefix),
         name=table.string("name"),
         tags=table.strings("tags"),
@@ -169,9 +169,9 @@ def _image(table: Table, folder: Path) -> ImageConfig:
     return config
 
 
-def _base(table: Table, folder: Path) -> str | None:
-    path = table.path("base", folder)
-    value = table.string("base")
+def _image_place(table: Table, key: str, folder: Path) -> str | None:
+    path = table.path(key, folder)
+    value = table.string(key)
     # A folder may be called as a host is; what is there comes first.
     if path is None:
         return None
@@ -264,13 +264,13 @@ def _debian(table: Table) -> DebianConfig:
 def _budget(table: Table, folder: Path) -> BudgetConfig:
     packages = table.table("packages")
     config = BudgetConfig(
-        of=table.path("of", folder),
+        of=_image_place(table, "of", folder),
         image=_limit(table, "image"),
         unpacked=_limit(table, "unpacked"),
         layer=_limit(table, "layer"),
         files=table.optional_integer("files", minimum=0, maximum=10**9),
         layers=table.optional_integer("layers", minimum=0, maximum=10_000),
-        against=table.path("against", folder),
+        against=_image_place(table, "against", folder),
         max_growth=_growth(table, "max_growth"),
         packages=tuple((name, _limit(packages, name) or 0) for name in packages.names()),
     )

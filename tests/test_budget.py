@@ -12,11 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slimpack.budget.judge import Check, judge
-from slimpack.budget.measure import Layer, Measured, Usage, measure, parse_report, read_baseline
+from slimpack.budget.measure import (
+    Layer,
+    Measured,
+    Usage,
+    is_report,
+    measure,
+    parse_report,
+    read_report,
+)
 from slimpack.config import BudgetConfig
 from slimpack.config_file import read_config
-from slimpack.errors import ImageError, InputError
+from slimpack.errors import InputError
 from slimpack.oci.archive import write_archive
+from slimpack.oci.index import Index
 from slimpack.oci.layout import write_layout
 from slimpack.sizes import Growth, parse_growth, parse_size
 from tests.report.samples import image, layers, sample
@@ -237,8 +246,10 @@ def test_an_image_is_measured_as_its_report_says(tmp_path: Path, run: Run) -> No
     assert ("My-Wheel", "pypi", "2.0") in {one[:3] for one in plain}
     assert sum(one.bytes for one in measured.packages) == measured.unpacked
     (tmp_path / "r.json").write_text(report)
-    assert read_baseline(tmp_path / "r.json", made) == parsed
-    assert read_baseline(tmp_path / "a.tar", made).packages == measured.packages
+    assert is_report(tmp_path / "r.json")
+    assert not is_report(tmp_path / "a.tar")
+    assert not is_report(tmp_path)
+    assert read_report(tmp_path / "r.json").packages == parsed.packages
 
 
 @pytest.mark.parametrize(
@@ -258,15 +269,7 @@ def test_what_is_no_report_is_refused(tmp_path: Path, data: str) -> None:
     path = tmp_path / "r.json"
     path.write_text(data)
     with pytest.raises(InputError, match=r"r\.json"):
-        read_baseline(path, sample(tmp_path))
-
-
-def test_a_baseline_that_is_nothing_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text("no")
-    with pytest.raises(ImageError, match="is cut off"):
-        read_baseline(tmp_path / "x", sample(tmp_path))
-    with pytest.raises(InputError, match="does not exist"):
-        read_baseline(tmp_path / "none", sample(tmp_path))
+        read_report(path)
 
 
 # The command line.
@@ -278,6 +281,7 @@ def images(tmp_path: Path) -> Path:
     folder.mkdir()
     write_archive(sample(tmp_path), folder / "a.tar", ("serve:1.0",))
     write_layout(image(*layers(tmp_path)[:2]), folder / "old", ())
+    (folder / "no.json").write_text("{}")
     return folder
 
 
@@ -320,6 +324,19 @@ def test_growth_against_an_image_and_a_report(images: Path, run: Run) -> None:
         assert "My-Wheel 2.0 (new)" in done.stderr
         assert "note: compared with sha256:" in done.stdout
     run("budget", "a.tar", "--against", "old", "--max-growth", "1 MB", cwd=images)
+
+
+def test_each_image_of_an_index_is_checked(tmp_path: Path, run: Run) -> None:
+    made = layers(tmp_path)
+    both = Index((image(*made), image(*made[:1], architecture="arm64")))
+    write_layout(both, tmp_path / "both", ("serve:1.0",))
+    limit = ("budget", "both", "--max-unpacked", "20 kB")
+    done = run(*limit, cwd=tmp_path, code=11)
+    assert "error: serve:1.0 for linux/amd64 exceeds 1 limit\n" in done.stderr
+    assert done.stdout.count("digest ") == 2
+    found = json.loads(run(*limit, "--json", cwd=tmp_path, code=11).stdout)
+    assert (found["ok"], [one["ok"] for one in found["images"]]) == (False, [False, True])
+    run(*limit, "--platform", "linux/arm64", cwd=tmp_path)
 
 
 def test_json_is_whole_whatever_the_verdict(images: Path, run: Run) -> None:
@@ -366,6 +383,8 @@ def test_names_of_an_image_are_no_markup(tmp_path: Path, run: Run) -> None:
         (("a.tar", "--max-growth", "5 %"), "nothing to compare with"),
         (("a.tar", "--max-growth", "x", "--against", "old"), "or a part, such as '5 %'"),
         (("none.tar", "--max-image", "1 B"), "none.tar does not exist"),
+        (("a.tar", "--max-growth", "1 %", "--against", "none"), "none does not exist"),
+        (("a.tar", "--max-growth", "1 %", "--against", "no.json"), "no.json is no report"),
         (("a.tar", "--max-image", "1 B", "--json", "--markdown"), "exclude each other"),
     ],
 )

@@ -12,7 +12,6 @@ from slimpack.errors import ImageError, InputError
 from slimpack.oci import jsontext
 from slimpack.oci.image import Image
 from slimpack.oci.jsontext import Object
-from slimpack.oci.read import read_image
 from slimpack.report.data import Report, gather
 from slimpack.report.parts import by_owner
 
@@ -97,31 +96,25 @@ def _measured(report: Report) -> Measured:
     )
 
 
-def read_baseline(path: Path, image: Image) -> Measured:
-    """Return what an image is compared with: another on disk, or a report's JSON on it.
-
-    image: the one that is compared, which says the platform. Raises InputError and
-    ImageError as `read_image` does, and for JSON that is no report.
-    """
-    if not path.is_file() or _first(path) != b"{":
-        return measure(read_image(path, image.platform), path.name)
-    return parse_report(_content(path), str(path))
-
-
-def _first(path: Path) -> bytes:
+def is_report(path: Path) -> bool:
+    """Tell whether a file can be the JSON of a report: no image begins as that does."""
     try:
         with path.open("rb") as stream:
-            return stream.read(1)
+            return stream.read(1) == b"{"
+    except OSError:  # a folder, or nothing
+        return False
+
+
+def read_report(path: Path) -> Measured:
+    """Read what ``slimpack report --json`` wrote to a file; InputError for anything else."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_REPORT + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        data = stream.read(MAX_REPORT + 1)
     if len(data) > MAX_REPORT:
         raise InputError(f"{path} has more than {MAX_REPORT} bytes")
-    return data
+    return parse_report(data, str(path))
 
 
 def parse_report(data: bytes, where: str) -> Measured:
