@@ -45,7 +45,7 @@ from slimpack.progress import SILENT, Progress
 from slimpack.registry.client import Registry
 from slimpack.registry.connecting import Registries
 from slimpack.registry.download import Kept
-from slimpack.registry.failures import NotThereError
+from slimpack.registry.failures import NotThereError, PassingError, RefusalError
 from slimpack.registry.parallel import run_all
 from slimpack.registry.reference import Reference
 
@@ -53,6 +53,7 @@ LOOK_UPS = 8
 """Requests at a time that look something up."""
 
 _LEVEL = 3
+_UNSEEN = {"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"}
 
 T = TypeVar("T")
 
@@ -79,8 +80,8 @@ class RemoteCache:
         self._repository = reference.repository
         self._records: dict[str, LayerRecord | None] = {}
         self._down = threading.Event()
-        self._ready = threading.Lock()
-        self._has_empty = False
+        self._emptying = threading.Lock()
+        self._has_empty = False  # the blob that every manifest names as its config
 
     # Looking up
 
@@ -128,17 +129,16 @@ class RemoteCache:
             return True
         data = layer_manifest(key, record, layer.name)
 
-        def put() -> bool:
-            if not self._has_manifest(layer_tag(key), data):
-                if self._registry.has_blob(self._repository, layer.digest) is None:
-                    self._registry.upload_blob(
-                        self._repository, layer.digest, layer.size, layer.open, sources=sources
-                    )
-                self._put(layer_tag(key), data)
-            self._records[key] = record
-            return True
+        def blob() -> None:
+            if self._registry.has_blob(self._repository, layer.digest) is None:
+                self._registry.upload_blob(
+                    self._repository, layer.digest, layer.size, layer.open, sources=sources
+                )
 
-        return bool(self._try(put))
+        done = bool(self._try(lambda: self._put(layer_tag(key), data, blob)))
+        if done:
+            self._records[key] = record
+        return done
 
     def put_memo(self, kind: str, key: str, data: bytes) -> bool:
         """Keep the data of a memo; tell whether it is there now."""
@@ -147,13 +147,10 @@ class RemoteCache:
             return False
         manifest = memo_manifest(kind, key, MemoBlob(sha256(packed), len(packed)))
 
-        def put() -> bool:
-            if not self._has_manifest(memo_tag(kind, key), manifest):
-                self._registry.upload_bytes(self._repository, packed)
-                self._put(memo_tag(kind, key), manifest)
-            return True
+        def blob() -> None:
+            self._registry.upload_bytes(self._repository, packed)
 
-        return bool(self._try(put))
+        return bool(self._try(lambda: self._put(memo_tag(kind, key), manifest, blob)))
 
     def put_all(
         self,
@@ -215,12 +212,28 @@ class RemoteCache:
         head = self._registry.head_manifest(self._repository, tag, (MANIFEST_TYPE,))
         return head is not None and head.digest == sha256(data)
 
-    def _put(self, tag: str, manifest: bytes) -> None:
-        with self._ready:
-            if not self._has_empty:
-                self._registry.upload_bytes(self._repository, EMPTY)
-                self._has_empty = True
-        self._registry.put_manifest(self._repository, tag, manifest, MANIFEST_TYPE)
+    def _put(self, tag: str, manifest: bytes, blob: Callable[[], object]) -> bool:
+        """Store a manifest under a tag unless it is there; `blob` brings what it names."""
+        if self._has_manifest(tag, manifest):
+            return True
+
+        def put() -> bool:
+            with self._emptying:
+                if not self._has_empty:
+                    self._registry.upload_bytes(self._repository, EMPTY)
+                    self._has_empty = True
+            blob()
+            try:
+                self._registry.put_manifest(self._repository, tag, manifest, MANIFEST_TYPE)
+            except RefusalError as error:
+                # docker-registry does not see a blob while somebody else brings it, too.
+                if not _UNSEEN & set(error.codes):
+                    raise
+                self._has_empty = False
+                raise PassingError(error.message, hint=error.hint) from error
+            return True
+
+        return self._registry.session.retry.run(put)
 
     def _unpacked(self, blob: MemoBlob, what: str) -> bytes:
         packed = self._registry.read_blob(self._repository, blob.digest, blob.size)

@@ -207,6 +207,16 @@ def test_a_cache_that_may_only_be_read(
     assert "403" in note
 
 
+def test_a_registry_that_does_not_see_a_blob_at_once(
+    fake: Fake, place: Reference, machine: Machine
+) -> None:
+    fake.on("PUT", "/manifests/", status(400, "MANIFEST_BLOB_UNKNOWN"), times=2)
+    caches = machine.caches(to=place)
+    machine.build(caches)
+    assert caches.share() == 4
+    assert caches.notes.texts == ()
+
+
 def test_a_short_failure_passes(
     fake: Fake, place: Reference, filled: list[Layer], machine: Machine
 ) -> None:

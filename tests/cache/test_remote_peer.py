@@ -14,9 +14,11 @@ from slimpack.oci.image import make_image
 from slimpack.registry.connecting import Registries
 from slimpack.registry.push import push
 from slimpack.registry.reference import Reference
+from slimpack.registry.retry import Retry
 from tests.cache.plans import content
 from tests.cache.test_remote import KEY, Machine
 from tests.oci.oci_images import sample_config
+from tests.registry.conftest import Anybody
 from tests.support.channel import missing
 
 
@@ -102,11 +104,12 @@ def test_many_machines_share_at_once(registry: str, registries: Registries, tmp_
     place = cache_reference(f"{registry}/team/cache")
 
     def build(number: int) -> tuple[int, tuple[str, ...]]:
-        machine = Machine(tmp_path / str(number), registries)
-        caches = machine.caches([place], place)
-        for layer in machine.build(caches):
-            content(layer)
-        return caches.share(), caches.notes.texts
+        with Registries(keychain=Anybody(None), retry=Retry(tries=10, pause=0.05)) as registries:
+            machine = Machine(tmp_path / str(number), registries)
+            caches = machine.caches([place], place)
+            for layer in machine.build(caches):
+                content(layer)
+            return caches.share(), caches.notes.texts
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(build, range(6))) == [(4, ())] * 6
