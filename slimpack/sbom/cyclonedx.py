@@ -1,7 +1,7 @@
 """CycloneDX 1.6 (ECMA-424) as JSON, through the standard's own Python library.
 
-Files of no package are nested in one component, "files": the library compares each
-component at the top with every other.
+Files of no package are nested in one component. They are put into the finished document,
+because the library needs a millisecond for each, and an application may have thousands.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from packageurl import PackageURL
 
 from slimpack import __version__
 from slimpack.oci.digest import hex_of
+from slimpack.oci.jsontext import Object
 from slimpack.sbom.graph import FILES, SYSTEM, edges
 from slimpack.sbom.identity import document_id, subject_name
 from slimpack.sbom.model import Component, Dist, FileItem, Inventory, Licence, Properties
@@ -68,12 +69,11 @@ def to_cyclonedx(inventory: Inventory) -> bytes:
     bom.metadata.timestamp = datetime.fromisoformat(inventory.created.replace("Z", "+00:00"))
     bom.metadata.tools.components.add(_tool())
     bom.metadata.component = root
-    return _ordered(JsonV1Dot6(bom).output_as_string())
-
-
-def _ordered(text: str) -> bytes:
-    """Return the document with what says what it is at its head, where readers look for it."""
-    document = json.loads(text)
+    document: Object = json.loads(JsonV1Dot6(bom).output_as_string())
+    for part in document.get("components", ()):
+        if part["bom-ref"] == FILES:
+            part["components"] = [_file(item) for item in inventory.files]
+    # What says what it is comes first, where readers look for it.
     head = {key: document[key] for key in _HEAD if key in document}
     return json.dumps({**head, **document}, indent=1).encode("ascii") + b"\n"
 
@@ -151,18 +151,17 @@ def _files(inventory: Inventory) -> Part:
         type=ComponentType.APPLICATION,
         bom_ref=FILES,
         description="the application, and what installers left: files that no package lists",
-        components=[_file(item) for item in inventory.files],
         properties=_properties((("omitted-files", str(left_out)),) if left_out else ()),
     )
 
 
-def _file(item: FileItem) -> Part:
-    return Part(
-        name=f"/{item.path}",
-        type=ComponentType.FILE,
-        bom_ref=f"file:/{item.path}",
-        hashes=[_hash("sha256", item.sha256)],
-    )
+def _file(item: FileItem) -> Object:
+    return {
+        "type": "file",
+        "bom-ref": f"file:/{item.path}",
+        "name": f"/{item.path}",
+        "hashes": [{"alg": "SHA-256", "content": item.sha256}],
+    }
 
 
 def _tool() -> Part:
