@@ -8,7 +8,6 @@ is a host, a URL (Docker's old form, of which the host counts), or
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -107,7 +106,7 @@ class AuthFile:
         if fields["auth"]:
             try:
                 text = base64.b64decode(fields["auth"], validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 # Without the cause: its text holds what could not be read.
                 raise self._bad(f"auths[{key[:100]!r}].auth is not base64") from None
             username, colon, password = text.partition(":")
@@ -120,7 +119,9 @@ class AuthFile:
         return found if found != Entry() else None
 
     def _mapping(self, key: str) -> dict[str, Any]:
-        found = self.data.get(key) or {}
+        found = self.data.get(key)
+        if found is None:
+            return {}
         if not isinstance(found, dict):
             raise self._bad(f"{key} is not an object")
         return found

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from slimpack.errors import ImageError, RegistryError
 from slimpack.oci import jsontext
@@ -24,7 +24,7 @@ from slimpack.registry.failures import (
     PassingError,
     RefusalError,
 )
-from slimpack.registry.session import Answer, Body, BodyStream, Call, Session
+from slimpack.registry.session import Answer, Body, BodyStream, Call, Session, joined
 from slimpack.registry.tokens import Access
 from slimpack.registry.upload import Advance, Outgoing, Told
 
@@ -302,9 +302,10 @@ class Registry:
             self._same(answer.headers.get(_DIGEST, ""), digest, call.what)
             return None
         location = answer.headers.get("Location", "")
-        if not location:
+        where = joined(answer.url, location) if location else ""
+        if not where:
             raise RegistryError(f"{call.what}: the registry does not say where it goes")
-        return urljoin(answer.url, location)
+        return where
 
     def _finish(self, what: str, repository: str, location: str, digest: str, body: Body) -> None:
         joint = "&" if urlsplit(location).query else "?"
@@ -349,7 +350,7 @@ class Registry:
             target, _, parameters = link.partition(">")
             if not target.startswith("<") or "next" not in parameters:
                 return
-            url = urljoin(answer.url, target[1:])
+            url = joined(answer.url, target[1:])
         raise RegistryError(f"{what} of {self.host}/{repository}: more than {_MAX_PAGES} pages")
 
     def _ask(

@@ -34,7 +34,8 @@ def check_host(text: str) -> str:
     host = urlsplit(text).netloc if "://" in text else text.rstrip("/")
     try:
         # What does not look like a host would be a user of docker.io.
-        found = split_name(f"{host}/x")[0] if has_host(f"{host}/x") else ""
+        is_one = "/" not in host and has_host(f"{host}/x")
+        found = split_name(f"{host}/x")[0] if is_one else ""
     except InputError:
         found = ""
     if not found:

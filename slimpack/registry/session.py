@@ -169,7 +169,7 @@ class Session:
             if response.status not in _REDIRECTS or not location or _changes(call, response):
                 raise self._failure(call, response)
             _release(response)
-            url = urljoin(url, location)
+            url = joined(url, location)
             if call.stays and not self.is_own(url):
                 raise RegistryError(f"{call.what}: it sends us to another host, which is refused")
         raise RegistryError(f"{call.what}: redirected more than {_MAX_REDIRECTS} times")
@@ -297,6 +297,14 @@ def token_asker(connections: Connections, retry: Retry, secrets: Secrets, host: 
         return session.ask(call, limit=1 << 20).data
 
     return ask
+
+
+def joined(url: str, location: str) -> str:
+    """Return where a Location header leads; what is no address is refused by whoever asks it."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
 
 
 class BodyStream:
