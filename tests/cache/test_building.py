@@ -1,0 +1,71 @@
+"""The caches of a build together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from slimpack.cache import Cache
+from slimpack.cache.building import BuildCaches, open_caches
+from slimpack.cache.contents import kept
+from slimpack.oci.blobs import BlobStore
+from slimpack.registry.connecting import Registries
+from slimpack.registry.reference import Reference
+from tests.cache.plans import Maker, ask, content
+
+KEY = "ab" * 32
+
+
+def opened(folder: Path) -> BuildCaches:
+    return open_caches(Cache(folder / "c"), BlobStore(folder / "spare"))
+
+
+def test_only_a_build_that_added_something_trims(tmp_path: Path) -> None:
+    maker = Maker("numpy")
+    caches = opened(tmp_path)
+    layer = ask(caches.layers, maker)
+    caches.memos.put("plan", KEY, b"data")
+    later = opened(tmp_path)
+    ask(later.layers, maker)
+    later.memos.get("plan", KEY)
+    later.trim(0)
+    assert len(list(kept(Cache(tmp_path / "c")))) == 3
+    # The order of a build: what it delivers it has opened or can make again.
+    with layer.open() as stream:
+        caches.trim(0)
+        assert not list(kept(Cache(tmp_path / "c")))
+        assert len(stream.read()) == layer.size
+    content(layer)
+
+
+def test_a_cache_below_its_limit_stays_as_it_is(tmp_path: Path) -> None:
+    caches = opened(tmp_path)
+    ask(caches.layers, Maker("numpy"))
+    left = tmp_path / "c" / "blobs" / "sha256" / ".new.00.tmp"
+    left.write_bytes(b"half")
+    os.utime(left, (1000, 1000))
+    caches.trim(1 << 40)
+    assert len(list(kept(Cache(tmp_path / "c")))) == 2
+    assert not left.exists()
+
+
+def test_without_registries_nothing_is_far(tmp_path: Path) -> None:
+    caches = opened(tmp_path)
+    ask(caches.layers, Maker("numpy"))
+    assert caches.share() == 0
+    assert caches.mount_from == ()
+    assert caches.notes.texts == ()
+
+
+def test_one_repository_is_one_cache(tmp_path: Path) -> None:
+    place = Reference("127.0.0.1:1", "cache")
+    with Registries() as registries:
+        caches = open_caches(
+            Cache(tmp_path / "c"),
+            BlobStore(tmp_path / "spare"),
+            sources=[place, place],
+            to=place,
+            registries=registries,
+        )
+    assert caches.sources == (caches.to,)
+    assert caches.mount_from == (place,)
