@@ -81,18 +81,19 @@ class Connections:
         proxy = self._proxy(parts)
         if not proxy:
             return urllib3.PoolManager(**settings)  # type: ignore[arg-type]
-        address = urlsplit(proxy)
-        if address.username is not None:
-            user = f"{unquote(address.username)}:{unquote(address.password or '')}"
-            settings["proxy_headers"] = make_headers(proxy_basic_auth=user)
-        bare = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
         try:
+            address = urlsplit(proxy)
+            if address.username is not None:
+                user = f"{unquote(address.username)}:{unquote(address.password or '')}"
+                settings["proxy_headers"] = make_headers(proxy_basic_auth=user)
+            bare = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
             return urllib3.ProxyManager(bare, **settings)  # type: ignore[arg-type]
         except (urllib3.exceptions.HTTPError, ValueError) as error:
+            # Without the cause, which may show a password.
             raise InputError(
                 f"the proxy for {parts.scheme}:// cannot be used: {type(error).__name__}",
                 hint=f"correct {parts.scheme}_proxy; it is written like http://host:3128",
-            ) from error
+            ) from None
 
     def _proxy(self, parts: SplitResult) -> str:
         # Nobody's proxy leads to this machine.
