@@ -40,7 +40,6 @@ from slimpack.sbom.graph import FILES, SYSTEM, edges
 from slimpack.sbom.identity import document_id, subject_name
 from slimpack.sbom.model import Component, Dist, FileItem, Inventory, Licence, Properties
 
-MEDIA_TYPE = "application/vnd.cyclonedx+json"
 _HEAD = ("$schema", "bomFormat", "specVersion", "serialNumber", "version", "metadata")
 
 

@@ -19,7 +19,6 @@ from slimpack.sbom.graph import FILES, SYSTEM, edges
 from slimpack.sbom.identity import document_id, subject_name
 from slimpack.sbom.model import Component, Dist, FileItem, Inventory, Licence, Properties
 
-MEDIA_TYPE = "application/spdx+json"
 _NONE = "NOASSERTION"
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"

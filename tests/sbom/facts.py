@@ -9,7 +9,7 @@ from slimpack.debian.model import ResolvedPackage
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, PypiPackage
 from slimpack.oci.compress import Compression
-from slimpack.provenance import BuildFacts
+from slimpack.provenance import BuildFacts, lock_facts
 from slimpack.slim.ruleset import Rule, Rules
 from tests.sbom.images import SECRET
 
@@ -74,7 +74,7 @@ def facts(folder: Path) -> BuildFacts:
         compression=Compression(),
         epoch=1_700_000_000,
         engine="micromamba 2.8.1",
-        lock=LOCK,
+        lock=lock_facts(LOCK),
         debian=DEBIAN,
         profile="safe",
         rules=RULES,

@@ -11,7 +11,7 @@ import pytest
 
 from slimpack import __version__
 from slimpack.env.inputs.identify import Input, InputKind
-from slimpack.provenance import BUILD_TYPE, Run, known_digests, lock_digest, provenance
+from slimpack.provenance import BUILD_TYPE, Run, known_digests, lock_facts, provenance
 from slimpack.sbom.inventory import inventory_of
 from slimpack.sbom.model import Inventory
 from slimpack.slim.ruleset import Rule, Rules
@@ -95,7 +95,7 @@ def test_what_the_tool_decided(inventory: Inventory, tmp_path: Path) -> None:
     assert internal["compression"]["kind"] == "zstd"
     assert internal["slimming"]["profile"] == "safe"
     assert len(internal["slimming"]["rules"]["sha256"]) == 64
-    assert internal["lock"] == {"platform": "linux-64", "sha256": lock_digest(LOCK)}
+    assert internal["lock"] == {"platform": "linux-64", "sha256": lock_facts(LOCK).sha256}
     versions = found["runDetails"]["builder"]["version"]
     assert versions["slimpack"] == __version__
     assert set(versions) == {"slimpack", "py-rattler", "conda-pack", "python-zstandard"}
@@ -131,9 +131,9 @@ def test_the_run_is_told_where_it_is_known(inventory: Inventory, tmp_path: Path)
 
 def test_a_lock_is_known_by_what_it_pins() -> None:
     moved = replace(LOCK, text="version: 6 # from elsewhere\n")
-    assert lock_digest(moved) == lock_digest(LOCK)
+    assert lock_facts(moved) == lock_facts(LOCK)
     other = replace(LOCK, packages=(replace(LOCK.packages[0], sha256="00" * 32),))
-    assert lock_digest(other) != lock_digest(LOCK)
+    assert lock_facts(other).sha256 != lock_facts(LOCK).sha256
 
 
 def test_other_rules_have_another_digest(inventory: Inventory, tmp_path: Path) -> None:

@@ -10,23 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from slimpack import __version__
-from slimpack.config import Config
-from slimpack.debian.model import ResolvedPackage
 from slimpack.env.inputs.identify import Input
-from slimpack.env.locks.lock import Lock
 from slimpack.env.redact import redacted
-from slimpack.oci.compress import Compression
 from slimpack.oci.digest import hex_of
-from slimpack.oci.jsontext import Object, canonical
+from slimpack.oci.jsontext import Object
+from slimpack.provenance.facts import BuildFacts, rules_digest
 from slimpack.sbom.model import Component, Inventory
-from slimpack.sbom.purls import bare, debian_purl, public_url, pypi_purl
-from slimpack.slim.ruleset import Rules
+from slimpack.sbom.purls import debian_purl, public_url
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
@@ -35,32 +31,8 @@ BUILD_TYPE = "urn:slimpack:build:v1"
 DEFAULT_BUILDER = "urn:slimpack:builder:unspecified"
 """A builder that nobody vouches for: whoever runs builds for others names theirs."""
 
-MEDIA_TYPE = "application/vnd.in-toto+json"
 _TOOLS = ("py-rattler", "conda-pack", "python-zstandard")
 _DISTRIBUTIONS = {"python-zstandard": "zstandard"}
-
-
-@dataclass(frozen=True)
-class BuildFacts:
-    """What a build knows and its image does not tell.
-
-    source: the input. lock: of what was solved or given, None for what was installed.
-    debian: packages of a base that was assembled. base: (reference, digest of its manifest)
-    of a base that was an image. rules: all slimming rules that counted, None for no slimming.
-    epoch: SOURCE_DATE_EPOCH, in seconds. engine: what solved and installed, "" for nothing.
-    """
-
-    config: Config
-    source: Input
-    prefix: str
-    compression: Compression
-    epoch: int
-    engine: str = ""
-    lock: Lock | None = None
-    debian: tuple[ResolvedPackage, ...] = ()
-    base: tuple[str, str] | None = None
-    profile: str = "none"
-    rules: Rules | None = None
 
 
 @dataclass(frozen=True)
@@ -99,31 +71,6 @@ def provenance(inventory: Inventory, facts: BuildFacts, run: Run = Run()) -> byt
         },
     }
     return json.dumps(statement, indent=1, sort_keys=True).encode("ascii") + b"\n"
-
-
-def known_digests(facts: BuildFacts) -> dict[str, str]:
-    """Return SHA-256 (hex) of archives by purl without qualifiers, which records do not have.
-
-    They are for `slimpack.sbom.inventory.inventory_of`.
-    """
-    found = {bare(debian_purl(one.name, one.version)): one.sha256 for one in facts.debian}
-    for one in facts.lock.pypi if facts.lock else ():
-        if one.sha256 and one.version:
-            found[pypi_purl(one.name, one.version)] = one.sha256
-    return found
-
-
-def rules_digest(rules: Rules) -> str:
-    """Return the SHA-256 (hex) of the rules that counted, in the order they are asked."""
-    return hashlib.sha256(canonical(asdict(rules))).hexdigest()
-
-
-def lock_digest(lock: Lock) -> str:
-    """Return the SHA-256 (hex) of what a lock pins, wherever its channels lie."""
-    conda = [[one.name, one.version, one.build, one.subdir, one.sha256] for one in lock.packages]
-    pypi = [[one.name, one.version, one.sha256] for one in lock.pypi]
-    content = {"platform": lock.platform, "conda": conda, "pypi": pypi}
-    return hashlib.sha256(canonical(content)).hexdigest()
 
 
 def _external(facts: BuildFacts) -> Object:
@@ -192,7 +139,7 @@ def _internal(facts: BuildFacts) -> Object:
     if facts.engine:
         found["engine"] = facts.engine
     if facts.lock is not None:
-        found["lock"] = {"platform": facts.lock.platform, "sha256": lock_digest(facts.lock)}
+        found["lock"] = {"platform": facts.lock.platform, "sha256": facts.lock.sha256}
     return found
 
 
