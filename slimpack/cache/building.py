@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slimpack.cache.folders import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.limits import trim
 from slimpack.cache.memo import Memo
 from slimpack.cache.notes import CacheNotes
-from slimpack.cache.remote import RemoteCache, RemoteCaches
 from slimpack.oci.blobs import BlobStore
 from slimpack.progress import SILENT, Progress
-from slimpack.registry.connecting import Registries
-from slimpack.registry.reference import Reference
+
+if TYPE_CHECKING:  # a build without a registry does not wait for the import of a client
+    from slimpack.cache.remote import RemoteCache
+    from slimpack.registry.connecting import Registries
+    from slimpack.registry.reference import Reference
+
+_SELDOM = 3600.0  # seconds
+_LITTLE = 100  # a part of the limit
 
 
 @dataclass(frozen=True)
@@ -50,9 +60,18 @@ class BuildCaches:
         return self.to.put_all(self.layers.used, memos, pushed_to=pushed_to)
 
     def trim(self, limit: int) -> None:
-        """Keep the cache on disk below `limit` bytes, if the build added anything."""
-        if self.memos.written or self.layers.written:
-            trim(self.cache, limit)
+        """Keep the cache on disk below `limit` bytes, if the build added anything.
+
+        Looking at every file takes time, so what is less than a hundredth of the limit
+        counts once in an hour.
+        """
+        added = self.memos.written + self.layers.written
+        stamp = self.cache.root / "trimmed"
+        if not added or (added * _LITTLE < limit and _is_recent(stamp)):
+            return
+        trim(self.cache, limit)
+        with suppress(OSError):
+            stamp.touch()
 
 
 def open_caches(
@@ -72,18 +91,23 @@ def open_caches(
     for as long as the layers are.
     """
     notes = CacheNotes()
-    near = {
-        reference: RemoteCache(reference, registries, notes=notes, progress=progress)
-        for reference in (*sources, *([to] if to else []))
-        if registries is not None
-    }
-    read = tuple(near[reference] for reference in dict.fromkeys(sources) if reference in near)
+    memos = partial(Memo, cache.memos, notes, shared=shared)
+    layers = partial(LayerCache, cache, spare, notes=notes)
+    places = dict.fromkeys((*sources, *([to] if to else [])))
+    if registries is None or not places:
+        return BuildCaches(cache, memos(), layers(), notes)
+    from slimpack.cache.remote import RemoteCache, RemoteCaches
+
+    near = {one: RemoteCache(one, registries, notes=notes, progress=progress) for one in places}
+    read = tuple(near[one] for one in dict.fromkeys(sources))
     far = RemoteCaches(read) if read else None
     return BuildCaches(
-        cache=cache,
-        memos=Memo(cache.memos, notes, far=far, shared=shared),
-        layers=LayerCache(cache, spare, notes=notes, far=far),
-        notes=notes,
-        sources=read,
-        to=near.get(to) if to else None,
+        cache, memos(far=far), layers(far=far), notes, read, near[to] if to else None
     )
+
+
+def _is_recent(stamp: Path) -> bool:
+    try:
+        return 0 <= time.time() - stamp.stat().st_mtime < _SELDOM
+    except OSError:
+        return False

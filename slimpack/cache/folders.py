@@ -30,6 +30,11 @@ class Cache:
         return self.root / "pkgs"
 
     @property
+    def interpreters(self) -> Path:
+        """Installed Pythons that write bytecode; hard links to the packages."""
+        return self.root / "python"
+
+    @property
     def repodata(self) -> Path:
         """Channel indexes."""
         return self.root / "repodata"

@@ -165,7 +165,9 @@ class LayerCache:
         with self._making:  # one at a time: each takes all cores, and much memory
             if stream := self._stored(record):
                 return stream
-            if not (self._far and self._far.fetch(key, record, self.blobs)):
+            if self._far and self._far.fetch(key, record, self.blobs):
+                self._count(record.size)
+            else:
                 self._check_same(key, name, record, self._make(make))
             if stream := self._stored(record):
                 return stream
@@ -213,9 +215,12 @@ class LayerCache:
                 raise
             self.notes.unwritable(self.blobs.directory, error)
             return make(self._spare)
-        with self._counting:
-            self.written += layer.size
+        self._count(layer.size)
         return layer
+
+    def _count(self, size: int) -> None:
+        with self._counting:
+            self.written += size
 
     def _digests(self) -> set[str]:
         return {layer.digest for layer in list(self.used.values())}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from slimpack.cache import Cache
@@ -12,6 +14,7 @@ from slimpack.oci.blobs import BlobStore
 from slimpack.registry.connecting import Registries
 from slimpack.registry.reference import Reference
 from tests.cache.plans import Maker, ask, content
+from tests.support.channel import ROOT
 
 KEY = "ab" * 32
 
@@ -47,6 +50,33 @@ def test_a_cache_below_its_limit_stays_as_it_is(tmp_path: Path) -> None:
     caches.trim(1 << 40)
     assert len(list(kept(Cache(tmp_path / "c")))) == 2
     assert not left.exists()
+
+
+def test_a_little_more_is_looked_at_once_in_an_hour(tmp_path: Path) -> None:
+    stamp = tmp_path / "c" / "trimmed"
+    first = opened(tmp_path)
+    size = ask(first.layers, Maker("numpy")).size
+    first.trim(size * 50)  # a fiftieth
+    assert stamp.exists()
+
+    def left_after(name: str, limit: int) -> list[Path]:
+        caches = opened(tmp_path)
+        ask(caches.layers, Maker(name))
+        old = tmp_path / "c" / "blobs" / "sha256" / ".new.00.tmp"
+        old.write_bytes(b"half")
+        os.utime(old, (1000, 1000))
+        caches.trim(limit)
+        return list(old.parent.glob(".*"))
+
+    assert left_after("scipy", size * 1000)
+    assert not left_after("pandas", size * 50)
+    os.utime(stamp, (1000, 1000))
+    assert not left_after("torch", size * 1000)
+
+
+def test_a_build_without_a_registry_imports_no_client() -> None:
+    program = "import sys, slimpack.cache.building; sys.exit('urllib3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_without_registries_nothing_is_far(tmp_path: Path) -> None:

@@ -258,6 +258,7 @@ def test_another_place_knows_a_layer(tmp_path: Path, bytes_too: bool) -> None:
     content(layer)
     assert far.fetched == 1
     assert maker.calls == (0 if bytes_too else 1)
+    assert cache.written > layer.size
     # What was learnt stays here.
     assert layers_in(tmp_path / "c").get(maker.key) == far.record
     cache.find([maker.key, unknown.key])
