@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 Properties = tuple[tuple[str, str], ...]
@@ -111,7 +110,6 @@ class Inventory:
     omitted_files: int = 0
     system: OperatingSystem | None = None
     roots: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
     slimming: Properties = ()
     layers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
