@@ -165,15 +165,28 @@ def check_line(line: object, who: str = "the Docker engine", program: str = "doc
 
 
 def _check_loaded(engine: Engine, image: Image, tags: Sequence[str]) -> str:
-    found = ""
-    for name in tags or [image.config_digest]:
-        try:
-            found = str(engine.inspect_image(name)["Id"])
-        except docker.errors.ImageNotFound as error:
-            raise DaemonError(f"the Docker engine took the image, but has no {name}") from error
-        if found not in (image.config_digest, image.digest):
+    """Return the id that the engine has for every tag; raise DaemonError for another one."""
+    ids = (image.config_digest, image.digest)
+    if not tags:
+        found = next(filter(None, (_id_of(engine, name) for name in ids)), "")
+        if not found:
+            raise DaemonError(f"the Docker engine took the image, but has no {ids[0]}")
+        return found
+    for name in tags:
+        found = _id_of(engine, name)
+        if not found:
+            raise DaemonError(f"the Docker engine took the image, but has no {name}")
+        if found not in ids:
             raise DaemonError(
                 f"the Docker engine has {found} as {name}, not {image.config_digest}",
                 hint="another build may have used the name at the same time; run again",
             )
     return found
+
+
+def _id_of(engine: Engine, name: str) -> str:
+    """Return the id of an image by name or id, "" for none."""
+    try:
+        return str(engine.inspect_image(name)["Id"])
+    except docker.errors.ImageNotFound:
+        return ""

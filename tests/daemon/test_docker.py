@@ -212,6 +212,8 @@ def test_without_tags_the_image_is_found_by_its_id(tmp_path: Path) -> None:
     engine = FakeEngine(image.config_digest)
     load_into_docker(image, [], client=engine)
     assert engine.asked == [image.config_digest]
+    with pytest.raises(DaemonError, match=f"has no {image.config_digest}"):
+        load_into_docker(image, [], client=FakeEngine())
 
 
 @pytest.mark.parametrize(
