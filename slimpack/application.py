@@ -1,20 +1,16 @@
-"""The application as it goes into an image: prepared, checked, compiled."""
+"""The application as it goes into an image: prepared, collected, checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slimpack import app, content
+from slimpack import app
 from slimpack.config import AppConfig
-from slimpack.content import Compiler
 from slimpack.errors import InputError
 from slimpack.prefix.scripts import direct_shebang
-from slimpack.progress import Progress
 from slimpack.reading import unchanging
-from slimpack.slim.bytecode import BytecodeReport
 from slimpack.tree import Tree
-from slimpack.verify.prefixes import scanned
 
 
 def prepared(
@@ -46,23 +42,6 @@ def collected(config: AppConfig, prefix: str, has: Callable[[str], bool]) -> Tre
             direct_shebang(entry, prefix, has) if entry.mode & 0o111 else entry
         )
     )
-
-
-def finished(
-    tree: Tree,
-    compiler: Compiler | None,
-    *,
-    prefix: str,
-    scratch: Path,
-    forbidden: tuple[bytes, ...],
-    allow: tuple[str, ...],
-    progress: Progress,
-) -> tuple[Tree, BytecodeReport]:
-    """Return the application with its bytecode; whoever reads it looks for build paths."""
-    tree, report = content.with_bytecode(
-        tree, compiler, dest_prefix=prefix, scratch=scratch, checked=False, progress=progress
-    )
-    return scanned(tree, forbidden, allow=allow), report
 
 
 def joined(env: Tree, application: Tree) -> Tree:

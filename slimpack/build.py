@@ -6,12 +6,12 @@ data. Nothing flows back. `build` walks that way once for each platform, and del
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimpack import content
-from slimpack.application import collected, finished, joined, prepared
+from slimpack.application import collected, joined, prepared
 from slimpack.base import Base, assemble
 from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
@@ -29,8 +29,8 @@ from slimpack.content import Compiler
 from slimpack.cuda.arch import promise
 from slimpack.deliver import Outputs, deliver
 from slimpack.env.activation import freeze
-from slimpack.environment import Planned, decide, locate, platform_of, provide
-from slimpack.errors import InputError
+from slimpack.environment import Planned, decide, keep_lock, locate, platform_of, provide
+from slimpack.errors import InputError, VerifyError
 from slimpack.layering import layered
 from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
@@ -38,7 +38,7 @@ from slimpack.oci.compress import DEFAULT, Compression
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.index import Deliverable, Index
 from slimpack.own import base_annotations
-from slimpack.part import DEFAULT_PROFILE, Part, make_part
+from slimpack.part import DEFAULT_PROFILE, Part, build_paths, make_part
 from slimpack.platforms import resolve
 from slimpack.preparing import runs_on
 from slimpack.progress import SILENT, Progress
@@ -47,7 +47,13 @@ from slimpack.stages import Stages
 from slimpack.tree import Tree
 from slimpack.verify.model import Verification
 from slimpack.verify.opening import open_image, open_prefix
+from slimpack.verify.prefixes import scanned
 from slimpack.verify.verifying import raise_if_failed, verify
+from slimpack.warm.compiled import compiled
+from slimpack.warm.interpreter import python_identity
+from slimpack.warm.noswap import StartOver
+from slimpack.warm.recall import Subject, kept_of, recall, remember, subject_of
+from slimpack.warm.remembered import Kept
 
 __all__ = ["DEFAULT_EPOCH", "DEFAULT_PROFILE", "build", "build_image"]
 
@@ -70,13 +76,22 @@ def build(
     creation date of the image, in seconds. Raises the children of SlimpackError;
     whatever happens, nothing is left half-written and no scratch file stays.
     """
+    try:
+        return _built(config, outputs, cache, progress, epoch, warm=True)
+    except StartOver:
+        return _built(config, outputs, cache, progress, epoch, warm=False)
+
+
+def _built(
+    config: Config, outputs: Outputs, cache: Cache, progress: Progress, epoch: int, *, warm: bool
+) -> Built:
     names = references(config.image)
     made: list[tuple[Image, BuildResult]] = []
     stage = Stages()
     with cache.scratch() as scratch:
         means = _means(config, cache, scratch, progress, epoch)
         for own, folder in _for_each(config, scratch):
-            made.append(build_image(own, means, folder, names=names))
+            made.append(build_image(own, means, folder, names=names, warm=warm))
         images = [image for image, _ in made]
         target: Deliverable = images[0] if len(images) == 1 else Index(tuple(images))
         with stage("output"):
@@ -114,12 +129,18 @@ def _for_each(config: Config, scratch: Path) -> Iterator[tuple[Config, Path]]:
 
 
 def build_image(
-    config: Config, means: Means, scratch: Path, *, names: tuple[str, ...] = ()
+    config: Config,
+    means: Means,
+    scratch: Path,
+    *,
+    names: tuple[str, ...] = (),
+    warm: bool = True,
 ) -> tuple[Image, BuildResult]:
     """Build the image for one platform.
 
     scratch: an empty folder, on the cache's file system, that outlives the image.
-    names: what it is called in messages. Raises the children of SlimpackError.
+    names: what it is called in messages. warm: start from an earlier build where one is
+    known. Raises the children of SlimpackError, and StartOver where `warm` was no help.
     """
     stage = Stages()
     with stage("input"):
@@ -146,26 +167,35 @@ def build_image(
         stage=stage,
         for_gpu=base.gpu,
     )
-    made = _made(planned, config, base, prefix, platform, means, scratch, stage)
-    part, application = made.part, made.application
+    subject = subject_of(config, base, prefix, planned)
+    made = None
+    if subject and warm:
+        with stage("recall"):
+            made = _recalled(subject, planned, config, prefix, means, scratch)
+    if made is None:
+        made = _made(subject, planned, config, base, prefix, platform, means, scratch, stage)
+    part = made.part
+    forbidden = build_paths(scratch, means.cache, part.placeholders)
     with stage("application"):
-        application, compiled = finished(
-            application,
+        application, code = compiled(
+            made.application,
             made.compiler,
+            python_identity(subject.lock, subject.packages) if subject else "",
             prefix=prefix,
+            means=means,
             scratch=scratch,
-            forbidden=part.forbidden,
-            allow=config.image.allow_build_paths,
-            progress=means.progress,
         )
+        application = scanned(application, forbidden, allow=config.image.allow_build_paths)
         tree = joined(part.tree, application)
         check_places(tree, base, prefix)
     run = image_config(
         config, base, part.activation, tree, prefix=prefix, epoch=means.epoch, cuda=part.cuda
     )
-    check_environment(run, part.forbidden)
+    check_environment(run, forbidden)
     with stage("layers"):
         own = layered(tree, part.titles, config=config.image, below=base.view, means=means)
+        if subject and made.kept and not made.known:
+            remember(subject, part, made.kept, own, means)
     image = make_image(
         own.layers,
         run,
@@ -174,9 +204,14 @@ def build_image(
         comment="slimpack",
     )
     with stage("verify"):
-        verification = _verified(image, names, config, made.staging, scratch, means)
+        try:
+            verification = _verified(image, names, config, made.staging, scratch, means)
+        except VerifyError as error:
+            if made.staging is None:  # what failed in the environment, too, is no fault
+                raise StartOver(str(error)) from error
+            raise
     rows = (*base.rows, *own.rows)
-    bytecode = part.bytecode + compiled
+    bytecode = part.bytecode + code
     result = BuildResult(
         digest=image.digest,
         image_id=image.config_digest,
@@ -190,6 +225,7 @@ def build_image(
         size=image.size,
         bytecode=bytecode,
         slimmed=part.slimmed,
+        reused=made.reused,
         verified=verification,
         notes=(
             *base.notes,
@@ -209,16 +245,43 @@ def build_image(
 class _Made:
     """An environment's part, the application's files, and what writes bytecode for both.
 
-    staging: the environment, installed.
+    staging: the environment, None when it was not installed. kept: what to remember of it,
+    None for nothing. known: it is remembered already. reused: what an earlier build made.
     """
 
     part: Part
     application: Tree
-    compiler: Compiler | None
-    staging: Path
+    compiler: Callable[[], Compiler | None]
+    staging: Path | None = None
+    kept: Kept | None = None
+    known: bool = False
+    reused: str = ""
+
+
+def _recalled(
+    subject: Subject, planned: Planned, config: Config, prefix: str, means: Means, scratch: Path
+) -> _Made | None:
+    """Return what an earlier build made, None where nothing fits."""
+    folder = scratch / "warm"
+    folder.mkdir()
+    found = recall(subject, config, prefix, means, folder)
+    if found is None:
+        return None
+    if planned.plan:
+        keep_lock(planned.plan, planned.located.source, config)
+    changed = ", ".join(found.changed)
+    return _Made(
+        part=replace(found.part, source=planned.located.source.describe),
+        application=found.application,
+        compiler=found.compiler,
+        kept=found.kept,
+        known=not found.changed,
+        reused=f"the environment but for {changed}" if changed else "the environment",
+    )
 
 
 def _made(
+    subject: Subject | None,
     planned: Planned,
     config: Config,
     base: Base,
@@ -246,7 +309,7 @@ def _made(
         application = collected(app_config, prefix, lambda name: (staging / "bin" / name).exists())
         joined(moved.tree, application)  # what cannot be is told now
     compiler = content.compiler_of(environment)
-    part, _ = make_part(
+    part, slimming = make_part(
         environment,
         moved,
         activation,
@@ -260,14 +323,15 @@ def _made(
         progress=means.progress,
         stage=stage,
     )
-    return _Made(part, application, compiler, staging)
+    kept = kept_of(subject, moved, slimming, application, prefix) if subject else None
+    return _Made(part, application, lambda: compiler, staging, kept)
 
 
 def _verified(
     image: Image,
     names: tuple[str, ...],
     config: Config,
-    staging: Path,
+    staging: Path | None,
     scratch: Path,
     means: Means,
 ) -> Verification | None:
@@ -283,9 +347,8 @@ def _verified(
     subject = means.layers.healing(
         lambda: open_image(image, scratch / "root", name, progress=progress)
     )
-    result = verify(
-        subject, config.verify, scan=False, before=open_prefix(staging), progress=progress
-    )
+    before = open_prefix(staging) if staging else None
+    result = verify(subject, config.verify, scan=False, before=before, progress=progress)
     raise_if_failed(result)
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,10 +19,10 @@ from slimpack.oci.compress import Compression, cores
 from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import Placed, base_directories
-from slimpack.oci.sharing import Duplicate, Shared, duplicates, share
+from slimpack.oci.sharing import Duplicate, Shared, duplicates, is_library, share
 from slimpack.oci.tar import tar_size, with_parents
 from slimpack.result import LayerRow
-from slimpack.tree import Entry, Kind, Tree, hardlink_entry
+from slimpack.tree import Kind, Tree, hardlink_entry
 
 _APART = (app.OWNER,)
 _AT_ONCE = 4  # layers that are written; each holds tables of a compressor
@@ -30,11 +30,29 @@ _AT_ONCE = 4  # layers that are written; each holds tables of a compressor
 
 @dataclass(frozen=True)
 class Layering:
-    """The layers of some files, from the bottom up. notes: what lies in them twice."""
+    """The layers of some files, from the bottom up.
+
+    plans: what is in them. notes: what lies in them twice.
+    """
 
     layers: tuple[Layer, ...]
-    rows: tuple[LayerRow, ...]
+    plans: tuple[LayerPlan, ...]
     notes: tuple[str, ...]
+
+    @property
+    def rows(self) -> tuple[LayerRow, ...]:
+        """The layers for the final table."""
+        return tuple(_row(plan, layer) for plan, layer in zip(self.plans, self.layers, strict=True))
+
+    @property
+    def holders(self) -> dict[str, int]:
+        """Path of a file -> the number of the layer that has it."""
+        return {
+            entry.path: number
+            for number, plan in enumerate(self.plans)
+            for entry in plan.entries
+            if entry.kind is not Kind.DIRECTORY
+        }
 
 
 def layered(
@@ -58,14 +76,14 @@ def layered(
         directories=base_directories(below, (entry.path for entry in tree)),
     )
     keys = _keys(plans, means)
-    identical = _duplicates(plans, keys, means.memos)
+    identical = _duplicates(plans, means.memos)
     shares = [_shared(plan, key, means.memos) for plan, key in zip(plans, keys, strict=True)]
     plans = [plan for plan, _ in shares]
     made = _made(plans, layer_names(plans, titles), means)
     total = Shared(sum(s.files for _, s in shares), sum(s.size for _, s in shares))
     return Layering(
         layers=tuple(made),
-        rows=tuple(_row(plan, layer) for plan, layer in zip(plans, made, strict=True)),
+        plans=tuple(plans),
         notes=tuple(sharing_notes(identical, total)),
     )
 
@@ -165,15 +183,13 @@ def _linked(plan: LayerPlan, links: Mapping[str, str]) -> tuple[LayerPlan, Share
     return replace(plan, entries=tuple(entries.values())), Shared(len(links), saved)
 
 
-def _duplicates(
-    plans: Sequence[LayerPlan], keys: Collection[str | None], memos: Memo
-) -> tuple[Duplicate, ...]:
-    """Return `duplicates` of all plans, as they came out before if all plans are known."""
-    entries: list[Entry] = [entry for plan in plans for entry in plan.entries]
-    if None in keys:
+def _duplicates(plans: Sequence[LayerPlan], memos: Memo) -> tuple[Duplicate, ...]:
+    """Return `duplicates` of all plans, as they came out before for the same libraries."""
+    entries = [entry for plan in plans for entry in plan.entries if is_library(entry.path)]
+    files = [entry for entry in entries if entry.kind is Kind.FILE]
+    if not all(entry.identity for entry in files):
         return duplicates(entries)
-    owners = sorted((entry.path, entry.owner) for entry in entries)
-    key = digest_of(list(keys), owners)
+    key = digest_of(sorted([one.path, one.owner, one.size, one.identity] for one in files))
     data = memos.get("duplicates", key)
     if data is not None:
         with suppress(ValueError, KeyError, TypeError):

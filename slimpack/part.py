@@ -5,7 +5,7 @@ It does not depend on the application but for what slimming asked that, and on n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from slimpack.result import Slimmed
 from slimpack.slim.bytecode import BytecodeReport
 from slimpack.slimming import Slimming, begin
 from slimpack.stages import Stages
-from slimpack.tree import Entry, Tree, identified
+from slimpack.tree import Tree, identified
 from slimpack.verify.prefixes import forbidden_paths, scanned
 
 DEFAULT_PROFILE = "safe"
@@ -38,7 +38,7 @@ class Part:
     titles: owner -> what its layer is called. packages, pypi: how many of each.
     cuda: version of CUDA that it brings, "" for none.
     source, engine: as `slimpack.result.BuildResult` has them.
-    forbidden: paths that its files must not name.
+    placeholders: build prefixes that its packages declare, and no file may name.
     devices: the only ones whose GPU code stayed, where any code went.
     """
 
@@ -50,7 +50,7 @@ class Part:
     cuda: str
     source: str
     engine: str
-    forbidden: tuple[bytes, ...]
+    placeholders: tuple[str, ...]
     bytecode: BytecodeReport
     slimmed: Slimmed
     devices: tuple[int, ...]
@@ -99,12 +99,12 @@ def make_part(
         if slimming:
             tree, slimming = slimming.finished(tree)
         tree = content.with_true_records(tree, environment, moved, prefix).map(identified)
-    forbidden = forbidden_paths([str(scratch), str(cache.packages)], installed.placeholders)
+    placeholders = tuple(sorted(installed.placeholders))
     origin = "" if environment.origin == prefix else environment.origin
     part = Part(
         tree=scanned(
             tree,
-            forbidden,
+            build_paths(scratch, cache, placeholders),
             allow=config.image.allow_build_paths,
             origin=origin,
             vouched=content.vouched(moved),
@@ -116,7 +116,7 @@ def make_part(
         cuda=cuda_version(installed.versions),
         source=environment.source,
         engine=environment.engine,
-        forbidden=forbidden,
+        placeholders=placeholders,
         bytecode=bytecode,
         slimmed=Slimmed.of(slimming.account if slimming else None),
         devices=slimming.promised if slimming else (),
@@ -129,6 +129,6 @@ def make_part(
     return part, slimming
 
 
-def owned_by(tree: Tree, owners: frozenset[str]) -> list[Entry]:
-    """Return the entries of those owners, in order of path."""
-    return [entry for entry in tree if entry.owner in owners]
+def build_paths(scratch: Path, cache: Cache, placeholders: Iterable[str]) -> tuple[bytes, ...]:
+    """Return what no file of an image may name: where it was built, and placeholders."""
+    return forbidden_paths([str(scratch), str(cache.packages)], placeholders)

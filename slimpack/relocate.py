@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -130,6 +130,7 @@ def relocate(
     scratch: Path,
     files: Sequence[PrefixFile] | None = None,
     origin: str = "",
+    programs: Collection[str] = (),
 ) -> Relocated:
     """Return the files of `prefix` as they must be at `dest_prefix`.
 
@@ -141,6 +142,7 @@ def relocate(
     files: what `slimpack.prefix.files.prefix_files` made of an existing environment.
         None takes them from the package cache that `prefix` was installed from.
     origin: the path that the files name, "" when that is `prefix`.
+    programs: that will be in its ``bin`` beside those that are.
 
     Records in conda-meta are still as they were installed; `with_records` mends
     them once the rest is final. Nothing is written to `prefix` or the package
@@ -159,7 +161,7 @@ def relocate(
         _add(packer, collector, file, dest_prefix)
     left = tuple(PrefixedFile(*record) for record in packer.prefixes)
     homes = homes_of(prefix, origin or str(prefix))
-    change = _runnable(dest_prefix, prefix, left)
+    change = _runnable(dest_prefix, prefix, left, programs)
     entries = [_moved(change(entry), homes, dest_prefix) for entry in collector.entries]
     same = {
         entry.path
@@ -339,7 +341,7 @@ def _in_place(files: list[conda_pack.File], installed: Installed) -> list[conda_
 
 
 def _runnable(
-    dest_prefix: str | None, prefix: Path, left: Sequence[PrefixedFile]
+    dest_prefix: str | None, prefix: Path, left: Sequence[PrefixedFile], programs: Collection[str]
 ) -> Callable[[Entry], Entry]:
     """Return what mends the first lines of programs; other entries come back as they are."""
     scripts = under(dest_prefix or "", "bin/")
@@ -350,7 +352,11 @@ def _runnable(
             return entry
         if dest_prefix is None:
             return portable_shebang(entry, placeholders.get(entry.path, ""))
-        return direct_shebang(entry, dest_prefix, lambda name: (prefix / "bin" / name).exists())
+        return direct_shebang(
+            entry,
+            dest_prefix,
+            lambda name: name in programs or (prefix / "bin" / name).exists(),
+        )
 
     return change
 

@@ -60,6 +60,7 @@ class BuildResult:
 
     source: the input. engine: what solved and installed, "" when nothing was.
     packages, pypi: numbers of conda packages and of those that pip installed.
+    reused: what an earlier build had made, "" for nothing but layers.
     verified: what the checks found, None when they were switched off.
     """
 
@@ -78,6 +79,7 @@ class BuildResult:
     verified: Verification | None
     notes: tuple[str, ...]
     stages: tuple[tuple[str, float], ...]
+    reused: str = ""
 
     @property
     def unpacked(self) -> int:

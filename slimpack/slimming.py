@@ -26,6 +26,7 @@ from slimpack.slim.bytecode import source_of
 from slimpack.slim.cuda_owner import one_owner
 from slimpack.slim.gpu import RULE as GPU_RULE
 from slimpack.slim.gpu import Devices, architectures, trimmed
+from slimpack.slim.questions import Answers, Questions
 from slimpack.slim.record import RECORD, SlimRecord
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits, read_rules, shipped_rules
 from slimpack.slim.shrink import shrink
@@ -37,6 +38,8 @@ from slimpack.tree import Entry, Tree, bytes_entry, under
 _ASKED = "asked for under [slim], or on the command line"
 # What pip and conda write about an installation (PEP 376, PEP 610).
 _INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+# In the names of compiled modules (PEP 3149), by platform.
+_TRIPLES = ("aarch64-linux-gnu", "x86_64-linux-gnu")
 _UNTOUCHED = Rule(
     "untouched", "the traced workload did not lead to it (docs/trace.md)", profile="traced"
 )
@@ -48,6 +51,7 @@ class Slimming:
 
     before: its files by path below the prefix. changes: what was decided so far.
     notes: rules that rest, and why. devices: the only ones whose GPU code stays, None for all.
+    questions, answers: see `slimpack.slim.slimming.Choice`.
     """
 
     profile: str
@@ -56,6 +60,8 @@ class Slimming:
     before: dict[str, Entry]
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    questions: Questions
+    answers: Answers
     devices: Devices | None = None
 
     def dropped(self, tree: Tree) -> Tree:
@@ -64,6 +70,11 @@ class Slimming:
 
     def finished(self, tree: Tree) -> tuple[Tree, Slimming]:
         """Return the tree in its last form, with the record, and the slimming with all changes."""
+        tree, done = self.shrunk(tree)
+        return tree.merge([record_entry(done.record)]), done
+
+    def shrunk(self, tree: Tree) -> tuple[Tree, Slimming]:
+        """Return the tree in its last form, and the slimming with all changes."""
         owned = one_owner(tree, self.rules, self.scope)
         trim = trimmed(owned.tree, self.rules, self.scope, self.devices)
         tree, more = shrink(trim.tree, self.rules, self.scope, trim.views)
@@ -72,8 +83,7 @@ class Slimming:
             changes=(*self.changes, *owned.changes, *trim.changes, *more),
             notes=(*self.notes, *owned.notes, *trim.notes),
         )
-        record = bytes_entry(under(self.scope.prefix, RECORD), done.record.to_json())
-        return tree.merge([record]), done
+        return tree, done
 
     @property
     def promised(self) -> tuple[int, ...]:
@@ -97,7 +107,7 @@ class Slimming:
         Without bytecode and the records of installers, whose sizes depend on where the
         environment was installed: the same packages give the same record from any input.
         """
-        before = {path: entry for path, entry in self.before.items() if not _of_installing(path)}
+        before = {path: entry for path, entry in self.before.items() if not of_installing(path)}
         changes = [change for change in self.changes if change.path in before]
         return account(self.profile, self.scope.prefix, self.rules, before, changes)
 
@@ -133,13 +143,26 @@ def begin(
     devices = devices_of(config, scope, tree)
     choice = choose(tree, rules, scope)
     slimming = Slimming(
-        *(profile, rules, scope, scope.files(tree)),
-        *(choice.changes, choice.notes, devices),
+        profile=profile,
+        rules=rules,
+        scope=scope,
+        before=scope.files(tree),
+        changes=choice.changes,
+        notes=choice.notes,
+        questions=choice.questions,
+        answers=choice.answers,
+        devices=devices,
     )
     return _traced(slimming, tree, config.trace) if profile == "traced" else slimming
 
 
-def _of_installing(path: str) -> bool:
+def record_entry(record: SlimRecord) -> Entry:
+    """Return the record as a file of the result."""
+    return bytes_entry(under(record.prefix, RECORD), record.to_json())
+
+
+def of_installing(path: str) -> bool:
+    """Tell whether a file is bytecode or an installer's: one that the record leaves out."""
     name = path.rpartition("/")[2]
     record = ".dist-info/" in path and name in _INSTALLERS
     return record or path.startswith("conda-meta/") or bool(source_of(path))
@@ -171,6 +194,7 @@ def _traced(slimming: Slimming, tree: Tree, files: Sequence[Path]) -> Slimming:
             f"{files[0]}: nothing that was opened there is in this environment",
             hint="trace an image of the same environment at the same prefix",
         )
+    _check_machine(tree, opened)
     stays = keeps(tree, f"/{scope.prefix}", traces, owners=(app.OWNER,))
     means = selector(_UNTOUCHED, scope, slimming.rules.keeps)
     gone = {change.path for change in slimming.changes}
@@ -181,6 +205,19 @@ def _traced(slimming: Slimming, tree: Tree, files: Sequence[Path]) -> Slimming:
     )
     rules = replace(slimming.rules, rules=(*slimming.rules.rules, _UNTOUCHED))
     return replace(slimming, rules=rules, changes=(*slimming.changes, *more))
+
+
+def _check_machine(tree: Tree, opened: Iterable[str]) -> None:
+    """Refuse traces of other platforms alone: their compiled modules have other names."""
+    own = {triple for triple in _TRIPLES if any(triple in entry.path for entry in tree)}
+    traced = {triple for triple in _TRIPLES if any(triple in path for path in opened)}
+    if own and traced and own.isdisjoint(traced):
+        (one, *_), (other, *_) = sorted(own), sorted(traced)
+        raise InputError(
+            f"the trace is of programs for {other}, and the environment is for {one}",
+            hint="trace the image for that platform too (`slimpack trace IMAGE --platform`), and "
+            "pass both: --trace FILE --trace FILE",
+        )
 
 
 def rules_of(config: SlimConfig, profile: str) -> Rules:

@@ -208,5 +208,6 @@ def _facts(result: BuildResult) -> list[str]:
         f"packages  {package_count(result.packages, result.pypi)}",
         f"bytecode  {code.kept + code.moved} files kept, {code.compiled} compiled",
         f"platform  {result.platform}",
+        *([f"reused    {result.reused}"] if result.reused else []),
         f"verified  {_verified(result.verified)}",
     ]

@@ -16,7 +16,7 @@ from pathlib import Path
 from posixpath import normpath
 
 from slimpack.debian.deb import refuse
-from slimpack.debian.slices import open_slice
+from slimpack.slices import open_slice
 from slimpack.tree import Entry, Kind, check_path, parents
 
 _MAX_MEMBERS = 200_000

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slimpack.debian.codecs import CodecError, decompressed
-from slimpack.debian.slices import open_slice
+from slimpack.slices import open_slice
 from slimpack.errors import RuntimeBaseError
 
 _MAGIC = b"!<arch>\n"

@@ -121,7 +121,7 @@ def duplicates(entries: Iterable[Entry]) -> tuple[Duplicate, ...]:
     """
     by_size: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
-        if entry.kind is Kind.FILE and entry.size and _is_library(entry.path):
+        if entry.kind is Kind.FILE and entry.size and is_library(entry.path):
             by_size[entry.size].append(entry)
     found: list[Duplicate] = []
     for size, group in by_size.items():
@@ -169,7 +169,8 @@ def _content(entry: Entry) -> _Content:
     return _Content(digest.hexdigest(), head == _ELF)
 
 
-def _is_library(path: str) -> bool:
+def is_library(path: str) -> bool:
+    """Tell whether a path is that of a shared library, by its name."""
     name = path.rpartition("/")[2]
     return name.endswith(".so") or ".so." in name
 

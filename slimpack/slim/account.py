@@ -45,8 +45,8 @@ def account(
                 ((entry.owner, kind_of(path)), entry.size) for path, entry in before.items()
             )
         ),
-        modules=removed_modules(before, _without_bytecode(gone, changes, rules)),
-        packages=_packages(before, gone),
+        modules=removed_modules(before, sources_gone(gone, changes, rules)),
+        packages=packages_gone({path: entry.owner for path, entry in before.items()}, gone),
     )
 
 
@@ -61,14 +61,13 @@ def _sums(
     return sorted(found.items())
 
 
-def _without_bytecode(gone: set[str], changes: Sequence[Change], rules: Rules) -> set[str]:
+def sources_gone(gone: set[str], changes: Sequence[Change], rules: Rules) -> set[str]:
     """Return the paths that went for good: a source may have left its bytecode behind."""
     kinds = {rule.name: rule.action for rule in rules.rules}
     return gone - {change.path for change in changes if kinds[change.rule] == "bytecode-only"}
 
 
-def _packages(before: Mapping[str, Entry], gone: set[str]) -> tuple[str, ...]:
-    """Return the packages of which nothing is left."""
-    owners = {entry.owner for entry in before.values()}
-    left = {entry.owner for path, entry in before.items() if path not in gone}
-    return tuple(sorted(owners - left))
+def packages_gone(owners: Mapping[str, str], gone: set[str]) -> tuple[str, ...]:
+    """Return the packages of which nothing is left. owners: path -> package."""
+    left = {owner for path, owner in owners.items() if path not in gone}
+    return tuple(sorted(set(owners.values()) - left))

@@ -108,10 +108,10 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     notes = tuple(
         f"the rule {rule.name!r} rests: the environment has {blocker}"
         for rule in rules.rules
-        if (blocker := scope.blocker(rule)) and _candidates(rule, files, rules.keeps, scope)
+        if (blocker := scope.blocker(rule)) and meant_by(rule, files, rules.keeps, scope)
     )
     drops = [
-        (rule, _candidates(rule, files, rules.keeps, scope))
+        (rule, meant_by(rule, files, rules.keeps, scope))
         for rule in rules.rules
         if rule.action == "drop" and not scope.blocker(rule)
     ]
@@ -176,9 +176,10 @@ def selector(rule: Rule, scope: Scope, keeps: Sequence[Keep] = ()) -> Callable[[
     return lambda path, entry: concerned(entry.owner) and chosen(path) and not kept(path, entry)
 
 
-def _candidates(
+def meant_by(
     rule: Rule, files: Mapping[str, Entry], keeps: Sequence[Keep], scope: Scope
 ) -> list[str]:
+    """Return the paths of `files` that a rule means, predicates aside."""
     means = selector(rule, scope, keeps)
     return [path for path, entry in files.items() if means(path, entry)]
 

@@ -1,0 +1,82 @@
+"""Bytecode of the application, as it was compiled before.
+
+All sources are compiled in one process, and what marshal writes depends on the strings
+that the process has seen. So what is remembered is the bytecode of all of them together.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from slimpack import content
+from slimpack.cache.memo import digest_of
+from slimpack.content import Compiler
+from slimpack.means import Means
+from slimpack.slim.bytecode import BytecodeReport, source_of
+from slimpack.tree import Entry, Kind, Tree, bytes_entry
+from slimpack.warm.keys import own_code
+
+_KIND = "bytecode"
+_MAX = 64 << 20  # bytes of bytecode that are worth keeping
+
+
+def compiled(
+    tree: Tree,
+    compiler: Callable[[], Compiler | None],
+    identity: str,
+    *,
+    prefix: str,
+    means: Means,
+    scratch: Path,
+) -> tuple[Tree, BytecodeReport]:
+    """Return an application with its bytecode; see `slimpack.content.with_bytecode`.
+
+    compiler: asked only where it has to be. identity: of the Python, "" when unknown.
+    """
+    files = [entry for entry in tree if entry.kind is Kind.FILE]
+    code = [entry for entry in files if entry.path.endswith((".py", ".pyc"))]
+    if not code:
+        return tree, BytecodeReport()
+    key = digest_of(own_code(), identity, prefix, [[one.path, one.identity] for one in code])
+    known = means.memos.get(_KIND, key) if identity else None
+    if known is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            return _with(tree, json.loads(known))
+    done, report = content.with_bytecode(
+        tree,
+        compiler(),
+        dest_prefix=prefix,
+        scratch=scratch,
+        checked=False,
+        progress=means.progress,
+    )
+    made = [entry for entry in done if entry.kind is Kind.FILE and source_of(entry.path)]
+    if identity and not report.note and sum(entry.size for entry in made) <= _MAX:
+        value = {
+            "files": [[one.path, one.owner, _text(one)] for one in made],
+            "compiled": report.compiled,
+            "dropped": report.dropped,
+            "failed": report.failed,
+        }
+        means.memos.put(_KIND, key, json.dumps(value).encode())
+    return done, report
+
+
+def _with(tree: Tree, value: dict[str, Any]) -> tuple[Tree, BytecodeReport]:
+    bare = content.without_bytecode(tree)
+    made = [
+        bytes_entry(path, base64.b64decode(text), owner=owner)
+        for path, owner, text in value["files"]
+    ]
+    failed = tuple((path, why) for path, why in value["failed"])
+    report = BytecodeReport(compiled=value["compiled"], dropped=value["dropped"], failed=failed)
+    return bare.merge(made), report
+
+
+def _text(entry: Entry) -> str:
+    return base64.b64encode(entry.read()).decode()

@@ -1,0 +1,62 @@
+"""The Python of an environment, kept installed for builds that need nothing else of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from slimpack.cache.memo import digest_of
+from slimpack.content import Compiler
+from slimpack.env.locks.lock import Lock
+from slimpack.env.rattler.engine import RattlerEngine
+from slimpack.errors import SlimpackError
+from slimpack.means import Means
+from slimpack.slim.bytecode import cache_tag, candidates, interpreter_tag
+from slimpack.warm.closure import closure
+from slimpack.warm.noswap import NoSwap
+
+_WHOLE = "whole"
+
+
+def python_identity(lock: Lock, packages: Mapping[str, str]) -> str:
+    """Return a text that is another one for another Python, or other libraries below it."""
+    return digest_of(sorted((name, packages[name]) for name in closure(lock, ("python",))))
+
+
+def kept_compiler(lock: Lock, packages: Mapping[str, str], means: Means) -> Compiler | None:
+    """Return what writes bytecode for an environment that is not installed.
+
+    None where it has no Python. packages: name -> identity. Raises NoSwap where that
+    Python cannot be installed beside the cache.
+    """
+    python = lock.get("python")
+    if python is None:
+        return None
+    prefix = means.cache.interpreters / python_identity(lock, packages)[:16]
+    try:
+        _install(lock, prefix, means)
+    except (OSError, SlimpackError) as error:
+        raise NoSwap(f"no interpreter: {error}") from error
+    programs = candidates(prefix, python.version)
+    return Compiler(programs, cache_tag(programs[0]) or interpreter_tag(python.version))
+
+
+def _install(lock: Lock, prefix: Path, means: Means) -> None:
+    """Install it, unless it is there; only one process does so at a time."""
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(prefix.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        mark = prefix / "conda-meta" / _WHOLE
+        if mark.exists():
+            os.utime(prefix)
+            return
+        shutil.rmtree(prefix, ignore_errors=True)
+        engine = RattlerEngine(means.cache.packages, means.cache.repodata)
+        engine.install(lock, prefix, only=closure(lock, ("python",)), progress=means.progress)
+        mark.touch()
+    finally:
+        os.close(held)

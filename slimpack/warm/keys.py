@@ -1,0 +1,110 @@
+"""What the environment's part of an image follows from, as keys of the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import slimpack
+from slimpack.base import Base
+from slimpack.cache.memo import digest_of
+from slimpack.config import Config
+from slimpack.env.locks.lock import Lock
+from slimpack.environment import Planned
+from slimpack.errors import InputError
+
+FORMAT = 1
+"""Raised when what is remembered, or how, is another than before."""
+
+
+@cache
+def own_code() -> str:
+    """Return a text that is another one for other code of ours: version, and files' dates.
+
+    In a checkout the version stays while the code changes.
+    """
+    value = hashlib.sha256(slimpack.__version__.encode())
+    root = Path(slimpack.__file__).parent
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        for name in sorted(files):
+            status = Path(folder, name).stat()
+            value.update(f"{folder}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return value.hexdigest()
+
+
+def package_identities(lock: Lock) -> dict[str, str] | None:
+    """Return package -> digest of all that the lock says of it, None where that cannot be told.
+
+    The text of the lock is what is installed from; a block of it is one package.
+    """
+    blocks: dict[str, str] = {}
+    section = lock.text.partition("\npackages:\n")[2]
+    for block in section.split("\n- "):
+        kind, _, rest = block.removeprefix("- ").partition(": ")
+        if kind == "conda":
+            blocks[_tail(rest.partition("\n")[0].strip())] = block.strip()
+    found = {}
+    for package in lock.packages:
+        block = blocks.get(_tail(package.url), "")
+        if not package.sha256 or package.sha256 not in block:
+            return None
+        found[package.name] = hashlib.sha256(block.encode()).hexdigest()
+    return found
+
+
+def _tail(url: str) -> str:
+    return "/".join(url.rsplit("/", 2)[1:])
+
+
+def environment_key(config: Config, base: Base, prefix: str, planned: Planned) -> str | None:
+    """Return what the part follows from beside packages and application; None for no key.
+
+    Only what is installed from a lock has one: a folder may change at any time.
+    """
+    plan, target, engine = planned.plan, planned.target, planned.engine
+    if plan is None or target is None or engine is None or plan.lock.pypi:
+        return None
+    if plan.spec and plan.spec.pip:
+        return None
+    env = config.env
+    return digest_of(
+        FORMAT,
+        own_code(),
+        [target.subdir, prefix, engine.name],
+        [base.image.config_digest, base.prefix, base.gpu],
+        [env.cuda, list(env.allow_cpu), env.cuda_compat],
+        _slim(config),
+        list(config.image.allow_build_paths),
+        [list(pair) for pair in plan.variables],
+        list(plan.notes),
+    )
+
+
+def _slim(config: Config) -> dict[str, Any]:
+    found = asdict(config.slim)
+    for key in ("rules", "trace"):
+        found[key] = [_content(path) for path in found[key]]
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+
+
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def part_key(environment: str, packages: Mapping[str, str]) -> str:
+    """Return the key of the part that these packages give."""
+    return digest_of(environment, sorted(packages.items()))
+
+
+def family_key(environment: str, packages: Mapping[str, str]) -> str:
+    """Return the key that parts share whose packages have the same names."""
+    return digest_of(environment, sorted(packages))

@@ -1,0 +1,188 @@
+"""Starting a build from an earlier one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimpack.application import collected
+from slimpack.base import Base
+from slimpack.cache.record import record_of
+from slimpack.config import Config
+from slimpack.content import Compiler
+from slimpack.env.locks.lock import Lock
+from slimpack.environment import Planned
+from slimpack.errors import ImageError
+from slimpack.layering import Layering
+from slimpack.means import Means
+from slimpack.part import Part
+from slimpack.platforms import SUBDIRS, here
+from slimpack.relocate import Relocated
+from slimpack.slim.decisions import Decisions, application_answers
+from slimpack.slimming import Slimming
+from slimpack.tree import Tree, under
+from slimpack.warm.bytes import LayerBytes
+from slimpack.warm.fits import fixed_owners
+from slimpack.warm.interpreter import kept_compiler
+from slimpack.warm.keys import environment_key, family_key, package_identities, part_key
+from slimpack.warm.noswap import NoSwap
+from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
+from slimpack.warm.swap import swap
+
+_PART, _FAMILY = "part", "family"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is built, as far as parts are remembered by it.
+
+    environment: see `environment_key`. packages: name -> identity.
+    """
+
+    environment: str
+    packages: dict[str, str]
+    lock: Lock
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A part that nobody had to make, the application's files, and what compiles them.
+
+    changed: the packages that are others than in the earlier build.
+    """
+
+    part: Part
+    application: Tree
+    compiler: Callable[[], Compiler | None]
+    kept: Kept
+    changed: tuple[str, ...]
+
+
+def subject_of(config: Config, base: Base, prefix: str, planned: Planned) -> Subject | None:
+    """Return by what a part is remembered, None where it cannot be."""
+    key = environment_key(config, base, prefix, planned)
+    if key is None or planned.plan is None or config.slim.profile == "traced":
+        return None  # what is traced depends on every import of the application
+    lock = planned.plan.lock
+    packages = package_identities(lock)
+    if packages is None or lock.platform != SUBDIRS[here()]:
+        return None
+    return Subject(key, packages, lock)
+
+
+def recall(
+    subject: Subject, config: Config, prefix: str, means: Means, scratch: Path
+) -> Warm | None:
+    """Return the part of an earlier build with the same packages, or with some of them others.
+
+    None where there is none, or where it is not certain that it would come out the same.
+    """
+    if config.app.prepare:
+        return None  # it runs programs of the environment
+    try:
+        return _recalled(subject, config, prefix, means, scratch)
+    except NoSwap:
+        return None
+
+
+def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scratch: Path) -> Warm:
+    old = _known(part_key(subject.environment, subject.packages), means)
+    known = old is not None
+    if old is None:
+        old = _relative(subject, means)
+    opened = LayerBytes(old.layers, means.layers, scratch)
+    application = collected(config.app, prefix, lambda name: f"bin/{name}" in old.paths)
+    decided = old.decisions
+    if decided and decided.application != application_answers(
+        decided.questions, application, prefix
+    ):
+        raise NoSwap("the application uses what slimming took, or no longer what it left")
+    if known:
+        return Warm(
+            part=old.to_part(opened.open),
+            application=application,
+            compiler=lambda: kept_compiler(subject.lock, subject.packages, means),
+            kept=Kept(old.packages, old.paths, old.fixed, decided),
+            changed=(),
+        )
+    changed = sorted(
+        name for name in subject.packages if subject.packages[name] != old.packages[name]
+    )
+    swapped = swap(
+        old,
+        subject.packages,
+        subject.lock,
+        config=config,
+        prefix=prefix,
+        means=means,
+        scratch=scratch,
+        opener=opened.open,
+    )
+    return Warm(swapped.part, application, lambda: swapped.compiler, swapped.kept, tuple(changed))
+
+
+def _relative(subject: Subject, means: Means) -> Remembered:
+    """Return the newest part whose packages have the same names."""
+    found = means.memos.get(_FAMILY, family_key(subject.environment, subject.packages))
+    old = _known(found.decode("ascii", "replace"), means) if found else None
+    if old is None or old.packages.keys() != subject.packages.keys():
+        raise NoSwap("no part with these packages")
+    return old
+
+
+def _known(key: str, means: Means) -> Remembered | None:
+    with suppress(ValueError, KeyError, TypeError, ImageError):
+        data = means.memos.get(_PART, key)
+        return Remembered.from_json(data) if data else None
+    return None
+
+
+def kept_of(
+    subject: Subject,
+    moved: Relocated,
+    slimming: Slimming | None,
+    application: Tree,
+    prefix: str,
+) -> Kept:
+    """Return what to remember of a part that was made from nothing.
+
+    moved: the environment as it was relocated.
+    """
+    inside = under(prefix, "")
+    decided = None
+    if slimming:
+        decided = Decisions(
+            questions=slimming.questions,
+            answers=slimming.answers,
+            application=application_answers(slimming.questions, application, prefix),
+            before=tuple((path, one.owner, one.size) for path, one in slimming.before.items()),
+            changes=slimming.changes,
+            account=slimming.account,
+            record=slimming.record,
+        )
+    return Kept(
+        packages=subject.packages,
+        paths={one.path.removeprefix(inside): one.owner for one in moved.tree},
+        fixed=fixed_owners(moved.tree),
+        decisions=decided,
+    )
+
+
+def remember(subject: Subject, part: Part, kept: Kept, layering: Layering, means: Means) -> None:
+    """Keep a part for later builds, when its layers are there."""
+    with suppress(ValueError):  # a layer whose size nobody knows
+        layers = tuple(record_of(layer) for layer in layering.layers)
+        value = Remembered(
+            packages=kept.packages,
+            paths=kept.paths,
+            fixed=kept.fixed,
+            rows=rows_of(part.tree, layering.holders),
+            layers=layers,
+            part=facts_of(part),
+            decisions=kept.decisions,
+        )
+        key = part_key(subject.environment, subject.packages)
+        means.memos.put(_PART, key, value.to_json())
+        means.memos.put(_FAMILY, family_key(subject.environment, subject.packages), key.encode())

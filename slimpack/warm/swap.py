@@ -1,0 +1,207 @@
+"""Other versions of some packages in a part that an earlier build made.
+
+Only these packages are installed, with the Python that runs their installation, and only
+their files are relocated, slimmed and compiled. That gives what a build from nothing
+gives as long as no other package's files would come out differently: so no path may
+change hands, nothing may take part in activation, no library may come or go, and the
+new files have to answer the questions of slimming as the old ones did. Whatever does
+not fit is a `NoSwap`, and the build starts from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slimpack import content
+from slimpack.config import Config
+from slimpack.content import Compiler
+from slimpack.cuda.found import cuda_version
+from slimpack.env.locks.lock import Lock
+from slimpack.env.meta import Installed, read_installed
+from slimpack.env.rattler.engine import RattlerEngine
+from slimpack.environment import Environment
+from slimpack.installing import installed_at
+from slimpack.means import Means
+from slimpack.part import Part, build_paths
+from slimpack.platforms import SUBDIRS, here
+from slimpack.relocate import Relocated, relocate
+from slimpack.result import Slimmed
+from slimpack.slim.bytecode import BytecodeReport, source_of
+from slimpack.slim.decisions import Decisions
+from slimpack.slimming import record_entry
+from slimpack.tree import Tree, identified, under
+from slimpack.verify.prefixes import scanned
+from slimpack.warm.closure import closure, depends
+from slimpack.warm.fits import check_files, check_packages
+from slimpack.warm.noswap import NoSwap
+from slimpack.warm.remembered import Kept, Opener, Remembered, part_of
+from slimpack.warm.resume import Resumed, resume
+
+_HISTORY = "conda-meta/history"
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """A part with other packages, what to keep of it, and what writes its bytecode."""
+
+    part: Part
+    kept: Kept
+    compiler: Compiler | None
+
+
+def swap(
+    old: Remembered,
+    packages: Mapping[str, str],
+    lock: Lock,
+    *,
+    config: Config,
+    prefix: str,
+    means: Means,
+    scratch: Path,
+    opener: Opener,
+) -> Swapped:
+    """Return `old` with the packages of `lock` that it does not have.
+
+    packages: name -> identity, for all of `lock`, whose names are those of `old`.
+    opener: gives the bytes of files that stay. Raises NoSwap, and InstallError for
+    packages that cannot be had.
+    """
+    changed = frozenset(name for name in packages if packages[name] != old.packages[name])
+    if lock.platform != SUBDIRS[here()] or not changed:
+        raise NoSwap("nothing to swap, or for another platform")
+    names = changed | closure(lock, ("python",))
+    staging = installed_at(scratch)
+    engine = RattlerEngine(means.cache.packages, means.cache.repodata)
+    engine.install(lock, staging, only=names, progress=means.progress)
+    installed = read_installed(staging)
+    check_packages(old, installed, changed)
+
+    spill = scratch / "rewritten"
+    spill.mkdir()
+    programs = {path.removeprefix("bin/") for path in old.paths if path.startswith("bin/")}
+    moved = relocate(
+        staging, prefix, installed=installed, scratch=spill, programs=frozenset(programs)
+    )
+    mine = _only(moved, changed, prefix)
+    check_files(old, mine.tree, changed, prefix)
+    environment = _environment(old, installed, changed, staging)
+    compiler = content.compiler_of(replace(environment, installed=installed))
+    resumed = _resumed(old, mine, lock, changed, config, prefix)
+    tree = resumed.slimming.dropped(mine.tree) if resumed else mine.tree
+    tree, bytecode = content.with_bytecode(
+        tree,
+        compiler,
+        dest_prefix=prefix,
+        scratch=scratch,
+        checked=False,
+        progress=means.progress,
+        sources=mine.sources,
+    )
+    decisions = None
+    if resumed:
+        tree, decisions = resumed.finished(tree)
+    tree = content.with_true_records(tree, environment, mine, prefix).map(identified)
+    facts = _facts(old, lock, installed, decisions, bytecode, tree)
+    forbidden = build_paths(scratch, means.cache, facts["placeholders"])
+    tree = scanned(tree, forbidden, allow=config.image.allow_build_paths)
+    whole = _joined(old, tree, changed, decisions, opener)
+    kept = Kept(packages, _paths(old, mine, changed, prefix), old.fixed, decisions)
+    return Swapped(part_of(facts, whole), kept, compiler)
+
+
+def _only(moved: Relocated, changed: frozenset[str], prefix: str) -> Relocated:
+    """Return what was relocated of those packages; the sign of an environment stays as it was."""
+    history = under(prefix, _HISTORY)
+    tree = moved.tree.filter(lambda entry: entry.owner in changed and entry.path != history)
+    paths = {entry.path for entry in tree}
+    if any(under(prefix, path) in paths for path in moved.unmoved):
+        raise NoSwap("a file that cannot be rewritten")
+    return replace(
+        moved,
+        tree=tree,
+        sources={path: file for path, file in moved.sources.items() if path in paths},
+        verified=moved.verified & paths,
+        unmoved=(),
+    )
+
+
+def _environment(
+    old: Remembered, installed: Installed, changed: frozenset[str], staging: Path
+) -> Environment:
+    return Environment(
+        source=str(old.part["source"]),
+        engine=str(old.part["engine"]),
+        prefix=staging,
+        origin=str(staging),
+        installed=replace(
+            installed,
+            packages=tuple(one for one in installed.packages if one.name in changed),
+        ),
+    )
+
+
+def _resumed(
+    old: Remembered,
+    mine: Relocated,
+    lock: Lock,
+    changed: frozenset[str],
+    config: Config,
+    prefix: str,
+) -> Resumed | None:
+    if old.decisions is None:
+        return None
+    graph = {name: tuple(sorted(needs)) for name, needs in depends(lock).items()}
+    return resume(
+        config.slim, old.decisions, mine.tree, mine.sources, graph, changed, old.paths, prefix
+    )
+
+
+def _joined(
+    old: Remembered,
+    new: Tree,
+    changed: frozenset[str],
+    decisions: Decisions | None,
+    opener: Opener,
+) -> Tree:
+    """Return the files that stay, the new ones, and the record of what was slimmed."""
+    record = [record_entry(decisions.record)] if decisions else []
+    replaced = {entry.path for entry in record}
+    stay = (one for one in old.entries(opener, changed) if one.path not in replaced)
+    try:
+        return Tree([*stay, *new, *record])
+    except ValueError as error:
+        raise NoSwap(str(error)) from error
+
+
+def _facts(
+    old: Remembered,
+    lock: Lock,
+    installed: Installed,
+    decisions: Decisions | None,
+    bytecode: BytecodeReport,
+    tree: Tree,
+) -> dict[str, Any]:
+    """Return what is known of the part now; see `slimpack.warm.remembered.facts_of`."""
+    failed = tuple((path, why) for path, why in old.part["bytecode"]["failed"] if path[1:] in tree)
+    cached = sum(bool(source_of(entry.path)) for entry in tree)
+    report = BytecodeReport(kept=cached - bytecode.compiled, compiled=bytecode.compiled)
+    placeholders = {*old.part["placeholders"], *installed.placeholders}
+    return {
+        **old.part,
+        "titles": {package.name: package.dist for package in lock.packages},
+        "cuda": cuda_version(tuple((one.name, one.version) for one in lock.packages)),
+        "placeholders": sorted(placeholders),
+        "bytecode": asdict(replace(report, failed=(*failed, *bytecode.failed))),
+        "slimmed": asdict(Slimmed.of(decisions.account if decisions else None)),
+    }
+
+
+def _paths(
+    old: Remembered, mine: Relocated, changed: frozenset[str], prefix: str
+) -> dict[str, str]:
+    inside = under(prefix, "")
+    kept = {path: owner for path, owner in old.paths.items() if owner not in changed}
+    return {**kept, **{one.path.removeprefix(inside): one.owner for one in mine.tree}}
