@@ -8,6 +8,7 @@ import pytest
 
 from slimpack.base import Base, assemble
 from slimpack.cache import Cache
+from slimpack.cache.layers import LayerCache
 from slimpack.config import Config, ImageConfig
 from slimpack.config_file import read_config
 from slimpack.errors import InputError
@@ -55,7 +56,7 @@ def assembled(tmp_path: Path, platform: str = "linux/amd64", **image: str) -> Ba
         Config(folder=tmp_path, image=ImageConfig(**image)),  # type: ignore[arg-type]
         platform,
         cache=Cache(tmp_path / "cache"),
-        blobs=BlobStore(tmp_path / "scratch"),
+        layers=LayerCache(Cache(tmp_path), BlobStore(tmp_path / "scratch", durable=False)),
         epoch=0,
         compression=ZSTD,
         progress=SILENT,
