@@ -88,15 +88,19 @@ def open_caches(
 
     spare: see `LayerCache`. shared: kinds of memos that make sense on other machines.
     sources, to: repositories (see `cache_reference`); with any, `registries` is needed,
-    for as long as the layers are.
+    for as long as the layers are. A build with sources keeps memos and records apart:
+    what others wrote into a repository has no effect on builds that do not name it.
     """
     notes = CacheNotes()
+    if sources:
+        cache = cache.with_help_of(*(one.name for one in sources))
     memos = partial(Memo, cache.memos, notes, shared=shared)
     layers = partial(LayerCache, cache, spare, notes=notes)
     places = dict.fromkeys((*sources, *([to] if to else [])))
     if registries is None or not places:
         return BuildCaches(cache, memos(), layers(), notes)
-    from slimpack.cache.remote import RemoteCache, RemoteCaches
+    from slimpack.cache.remote import RemoteCache
+    from slimpack.cache.several import RemoteCaches
 
     near = {one: RemoteCache(one, registries, notes=notes, progress=progress) for one in places}
     read = tuple(near[one] for one in dict.fromkeys(sources))

@@ -36,7 +36,7 @@ def check(cache: Cache, *, progress: Progress = SILENT) -> Checked:
     wrong, stuck = [], []
     with progress.task("verify", total=sum(item.size for item in items)) as task:
         for item in items:
-            if not _matches(cache, item):
+            if not _matches(item):
                 wrong.append(item)
                 try:
                     item.path.unlink(missing_ok=True)
@@ -52,21 +52,20 @@ def _checkable(item: Item) -> bool:
     return item.part in (LAYERS, RECORDS, RESULTS)
 
 
-def _matches(cache: Cache, item: Item) -> bool:
+def _matches(item: Item) -> bool:
     if item.part in (LAYERS, DEBIAN):
         name = item.path.name
         return bool(_HEX.fullmatch(name)) and intact(item.path, f"sha256:{name}")
-    folder = cache.records if item.part == RECORDS else cache.memos
-    return _memo_matches(folder, item.path, record=item.part == RECORDS)
+    return _memo_matches(item.path, record=item.part == RECORDS)
 
 
-def _memo_matches(folder: Path, path: Path, *, record: bool) -> bool:
+def _memo_matches(path: Path, *, record: bool) -> bool:
+    kind, head, rest = path.parts[-3:]
     try:
-        kind, head, rest = path.relative_to(folder).parts
         data = unsealed(kind, head + rest, path.read_bytes())
     except FileNotFoundError:
         return True  # another process removed it
-    except (OSError, ValueError):
+    except OSError:
         return False
     if data is None or not record:
         return data is not None

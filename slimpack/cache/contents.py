@@ -40,10 +40,11 @@ class Item:
 
 def kept(cache: Cache) -> Iterator[Item]:
     """Yield what is kept of builds: layers, records, results, and what is unfinished of them."""
+    views = [Cache(cache.root), *(Cache(cache.root, folder) for folder in _folders(cache.apart))]
     for part, folder in (
         (LAYERS, cache.blobs),
-        (RECORDS, cache.records),
-        (RESULTS, cache.memos),
+        *((RECORDS, view.records) for view in views),
+        *((RESULTS, view.memos) for view in views),
     ):
         for entry, status in _files(folder):
             path = Path(entry.path)
@@ -58,21 +59,20 @@ def fetched(cache: Cache) -> Iterator[Item]:
     newest one tells when a package was last installed; of other files their atime does,
     as far as the file system keeps it, or else when they came.
     """
-    yield from packages(cache)
+    inodes: set[tuple[int, int]] = set()
+    yield from _packages(cache, inodes)
     for part, folder in ((CHANNELS, cache.repodata), (DEBIAN, cache.debian)):
         for entry, status in _files(folder):
             used = max(status.st_atime, status.st_mtime)
             yield Item(part, Path(entry.path), status.st_size, used)
-    yield from _each(cache.root / "tmp", SCRATCH)
+    yield from _each(cache.root / "tmp", SCRATCH, inodes)
 
 
-def packages(cache: Cache) -> Iterator[Item]:
+def _packages(cache: Cache, inodes: set[tuple[int, int]]) -> Iterator[Item]:
     """Yield the conda packages, those of micromamba too."""
     own = cache.packages / "micromamba"
-    for folder in (cache.packages, own):
-        for item in _each(folder, PACKAGES):
-            if item.path != own and not item.path.name.endswith(".lock"):
-                yield item
+    yield from _each(cache.packages, PACKAGES, inodes, leave_out=own.name)
+    yield from _each(own, PACKAGES, inodes)
 
 
 def is_temporary(name: str) -> bool:
@@ -85,21 +85,27 @@ def is_partial(path: Path) -> bool:
     return path.parent.name == "partial"
 
 
-def _each(folder: Path, part: str) -> Iterator[Item]:
-    """Yield an item for whatever lies in a folder, with all that is below it."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    for entry in entries:
+def _folders(folder: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _scan(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def _each(
+    folder: Path, part: str, inodes: set[tuple[int, int]], *, leave_out: str = ""
+) -> Iterator[Item]:
+    """Yield an item for whatever lies in a folder, locks left out, with all that is below it.
+
+    inodes: the files that were counted, under whatever name; each counts once.
+    """
+    for entry in _scan(folder):
         found = _status(entry)
-        if found is None:
+        if found is None or entry.name == leave_out or entry.name.endswith(".lock"):
             continue
-        size, used, inodes = 0, 0.0, set()
+        size, used = 0, 0.0
         for status in (found, *(status for _, status in _files(Path(entry.path)))):
             used = max(used, status.st_ctime)
-            if stat.S_ISREG(status.st_mode) and status.st_ino not in inodes:
-                inodes.add(status.st_ino)
+            inode = status.st_dev, status.st_ino
+            if stat.S_ISREG(status.st_mode) and inode not in inodes:
+                inodes.add(inode)
                 size += status.st_size
         yield Item(part, Path(entry.path), size, used)
 
@@ -108,11 +114,7 @@ def _files(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
     """Yield the files and links below a folder; what cannot be looked at is left out."""
     folders = [os.fspath(folder)]
     while folders:
-        try:
-            entries = list(os.scandir(folders.pop()))
-        except OSError:
-            continue
-        for entry in entries:
+        for entry in _scan(folders.pop()):
             status = _status(entry)
             if status is None:
                 continue
@@ -120,6 +122,13 @@ def _files(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
                 folders.append(entry.path)
             else:
                 yield entry, status
+
+
+def _scan(folder: str | Path) -> list[os.DirEntry[str]]:
+    try:
+        return list(os.scandir(os.fspath(folder)))
+    except OSError:
+        return []
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:

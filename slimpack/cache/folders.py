@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,9 +22,13 @@ from slimpack.errors import InputError
 
 @dataclass(frozen=True)
 class Cache:
-    """The cache's folders; each is made when it is first used."""
+    """The cache's folders; each is made when it is first used.
+
+    results: where memos and records are, if not in `root`; see `with_help_of`.
+    """
 
     root: Path
+    results: Path | None = None
 
     @property
     def packages(self) -> Path:
@@ -52,12 +58,26 @@ class Cache:
     @property
     def records(self) -> Path:
         """What is known of layers that were built; outlives their bytes."""
-        return self.root / "records"
+        return (self.results or self.root) / "records"
 
     @property
     def memos(self) -> Path:
         """Results of stages."""
-        return self.root / "memos"
+        return (self.results or self.root) / "memos"
+
+    @property
+    def apart(self) -> Path:
+        """Memos and records that came from caches in registries, or were made with their help."""
+        return self.root / "apart"
+
+    def with_help_of(self, *names: str) -> Cache:
+        """Return a view with memos and records of its own, for builds that trust others.
+
+        names: the repositories whose word is taken. Blobs, which are what their digests
+        say whoever brought them, stay the same; so does everything else.
+        """
+        known = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
+        return replace(self, results=self.apart / known)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -73,7 +93,9 @@ class Cache:
                 _sweep(folder)
                 scratch = TemporaryDirectory(prefix="b", dir=folder, ignore_cleanup_errors=True)
                 mine = _lock(Path(scratch.name))
-        except PermissionError as error:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             raise InputError(
                 f"{error.filename}: cannot be written",
                 hint="set SLIMPACK_CACHE_DIR to a folder that can",

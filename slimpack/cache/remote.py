@@ -14,7 +14,6 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -265,38 +264,6 @@ class RemoteCache:
 
     def _what(self, tag: str) -> str:
         return f"{self.reference.name}:{tag}"
-
-
-@dataclass(frozen=True)
-class RemoteCaches:
-    """Several caches as one: what the first of them knows counts."""
-
-    caches: tuple[RemoteCache, ...]
-
-    def find(self, keys: Iterable[str]) -> None:
-        """Look up the layers of several keys at once."""
-        left = list(keys)
-        for cache in self.caches:
-            cache.find(left)
-            left = [key for key in left if cache.get_layer(key) is None]
-
-    def get(self, key: str) -> LayerRecord | None:
-        """Return what is known of the layer with that key."""
-        return next(filter(None, (cache.get_layer(key) for cache in self.caches)), None)
-
-    def get_memo(self, kind: str, key: str) -> bytes | None:
-        """Return the data of a memo."""
-        for cache in self.caches:
-            data = cache.get_memo(kind, key)
-            if data is not None:
-                return data
-        return None
-
-    def fetch(self, key: str, record: LayerRecord, blobs: BlobStore) -> bool:
-        """Download a layer's blob into `blobs`; tell whether it is there now, and right."""
-        return any(
-            cache.fetch(record, blobs) for cache in self.caches if cache.get_layer(key) == record
-        )
 
 
 def cache_reference(text: str) -> Reference:

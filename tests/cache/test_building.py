@@ -9,7 +9,11 @@ from pathlib import Path
 
 from slimpack.cache import Cache
 from slimpack.cache.building import BuildCaches, open_caches
+from slimpack.cache.check import check
 from slimpack.cache.contents import kept
+from slimpack.cache.layers import LayerCache
+from slimpack.cache.limits import trim
+from slimpack.cache.memo import Memo
 from slimpack.oci.blobs import BlobStore
 from slimpack.registry.connecting import Registries
 from slimpack.registry.reference import Reference
@@ -85,6 +89,19 @@ def test_without_registries_nothing_is_far(tmp_path: Path) -> None:
     assert caches.share() == 0
     assert caches.mount_from == ()
     assert caches.notes.texts == ()
+
+
+def test_what_lies_apart_counts_and_goes_as_the_rest(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    layers = LayerCache(cache.with_help_of("b/c", "a"), BlobStore(tmp_path / "spare"))
+    ask(layers, Maker("numpy"))
+    Memo(cache.with_help_of("a", "b/c").memos).put("plan", KEY, b"data")
+    assert {item.part for item in kept(cache)} == {"layers", "records", "results"}
+    assert Memo(cache.memos).get("plan", KEY) is None
+    assert Memo(cache.with_help_of("a").memos).get("plan", KEY) is None
+    assert check(cache).number == 3
+    assert not check(cache).wrong
+    assert trim(cache, 0).number == 3
 
 
 def test_one_repository_is_one_cache(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from slimpack.cache import Cache
 from slimpack.cache.building import BuildCaches, open_caches
-from slimpack.errors import SlimpackError
+from slimpack.errors import InputError, SlimpackError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.layer import Layer, build_layer
 from slimpack.tree import bytes_entry
@@ -132,6 +132,14 @@ def test_a_read_only_cache_is_used_and_not_written(disk: Path, tmp_path: Path) -
     assert [text.split("(")[1] for text in caches.notes.texts] == [
         "Read-only file system): built without it"
     ] * 3
+
+
+def test_no_build_starts_where_nothing_can_be_written(disk: Path) -> None:
+    (disk / "c").mkdir()
+    with read_only(disk), pytest.raises(InputError, match="cannot be written") as caught:
+        with Cache(disk / "c").scratch():
+            raise AssertionError("unreachable")
+    assert caught.value.hint == "set SLIMPACK_CACHE_DIR to a folder that can"
 
 
 def test_a_damaged_read_only_cache(disk: Path, tmp_path: Path) -> None:

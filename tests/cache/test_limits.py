@@ -180,6 +180,16 @@ def test_a_hard_link_is_a_use_of_a_package(tmp_path: Path) -> None:
     assert item.used >= before - 0.01
 
 
+def test_a_file_with_several_names_counts_once(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    folder = package(cache, "zlib-1.3-0")
+    with cache.scratch() as scratch:
+        os.link(folder / "lib" / "0.txt", scratch / "0.txt")
+        (scratch / "own").write_bytes(bytes(7))
+        found = totals(fetched(cache))
+    assert (found["packages"][1], found["scratch"][1]) == (300, 7)
+
+
 def test_nothing_that_was_fetched_goes_while_a_build_runs(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     folder = package(cache, "zlib-1.3-0")

@@ -115,6 +115,26 @@ def test_what_is_known_here_is_not_asked_for(
     assert fake.seen == []
 
 
+def test_what_others_say_stays_apart(
+    fake: Fake, place: Reference, filled: list[Layer], machine: Machine
+) -> None:
+    # Somebody who may write there gives the layer b out for the layer a.
+    maker = machine.makers[0]
+    manifest = layer_manifest(maker.key, record_of(filled[1]), "a")
+    fake.put(REPOSITORY, layer_tag(maker.key), manifest, MANIFEST_TYPE)
+    assert machine.build(machine.caches([place]))[0] == filled[1]
+    # Builds that do not name the repository know nothing of it.
+    caches = machine.caches()
+    assert machine.build(caches) == filled
+    assert [one.calls for one in machine.makers] == [1, 1, 1]
+    other = cache_reference(f"{fake.host}/team/other")
+    assert machine.build(machine.caches([other])) == filled
+    # Blobs are what their digests say, whoever brought them.
+    before = len(fake.asked("GET", "/blobs/"))
+    assert content(machine.build(machine.caches([place]))[1]) == content(filled[1])
+    assert len(fake.asked("GET", "/blobs/")) == before
+
+
 def test_only_what_is_new_is_made_and_shared(
     fake: Fake, place: Reference, filled: list[Layer], machine: Machine
 ) -> None:
