@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from slimpack.cli import cli
 from slimpack.dockerfile.pin import pinned
 from slimpack.errors import InputError, RegistryError
 from slimpack.oci.layout import write_layout
@@ -15,8 +18,9 @@ from slimpack.registry.connecting import Registries
 from slimpack.registry.retry import Retry
 from tests.registry.fake import Fake, serving, status
 from tests.report.samples import image, layer
-from tests.support.channel import MiniChannel, Run
+from tests.support.channel import ROOT, MiniChannel, Run
 from tests.test_dockerfile import copies, instructions, one, pairs
+from tests.test_docs import blocks
 
 FINAL = "registry.example/base@sha256:" + "2" * 64
 BUILDER = "registry.example/builder@sha256:" + "3" * 64
@@ -169,6 +173,24 @@ def test_runtimes_that_no_published_image_equals_are_told(project: Path, run: Ru
     (project / "slimpack.toml").write_text(text.replace('base = "base"', 'runtime = "mine.toml"'))
     done = run("dockerfile", "--builder-image", BUILDER, cwd=project, code=2)
     assert "no published image is known" in done.stderr
+
+
+@pytest.mark.network
+def test_the_documented_command_works(mini: MiniChannel, tmp_path: Path, run: Run) -> None:
+    mini.add("a", {"share/a": ""})
+    (tmp_path / "environment.yml").write_text(f"channels: ['{mini.url}']\ndependencies: [a]\n")
+    document = (ROOT / "docs/dockerfile.md").read_text(encoding="utf-8")
+    (block,) = blocks(document, "sh")
+    (line,) = block.splitlines()
+    program, *words = shlex.split(line)
+    assert program == "slimpack"
+    run(*words, cwd=tmp_path)
+    lines = instructions((tmp_path / "Dockerfile").read_text())
+    assert ("ARG", "FINAL_IMAGE=gcr.io/distroless/base-nossl-debian12:nonroot") in lines
+    known = {name for item in cli.commands["dockerfile"].params for name in item.opts}
+    assert set(re.findall(r"`(--[a-z-]+)`", document)) <= known | {"--build-arg"}
+    arguments = {text.partition("=")[0] for name, text in lines if name == "ARG"}
+    assert set(re.findall(r"--build-arg (\w+)=", document)) <= arguments
 
 
 # Digests of images.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ from tests.engine.test_serving import SHELLS
 from tests.support.builder import builder_image, final_image
 from tests.support.channel import missing
 from tests.support.command import call, variables
+from tests.support.wheels import wheel
 
 pytestmark = [pytest.mark.engine, pytest.mark.channel, pytest.mark.network]
 
@@ -57,10 +62,11 @@ to = "/app dir/in/single.py"
 CONFIG = CONFIG.replace("It''s", "Its")
 SERVE = """
 import json, os, sys
-import single
+import of_pip, single
 print(json.dumps({
     "argv": sys.argv[1:], "env": dict(os.environ), "uid": os.getuid(), "cwd": os.getcwd(),
-    "files": sorted(os.listdir(".")), "made": open("made.json").read(), "single": single.VALUE,
+    "files": sorted(os.listdir(".")), "made": open("made.json").read(),
+    "values": [single.VALUE, of_pip.VALUE],
 }))
 """
 PREPARE = """
@@ -84,10 +90,26 @@ class Both:
     own_config: dict[str, Any]
 
 
-def write_project(folder: Path, channel: str) -> None:
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free port of loopback, for the tests and for builds with its network."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def write_project(folder: Path, channel: str, wheel_url: str) -> None:
     (folder / "slimpack.toml").write_text(CONFIG)
     (folder / "environment.yml").write_text(
-        f"channels: ['{channel}']\ndependencies: [python =3.11, click]\n"
+        f"channels: ['{channel}']\ndependencies: [python =3.11, click, "
+        f"{{pip: ['of-pip @ {wheel_url}']}}]\n"
     )
     app = folder / "app"
     (app / "data").mkdir(parents=True)
@@ -110,17 +132,19 @@ def both(
     folder = tmp_path_factory.mktemp("dockerfile")
     project = folder / "project"
     project.mkdir()
-    write_project(project, channel)
+    made = wheel(folder / "wheels", "of-pip", files={"of_pip.py": "VALUE = 8\n"})
+    stack = ExitStack()
+    write_project(project, channel, f"{stack.enter_context(served(made.parent))}/{made.name}")
     name = uuid.uuid4().hex
     tags = [f"slimpack-test/{kind}:{name}" for kind in ("result", "builder", "base")]
     tag, builder, base = tags
     images = ("--builder-image", builder, "--final-image", base, "--no-pin")
     env = variables(cache_dir, {"SOURCE_DATE_EPOCH": "1600000000"})
-    for command in (("dockerfile", *images), ("build", "--output", folder / "ours.tar")):
-        done = call(command, project, env)
-        assert done.returncode == 0, done.stderr
     cache = Cache(cache_dir)
     try:
+        for command in (("dockerfile", *images), ("build", "--output", folder / "ours.tar")):
+            done = call(command, project, env)
+            assert done.returncode == 0, done.stderr
         for archive in (
             builder_image(folder, cache, project / "explicit.txt", builder),
             final_image(folder, cache, base),
@@ -135,12 +159,13 @@ def both(
             project, tag, examine(theirs), examine(ours), config, json.loads(ours.config_json)
         )
     finally:
+        stack.close()
         docker("image", "rm", "--force", *tags, check=False)
 
 
 def buildx(project: Path, tag: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["docker", "buildx", "build", "--network=none", "--progress=plain", "--tag", tag, "."],
+        ["docker", "buildx", "build", "--network=host", "--progress=plain", "--tag", tag, "."],
         cwd=project,
         env={**os.environ, "SOURCE_DATE_EPOCH": "1600000000"},
         capture_output=True,
@@ -157,7 +182,7 @@ def test_it_runs_and_answers(both: Both) -> None:
     assert told["cwd"] == "/app dir/in"
     assert told["env"]["HARD"] == 'a "b" ${HOME} $PATH \\ # c '
     assert told["made"] == "by 0"
-    assert told["single"] == 7
+    assert told["values"] == [7, 8]
     modules = ["serve.py", "single.py"]
     assert told["files"] == ["__pycache__", "c1.bin", "kept.txt", "made.json", *modules]
 
@@ -182,6 +207,7 @@ def test_it_has_the_same_packages(both: Both) -> None:
     ]
     assert found[0] == found[1]
     assert len(found[0]) > 20
+    assert ("pypi", "of-pip", "1.0", "") in found[0]
 
 
 def files(contents: Contents) -> set[str]:
@@ -194,7 +220,9 @@ def test_what_slimpack_keeps_is_there_and_little_more(both: Both) -> None:
     assert ours - theirs == {"opt/env/share/slimpack/slimming.json"}
     # Rules that look at more than paths, as the head of the Dockerfile says.
     beyond = re.compile(r"/(test|tests|idle_test)/|/libpython3|/lib-dynload/(_\w*test|xxlimited)")
-    more = {path for path in theirs - ours if not beyond.search(path)}
+    # What pip notes of itself beside a package.
+    noted = re.compile(r"/of_pip-1\.0\.dist-info/(REQUESTED|direct_url\.json)")
+    more = {path for path in theirs - ours if not (beyond.search(path) or noted.search(path))}
     assert not more, sorted(more)
 
 

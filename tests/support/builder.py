@@ -45,7 +45,7 @@ exclude = ["usr/share/doc", "usr/share/man", "usr/share/locale", "var/local", "v
 """
 _STAND_IN = """\
 #!/usr/bin/python3.11
-import os, stat, sys
+import os, sys
 sys.path[:0] = ["/standin", "/standin/site-packages"]
 TOOLS = "create --yes --no-rc --prefix /opt/tools --channel conda-forge conda-pack=0.9.2 pip"
 if sys.argv[1:] == TOOLS.split():
@@ -54,12 +54,18 @@ if sys.argv[1:] == TOOLS.split():
         script.write("#!/usr/bin/python3.11\\nimport sys\\n")
         script.write("sys.path[:0] = ['/standin/site-packages']\\n")
         script.write("from conda_pack.cli import main\\nmain()\\n")
-    os.chmod("/opt/tools/bin/conda-pack", 0o755)
+    with open("/opt/tools/bin/python", "w") as script:
+        script.write("#!/usr/bin/python3.11 -I\\nimport runpy, sys\\n")
+        script.write("sys.path[:0] = ['/standin/site-packages']\\n")
+        script.write("assert sys.argv[1:3] == ['-m', 'pip']\\ndel sys.argv[1:3]\\n")
+        script.write("runpy.run_module('pip', run_name='__main__', alter_sys=True)\\n")
+    for name in os.listdir("/opt/tools/bin"):
+        os.chmod("/opt/tools/bin/" + name, 0o755)
 else:
     from tests.support.micromamba import main
     main()
 """
-_LIBRARIES = ("rattler", "yaml", "packaging", "conda_pack", "setuptools", "pkg_resources")
+_LIBRARIES = ("rattler", "yaml", "packaging", "conda_pack", "setuptools", "pkg_resources", "pip")
 _OURS = ("slimpack", "tests/support", "tests/data/micromamba")
 
 
