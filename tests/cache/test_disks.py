@@ -136,9 +136,12 @@ def test_a_read_only_cache_is_used_and_not_written(disk: Path, tmp_path: Path) -
 
 def test_no_build_starts_where_nothing_can_be_written(disk: Path) -> None:
     (disk / "c").mkdir()
-    with read_only(disk), pytest.raises(InputError, match="cannot be written") as caught:
-        with Cache(disk / "c").scratch():
-            raise AssertionError("unreachable")
+    with (
+        read_only(disk),
+        pytest.raises(InputError, match="cannot be written") as caught,
+        Cache(disk / "c").scratch(),
+    ):
+        raise AssertionError("unreachable")
     assert caught.value.hint == "set SLIMPACK_CACHE_DIR to a folder that can"
 
 
