@@ -11,8 +11,8 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench bench-pack bench-slim channel channel-full \
-	channel-workloads channel-heavy channel-cuda channel-cuda-heavy clean
+.PHONY: help venv engine demo test lint format bench bench-pack bench-push bench-slim \
+	channel channel-full channel-workloads channel-heavy channel-cuda channel-cuda-heavy clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +39,9 @@ bench: venv ## measure against conda-pack and tar | zstd
 
 bench-pack: venv ## measure slimpack pack against conda-pack, format by format
 	@$(RUN) benchmarks.pack $(BENCH)
+
+bench-push: venv ## measure slimpack push against skopeo
+	@$(RUN) benchmarks.push $(BENCH)
 
 bench-slim: venv ## measure what slimming gives, profile by profile (an hour or more)
 	@$(RUN) benchmarks.slim $(BENCH)
