@@ -47,6 +47,17 @@ class BuildCaches:
         places = (*self.sources, *([self.to] if self.to else []))
         return tuple(dict.fromkeys(one.reference for one in places))
 
+    def prefetch(self) -> None:
+        """Download the layers that are elsewhere, several at a time.
+
+        For outputs that need their bytes; a push to where they are does not. What cannot
+        be had is made when it is read.
+        """
+        if not self.sources:
+            return
+        jobs = [partial(self.layers.fetch, *item) for item in self.layers.missing().items()]
+        self.sources[0].run_all(jobs)
+
     def share(self, *, pushed_to: Iterable[Reference] = ()) -> int:
         """Keep in the registry what the build used; return how much of it is there.
 

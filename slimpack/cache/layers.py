@@ -110,6 +110,18 @@ class LayerCache:
         """Tell whether the bytes seem to be here, and count that as a use of them."""
         return _present(self.blobs.path(record.digest), record.size)
 
+    def missing(self) -> dict[str, LayerRecord]:
+        """Return the layers that were given out and whose bytes are not here, by key."""
+        records = {key: record_of(layer) for key, layer in list(self.used.items())}
+        return {key: record for key, record in records.items() if not self.has(record)}
+
+    def fetch(self, key: str, record: LayerRecord) -> bool:
+        """Bring a layer's bytes from far away; tell whether they are here now."""
+        if self._far is None or not self._far.fetch(key, record, self.blobs):
+            return False
+        self._count(record.size)
+        return True
+
     def layer_for(self, key: str | None, name: str, make: MakeLayer) -> Layer:
         """Return the layer with that key: as it is known, or else made.
 
@@ -162,13 +174,12 @@ class LayerCache:
     def _open(self, key: str, name: str, record: LayerRecord, make: MakeLayer) -> ByteStream:
         if stream := self._stored(record):
             return stream
+        if self.fetch(key, record) and (stream := self._stored(record)):
+            return stream
         with self._making:  # one at a time: each takes all cores, and much memory
             if stream := self._stored(record):
                 return stream
-            if self._far and self._far.fetch(key, record, self.blobs):
-                self._count(record.size)
-            else:
-                self._check_same(key, name, record, self._make(make))
+            self._check_same(key, name, record, self._make(make))
             if stream := self._stored(record):
                 return stream
             # Somebody else prunes faster than we open: nobody but us touches the spare folder.

@@ -45,7 +45,7 @@ from slimpack.registry.client import Registry
 from slimpack.registry.connecting import Registries
 from slimpack.registry.download import Kept
 from slimpack.registry.failures import NotThereError, PassingError, RefusalError
-from slimpack.registry.parallel import run_all
+from slimpack.registry.parallel import WORKERS, run_all
 from slimpack.registry.reference import Reference
 
 LOOK_UPS = 8
@@ -87,7 +87,7 @@ class RemoteCache:
     def find(self, keys: Iterable[str]) -> None:
         """Look up the layers of several keys at once; `get_layer` then knows them."""
         wanted = dict.fromkeys(key for key in keys if key not in self._records)
-        self._all([partial(self.get_layer, key) for key in wanted], LOOK_UPS)
+        self.run_all([partial(self.get_layer, key) for key in wanted], LOOK_UPS)
 
     def get_layer(self, key: str) -> LayerRecord | None:
         """Return what is known of the layer with that key."""
@@ -183,8 +183,17 @@ class RemoteCache:
                     with lock:
                         task.advance()
 
-                self._all([partial(counted, job) for job in (*jobs, *more)], LOOK_UPS // 2)
+                self.run_all([partial(counted, job) for job in (*jobs, *more)])
         return done
+
+    def run_all(self, jobs: Sequence[Callable[[], object]], workers: int = WORKERS) -> None:
+        """Run jobs that use registries, several at a time, unless this one is down."""
+        if not jobs:
+            return
+        # Connected once, so that not every thread waits for a registry that is not there.
+        session = self._try(lambda: self._registry.session)
+        if session is not None:
+            run_all(jobs, stop=self._registries.stop, workers=workers)
 
     # Steps
 
@@ -253,14 +262,6 @@ class RemoteCache:
                 self._down.set()
                 self.notes.add(f"the cache {self.reference.name} is not used: {error.message}")
         return None
-
-    def _all(self, jobs: Sequence[Callable[[], object]], workers: int) -> None:
-        if not jobs:
-            return
-        # Connected once, so that not every thread waits for a registry that is not there.
-        session = self._try(lambda: self._registry.session)
-        if session is not None:
-            run_all(jobs, stop=self._registries.stop, workers=workers)
 
     def _what(self, tag: str) -> str:
         return f"{self.reference.name}:{tag}"

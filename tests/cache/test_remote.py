@@ -115,6 +115,37 @@ def test_what_is_known_here_is_not_asked_for(
     assert fake.seen == []
 
 
+def test_bytes_are_fetched_together_for_outputs_that_need_them(
+    fake: Fake, place: Reference, filled: list[Layer], machine: Machine
+) -> None:
+    lost = filled[2].digest
+    del fake.blobs[REPOSITORY][lost]
+    caches = machine.caches([place])
+    layers = machine.build(caches)
+    assert set(caches.layers.missing()) == {maker.key for maker in machine.makers}
+    caches.prefetch()
+    assert set(caches.layers.missing()) == {machine.makers[2].key}
+    assert machine.made == 0
+    fake.seen.clear()
+    assert [content(layer) for layer in layers] == [content(layer) for layer in filled]
+    assert [one.path for one in fake.seen] == [f"/v2/{REPOSITORY}/blobs/{lost}"]
+    assert [maker.calls for maker in machine.makers] == [0, 0, 1]
+    caches.prefetch()
+    machine.caches().prefetch()
+
+
+def test_a_registry_that_goes_down_before_bytes_are_needed(
+    fake: Fake, place: Reference, filled: list[Layer], machine: Machine
+) -> None:
+    caches = machine.caches([place])
+    layers = machine.build(caches)
+    fake.on("GET", "/blobs/", status(500), times=1000)
+    caches.prefetch()
+    assert [content(layer) for layer in layers] == [content(layer) for layer in filled]
+    assert machine.made == 3
+    assert len(caches.notes.texts) == 1
+
+
 def test_what_others_say_stays_apart(
     fake: Fake, place: Reference, filled: list[Layer], machine: Machine
 ) -> None:

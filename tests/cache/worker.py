@@ -80,7 +80,9 @@ def kill(folder: Path, seed: int, kills: int) -> None:
     chance = random.Random(seed)
     cache = Cache(folder)
     makers()  # before any fork
-    for number in range(kills):
+    for number in range(10 * kills):
+        if number >= kills and left(folder):
+            break
         child = os.fork()
         if not child:
             try:
@@ -95,7 +97,12 @@ def kill(folder: Path, seed: int, kills: int) -> None:
         if wrong := check(cache).wrong:
             fail(f"after {number + 1} kills these are damaged: {wrong}")
     use(folder, seed, 100)
-    print(sum(is_temporary(path.name) for path in folder.rglob("*")))
+    print(left(folder))
+
+
+def left(folder: Path) -> int:
+    """Return how many temporary files there are."""
+    return sum(is_temporary(path.name) for path in folder.rglob("*"))
 
 
 def fail(message: str) -> None:
