@@ -54,7 +54,17 @@ ALLOWED: dict[str, set[str]] = {
     "attaching": {"attestation", "errors", "oci", "registry", "signing"},
     "dockerfile": {
         *("app", "base", "cache", "compat", "compose", "config", "content", "cuda", "env"),
-        *("environment", "errors", "globs", "oci", "own", "platforms", "progress", "runtimes"),
+        *(
+            "environment",
+            "errors",
+            "globs",
+            "oci",
+            "own",
+            "platforms",
+            "progress",
+            "registry",
+            "runtimes",
+        ),
         *("slim", "stages", "tree", "verify"),
     },
     "budget": {"config", "errors", "oci", "report", "sizes"},

@@ -311,8 +311,7 @@ def check_command(lock: Path, prefix: Path, work: Path) -> str:
     ]
     command = run[run.index("sed -nE") :]
     places = {"/tmp/explicit.txt": lock, "/opt/env": prefix, "/tmp/": f"{work}/"}
-    command = re.sub("/tmp/explicit.txt|/opt/env|/tmp/", lambda m: str(places[m[0]]), command)
-    return command
+    return re.sub("/tmp/explicit.txt|/opt/env|/tmp/", lambda m: str(places[m[0]]), command)
 
 
 @pytest.mark.parametrize(
@@ -484,7 +483,7 @@ def test_gnu_find_slims(tmp_path: Path) -> None:
         path.write_text("")
     drops, keeps, _ = slimmed(SlimConfig(), ["python"], sorted(names))
     text = render(replace(RECIPE, drops=drops, keeps=keeps))
-    (run,) = [rest for name, rest in instructions(text) if name == "RUN" and "-delete" in rest]
+    (run,) = [rest for name, rest in instructions(text) if name == "RUN" and "! -type d" in rest]
     command = run.replace("/rootfs/opt/env", str(tmp_path))
     subprocess.run(["sh", "-euc", command], check=True)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}

@@ -187,7 +187,8 @@ def test_the_documented_command_works(mini: MiniChannel, tmp_path: Path, run: Ru
     run(*words, cwd=tmp_path)
     lines = instructions((tmp_path / "Dockerfile").read_text())
     assert ("ARG", "FINAL_IMAGE=gcr.io/distroless/base-nossl-debian12:nonroot") in lines
-    known = {name for item in cli.commands["dockerfile"].params for name in item.opts}
+    options = cli.commands["dockerfile"].params
+    known = {name for item in options for name in (*item.opts, *item.secondary_opts)}
     assert set(re.findall(r"`(--[a-z-]+)`", document)) <= known | {"--build-arg"}
     arguments = {text.partition("=")[0] for name, text in lines if name == "ARG"}
     assert set(re.findall(r"--build-arg (\w+)=", document)) <= arguments

@@ -58,6 +58,9 @@ from slimpack.registry.connecting import Registries
     help="Ask registries for the digests of both images, or leave tags [default: --pin].",
 )
 @click.option("--runtime", metavar="NAME", help="As for `slimpack build` [default: distroless].")
+@click.option(
+    "--base", metavar="IMAGE", help="As for `slimpack build`: a reference is the final image, too."
+)
 @prefix_option(
     "--prefix", help="Where the environment lies in the image [default: the runtime's, /opt/env]."
 )
@@ -72,6 +75,7 @@ def dockerfile_command(
     final_image: str,
     pin: bool,
     runtime: str | None,
+    base: str | None,
     prefix: str | None,
     quiet: bool,
     as_json: bool,
@@ -95,7 +99,7 @@ def dockerfile_command(
     wanted = Wanted(output, context or output.parent, builder_image, final_image, lock)
     with Registries() as registries:
         planned = plan(
-            config.with_env(lock=None).with_image(runtime=runtime, prefix=prefix),
+            config.with_env(lock=None).with_image(runtime=runtime, base=base, prefix=prefix),
             wanted,
             cache=default_cache(),
             pin=partial(pinned, registries=registries) if pin else str,
