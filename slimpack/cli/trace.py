@@ -109,9 +109,8 @@ def trace_command(
     earlier = [read_trace(_content(output), str(output))] if append and output.exists() else []
     with tempfile.TemporaryDirectory(prefix="slimpack-trace-") as scratch:
         Path(scratch).chmod(0o755)  # the image's user has to get in
-        traced = trace_image(
-            image, workload, choose_sandbox(sandbox), scratch=Path(scratch), progress=progress
-        )
+        chosen = choose_sandbox(sandbox, str(image.platform))
+        traced = trace_image(image, workload, chosen, scratch=Path(scratch), progress=progress)
     trace = merge([*earlier, traced.trace])
     with atomic_file(output) as stream:
         stream.write(trace.to_json())

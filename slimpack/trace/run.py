@@ -84,7 +84,8 @@ def trace_image(
     Raises InputError for a sandbox or strace that does not fit, VerifyError with the end
     of its output for a workload that fails.
     """
-    if sandbox.name not in SANDBOXES:
+    # "unshare", or "unshare with" an emulator.
+    if sandbox.name.partition(" ")[0] not in SANDBOXES:
         raise InputError(
             f"strace cannot follow a workload into the sandbox {sandbox.name}",
             hint=f"use one of {', '.join(SANDBOXES)}",
