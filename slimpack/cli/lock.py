@@ -53,7 +53,8 @@ _OUTPUT = Path("pixi.lock")
     "--check", is_flag=True, help="Only compare the lock with INPUT; nothing is solved or written."
 )
 @platform_option(
-    "linux/amd64 or linux/arm64, more than once for several [default: this machine's].",
+    "linux/amd64 or linux/arm64; several with a comma, or more than once [default: this "
+    "machine's].",
     multiple=True,
 )
 @solving_options
@@ -118,6 +119,7 @@ def _options(source: Input, config: Config) -> Options:
 
 def _platforms(given: tuple[str, ...], config: Config, source: Input) -> list[str]:
     """Return OCI platforms: the flags', else the configuration's, the file's, this machine's."""
+    given = tuple(name for text in given for name in text.split(","))
     own = config.env.platforms or tuple(filter(None, [config.env.platform]))
     if given or own:
         return list(dict.fromkeys(map(resolve, given or own)))
