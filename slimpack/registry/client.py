@@ -8,33 +8,26 @@ digest, and tries again what may go well the next time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from slimpack.errors import ImageError, RegistryError
 from slimpack.oci import jsontext
 from slimpack.oci.digest import ByteStream, check_digest, hex_of, sha256
 from slimpack.oci.jsontext import Object
 from slimpack.oci.parse import INDEX_TYPES, MANIFEST_TYPES, MAX_CONFIG, MAX_MANIFEST
+from slimpack.registry.calls import Answer, Body, BodyStream, Call
 from slimpack.registry.failures import (
-    DeniedError,
     NotThereError,
     PassingError,
     RefusalError,
 )
-from slimpack.registry.session import Answer, Body, BodyStream, Call, Session, joined
+from slimpack.registry.session import Session, joined
 from slimpack.registry.tokens import Access
-from slimpack.registry.upload import Advance, Outgoing, Told
+from slimpack.registry.upload import DIGEST_HEADER, Advance, Upload, check_stored
 
 ACCEPTED = (*MANIFEST_TYPES, *INDEX_TYPES)
 _MAX_PAGES = 1000
-_DIGEST = "Docker-Content-Digest"
-# Of an upload, what a second try from its beginning may mend.
-_LOST = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "DIGEST_INVALID", "SIZE_INVALID"}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,11 +78,11 @@ class Registry:
 
     def mount(self, repository: str, digest: str, source: str) -> bool:
         """Make a blob of the repository `source` one of `repository`; tell whether that worked."""
-        location = self._begin(repository, digest, source)
-        if location is None:
-            return True
-        self._cancel(repository, location)
-        return False
+        upload = Upload(self.session, self.host, repository, digest)
+        location = upload.begin(source)
+        if location:
+            upload.cancel(location)
+        return location is None
 
     def upload_blob(
         self,
@@ -107,37 +100,8 @@ class Registry:
         can be mounted from one of the repositories `sources`. advance: called with the
         bytes just sent; they add up to `size` whatever goes wrong in between.
         """
-        location: str | None = ""
-        for source in sources:
-            if location:
-                self._cancel(repository, location)
-            location = self._begin(repository, digest, source)
-            if location is None:
-                return False
-        waiting = [location] if location else []
-        told = Told(advance)
-        what = self._what(f"pushing blob {digest}", repository)
-        retry = self.session.retry
-
-        def attempt() -> None:
-            place = waiting.pop() if waiting else self._begin(repository)
-            try:
-                body = Body(
-                    lambda: Outgoing(open_stream(), size, told, retry, f"blob {digest}"), size
-                )
-                self._finish(what, repository, place or "", digest, body)
-            except BaseException:
-                self._cancel(repository, place or "")
-                raise
-
-        def once_more() -> None:
-            # The registry may have taken it although its answer was lost.
-            if not told.begun or self.has_blob(repository, digest) is None:
-                attempt()
-
-        retry.run(once_more)
-        told.reach(size)
-        return True
+        upload = Upload(self.session, self.host, repository, digest, size)
+        return upload.send(open_stream, sources, advance, self.has_blob)
 
     def upload_bytes(self, repository: str, data: bytes) -> str:
         """Send a small blob unless it is there; return its digest."""
@@ -191,7 +155,7 @@ class Registry:
             headers={"Accept": ", ".join(accept)},
             limit=MAX_MANIFEST,
         )
-        said = answer.headers.get(_DIGEST, "")
+        said = answer.headers.get(DIGEST_HEADER, "")
         expected = reference if ":" in reference else said
         digest = sha256(answer.data)
         if expected.startswith("sha256:"):
@@ -212,7 +176,7 @@ class Registry:
         )
         if answer.status == 404:
             return None
-        said = answer.headers.get(_DIGEST, "")
+        said = answer.headers.get(DIGEST_HEADER, "")
         return Head(said, _number(answer.headers.get("Content-Length")), _media_type(answer))
 
     def put_manifest(self, repository: str, reference: str, data: bytes, media_type: str) -> bool:
@@ -232,7 +196,7 @@ class Registry:
             body=Body.of(data, media_type),
             ok=(200, 201, 202),
         )
-        self._same(answer.headers.get(_DIGEST, ""), digest, self._what(what, repository))
+        check_stored(answer, digest, self._what(what, repository))
         self.session.retry.run(lambda: self._see(repository, reference, digest))
         return bool(answer.headers.get("OCI-Subject"))
 
@@ -281,52 +245,6 @@ class Registry:
         return jsontext.parse_object(manifest.data, "the index of referrers")
 
     # Steps
-
-    def _begin(self, repository: str, digest: str = "", source: str = "") -> str | None:
-        """Start an upload and return where it goes; None when the blob was mounted."""
-        query = f"?{urlencode({'mount': digest, 'from': source})}" if source else ""
-        call = Call(
-            self._what("starting an upload", repository),
-            "POST",
-            f"/v2/{repository}/blobs/uploads/{query}",
-            Access(repository, "pull,push", source),
-            ok=(201, 202),
-        )
-        try:
-            answer = self.session.ask(call)
-        except (DeniedError, NotThereError):
-            if not source:
-                raise
-            return ""  # not allowed to look there: upload it
-        if answer.status == 201 and source:
-            self._same(answer.headers.get(_DIGEST, ""), digest, call.what)
-            return None
-        location = answer.headers.get("Location", "")
-        where = joined(answer.url, location) if location else ""
-        if not where:
-            raise RegistryError(f"{call.what}: the registry does not say where it goes")
-        return where
-
-    def _finish(self, what: str, repository: str, location: str, digest: str, body: Body) -> None:
-        joint = "&" if urlsplit(location).query else "?"
-        url = f"{location}{joint}digest={quote(digest, safe='')}"
-        access = Access(repository, "pull,push")
-        try:
-            answer = self.session.ask_once(
-                Call(what, "PUT", url, access, body=body, ok=(200, 201, 202, 204))
-            )
-        except RefusalError as error:
-            if error.status in (404, 416) or _LOST & set(error.codes):
-                raise PassingError(error.message, hint=error.hint) from error
-            raise
-        self._same(answer.headers.get(_DIGEST, ""), digest, what)
-
-    def _cancel(self, repository: str, location: str) -> None:
-        """Tell the registry that an upload will not be finished; it may not care."""
-        if location and not self.session.retry.stopped.is_set():
-            call = Call("", "DELETE", location, Access(repository, "pull,push"), ok=(200, 202, 204))
-            with suppress(RegistryError):
-                self.session.ask_once(call)
 
     def _see(self, repository: str, reference: str, digest: str) -> None:
         """Raise PassingError unless the registry has under `reference` what was put there."""
@@ -379,14 +297,6 @@ class Registry:
 
     def _what(self, what: str, repository: str) -> str:
         return f"{self.host}/{repository}: {what}"
-
-    def _same(self, said: str, digest: str, what: str) -> None:
-        """Raise ImageError if the registry says that it got something else."""
-        if said.startswith("sha256:") and said != digest:
-            raise ImageError(
-                f"{what}: the registry stored {said[:80]!r}, not {digest}",
-                hint="what was sent was altered on the way, or the registry is at fault",
-            )
 
 
 def referrers_tag(digest: str) -> str:

@@ -11,17 +11,20 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from slimpack.oci.names import DEFAULT_HOST
+from slimpack.registry.calls import Body, Call
 from slimpack.registry.client import Registry
 from slimpack.registry.connections import Connections, is_loopback
 from slimpack.registry.credentials import FileKeychain, Keychain
 from slimpack.registry.failures import PassingError, RefusalError, Secrets
 from slimpack.registry.retry import Retry
-from slimpack.registry.session import Anonymous, Call, Session, token_asker
-from slimpack.registry.tokens import Authenticator
+from slimpack.registry.session import Anonymous, Session, origin_of
+from slimpack.registry.tokens import AskToken, Authenticator, TokenRequest
 
 _HUB = "registry-1.docker.io"
+_FORM = "application/x-www-form-urlencoded"
 _FIRST_TRIES = 3  # a name with a typing error should not cost a quarter of a minute
 
 
@@ -104,7 +107,7 @@ class _Connector:
         auth = Authenticator(
             self.host,
             lambda repository: self.keychain.find(self.host, repository),
-            token_asker(self.connections, self.retry, self.secrets, self.host),
+            _token_asker(self.connections, self.retry, self.secrets, self.host),
             self.secrets,
             plain=self.insecure,
         )
@@ -136,3 +139,23 @@ class _Connector:
         call = Call(f"connecting to {self.host}", "GET", "/v2/", ok=(200, 401, 403, 404))
         answer = session.ask(call)
         return answer.headers.getlist("WWW-Authenticate") if answer.status == 401 else []
+
+
+def _token_asker(connections: Connections, retry: Retry, secrets: Secrets, host: str) -> AskToken:
+    """Return what sends requests to token servers for a registry."""
+
+    def ask(request: TokenRequest) -> bytes:
+        origin = origin_of(request.url)
+        session = Session(origin, connections, retry, secrets, Anonymous(), plain=True)
+        form = request.form
+        call = Call(
+            what=f"asking {urlsplit(request.url).netloc[:200]} for a token for {host}",
+            method="GET" if form is None else "POST",
+            url=request.url,
+            headers=request.headers,
+            body=None if form is None else Body.of(form, _FORM),
+            stays=True,
+        )
+        return session.ask(call, limit=1 << 20).data
+
+    return ask

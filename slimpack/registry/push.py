@@ -20,13 +20,13 @@ from slimpack.oci.index import Deliverable, Index, images_of
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.validate import validate
 from slimpack.progress import SILENT, Progress, Task
+from slimpack.registry.calls import Body
 from slimpack.registry.client import Registry, referrers_tag
 from slimpack.registry.connecting import Registries
 from slimpack.registry.download import RemoteLayer
 from slimpack.registry.failures import PassingError
 from slimpack.registry.parallel import run_all
 from slimpack.registry.reference import Reference, is_reference
-from slimpack.registry.session import Body
 
 BASE_NAME = "org.opencontainers.image.base.name"
 _MAX_SOURCES = 3  # each repository that lacks the blob costs two requests

@@ -7,27 +7,22 @@ permission.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3 import HTTPHeaderDict
 from urllib3.response import BaseHTTPResponse
 
 from slimpack import __version__
 from slimpack.errors import RegistryError
 from slimpack.network import reason
-from slimpack.oci.digest import ByteStream, chunks
+from slimpack.oci.digest import ByteStream
+from slimpack.registry.calls import BROKEN, MAX_ANSWER, Answer, BodyStream, Call, release
 from slimpack.registry.connections import Connections, is_loopback
 from slimpack.registry.failures import PassingError, Secrets, failure
 from slimpack.registry.retry import Retry
-from slimpack.registry.tokens import Access, AskToken, TokenRequest
-
-MAX_ANSWER = 4 << 20
-"""Bytes of an answer that is held in memory, unless said otherwise."""
+from slimpack.registry.tokens import Access
 
 _MAX_ERROR = 64 << 10
 _MAX_REDIRECTS = 5
@@ -37,50 +32,6 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _CONNECT, _READ, _COMMIT = 10, 60, 600
 
 AGENT = f"slimpack/{__version__}"
-_FORM = "application/x-www-form-urlencoded"
-_BROKEN = (urllib3.exceptions.HTTPError, OSError)
-
-
-@dataclass(frozen=True)
-class Body:
-    """What a request carries: `size` bytes, opened anew for each try."""
-
-    open: Callable[[], ByteStream]
-    size: int
-    media_type: str = "application/octet-stream"
-
-    @classmethod
-    def of(cls, data: bytes, media_type: str) -> Body:
-        """Return a body of bytes in memory."""
-        return cls(lambda: io.BytesIO(data), len(data), media_type)
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request. what: for messages, as in "pushing layer sha256:... to host/app".
-
-    url: absolute, or a path on the registry. ok: statuses that are an answer.
-    stays: it carries a secret, and is never sent on to another origin.
-    """
-
-    what: str
-    method: str
-    url: str
-    access: Access = field(default_factory=Access)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: Body | None = None
-    ok: Collection[int] = (200,)
-    stays: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response whose body was read. url: where it came from, redirects followed."""
-
-    status: int
-    headers: HTTPHeaderDict
-    data: bytes
-    url: str
 
 
 class Authorizes(Protocol):
@@ -146,7 +97,7 @@ class Session:
             data = b"" if call.method == "HEAD" else self._read(response, limit, call.what)
             return Answer(response.status, response.headers, data, url)
         finally:
-            _release(response)
+            release(response)
 
     def _read(self, response: BaseHTTPResponse, limit: int, what: str) -> bytes:
         stream = BodyStream(response, 0, what, self.retry)
@@ -168,7 +119,7 @@ class Session:
             location = response.headers.get("Location", "")
             if response.status not in _REDIRECTS or not location or _changes(call, response):
                 raise self._failure(call, response)
-            _release(response)
+            release(response)
             url = joined(url, location)
             if call.stays and not self.is_own(url):
                 raise RegistryError(f"{call.what}: it sends us to another host, which is refused")
@@ -181,14 +132,14 @@ class Session:
         if response.status == 206:
             found = response.headers.get("Content-Range", "")
             if not found.startswith(f"bytes {offset}-"):
-                _release(response)
+                release(response)
                 raise RegistryError(f"{call.what}: not the range that was asked for")
             start = offset
         return BodyStream(response, start, call.what, self.retry)
 
     def is_own(self, url: str) -> bool:
         """Tell whether a URL is on the registry itself."""
-        return _origin(url) == _origin(self.origin)
+        return origin_of(url) == origin_of(self.origin)
 
     def _authorized(self, call: Call, url: str) -> BaseHTTPResponse:
         if not self.is_own(url):
@@ -201,7 +152,7 @@ class Session:
         again = self._auth.header(call.access)
         if again == header:
             return response
-        _release(response)
+        release(response)
         return self._send(call, url, again)
 
     def _send(self, call: Call, url: str, authorization: str) -> BaseHTTPResponse:
@@ -232,7 +183,7 @@ class Session:
                 decode_content=False,
                 timeout=urllib3.Timeout(connect=_CONNECT, read=_COMMIT if large else _READ),
             )
-        except _BROKEN as error:
+        except BROKEN as error:
             raise self._broken(call.what, url, error) from error
         finally:
             if stream is not None:
@@ -252,10 +203,10 @@ class Session:
     def _failure(self, call: Call, response: BaseHTTPResponse) -> RegistryError:
         try:
             data = response.read(_MAX_ERROR)
-        except _BROKEN:
+        except BROKEN:
             data = b""
         finally:
-            _release(response)
+            release(response)
         error = failure(call.what, response.status, response.headers, data, self._secrets)
         if response.status in (401, 403) and (who := self._auth.who(call.access)):
             error.message += f", asked {who}"
@@ -279,24 +230,16 @@ class Session:
         )
 
 
-def token_asker(connections: Connections, retry: Retry, secrets: Secrets, host: str) -> AskToken:
-    """Return what sends requests to token servers for a registry."""
+def _changes(call: Call, response: BaseHTTPResponse) -> bool:
+    """Tell whether following a redirect would turn the request into another one."""
+    return call.method not in ("GET", "HEAD") and response.status not in (307, 308)
 
-    def ask(request: TokenRequest) -> bytes:
-        origin = "://".join(_origin(request.url))
-        session = Session(origin, connections, retry, secrets, Anonymous(), plain=True)
-        form = request.form
-        call = Call(
-            what=f"asking {urlsplit(request.url).netloc[:200]} for a token for {host}",
-            method="GET" if form is None else "POST",
-            url=request.url,
-            headers=request.headers,
-            body=None if form is None else Body.of(form, _FORM),
-            stays=True,
-        )
-        return session.ask(call, limit=1 << 20).data
 
-    return ask
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a URL, in one form: ``https://host``."""
+    parts = urlsplit(url)
+    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc.removesuffix(default).lower()}"
 
 
 def joined(url: str, location: str) -> str:
@@ -305,55 +248,3 @@ def joined(url: str, location: str) -> str:
         return urljoin(url, location)
     except ValueError:
         return ""
-
-
-class BodyStream:
-    """The body of a response, from the byte `start` of the whole on.
-
-    A connection that breaks is a PassingError. Whoever closes it early closes the
-    connection too.
-    """
-
-    def __init__(self, response: BaseHTTPResponse, start: int, what: str, retry: Retry) -> None:
-        self.start = start
-        self._response = response
-        self._what = what
-        self._retry = retry
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes, as many as have come; b"" at the end."""
-        if size < 0:
-            return b"".join(chunks(self))
-        self._retry.check()
-        try:
-            # What came before a break is not lost, as it would be with `read`.
-            return self._response.read1(size)
-        except _BROKEN as error:
-            raise PassingError(
-                f"{self._what}: {reason(error)}", hint="check the network"
-            ) from error
-
-    def close(self) -> None:
-        """Give the connection back."""
-        _release(self._response)
-
-
-def _release(response: BaseHTTPResponse) -> None:
-    """Give the connection back, for another request if little is left to read."""
-    left = getattr(response, "length_remaining", None)
-    if left is None or left > _MAX_ERROR:
-        response.close()
-    else:
-        response.drain_conn()
-    response.release_conn()
-
-
-def _changes(call: Call, response: BaseHTTPResponse) -> bool:
-    """Tell whether following a redirect would turn the request into another one."""
-    return call.method not in ("GET", "HEAD") and response.status not in (307, 308)
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    default = {"http": ":80", "https": ":443"}.get(parts.scheme, "")
-    return parts.scheme, parts.netloc.removesuffix(default).lower()
