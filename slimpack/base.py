@@ -15,7 +15,7 @@ from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.record import layer_key
 from slimpack.config import Config
-from slimpack.debian import DAY, DebianBase, assemble_base, find_mirrors
+from slimpack.debian import DAY, DebianBase, ResolvedPackage, assemble_base, find_mirrors
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig as OciConfig
@@ -50,6 +50,7 @@ class Base:
     gpu: whether the runtime is for environments with CUDA.
     env: variables that the runtime wants and the image does not set.
     reference: of an image that was pulled, with its digest; "" for any other.
+    debian: packages that it was assembled from, () for an image.
     """
 
     image: Image
@@ -61,6 +62,7 @@ class Base:
     env: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     reference: str = ""
+    debian: tuple[ResolvedPackage, ...] = ()
 
     @property
     def rows(self) -> tuple[LayerRow, ...]:
@@ -155,6 +157,7 @@ def _from_debian(
         user=runtime.user,
         view=merged_view(image),
         gpu=runtime.gpu,
+        debian=debian.packages,
     )
 
 

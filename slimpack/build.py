@@ -1,65 +1,55 @@
 """The one way through: from a specification to an image in every sink.
 
-`build_image` reads as a straight line; each room is told what it needs and returns
-data. Nothing flows back. `build` walks that way once for each platform, and delivers.
+`slimpack.imaging.build_image` is walked once for each platform; what comes out goes to
+the sinks, with documents about it, and into the caches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from slimpack import content
-from slimpack.application import collected, joined, prepared
-from slimpack.base import Base, assemble
+from slimpack.attestation import Attestation, documents_of, write_documents
 from slimpack.cache import Cache
-from slimpack.cache.layers import LayerCache
-from slimpack.cache.memo import Memo
-from slimpack.compose import (
-    check_environment,
-    check_places,
-    gpu_notes,
-    image_config,
-    references,
-    twice_notes,
-)
+from slimpack.cache.building import BuildCaches, open_caches
+from slimpack.cache.limits import size_limit
+from slimpack.compose import references
 from slimpack.config import Config
-from slimpack.content import Compiler
-from slimpack.cuda.arch import promise
-from slimpack.deliver import Outputs, deliver
-from slimpack.env.activation import freeze
-from slimpack.environment import Planned, decide, keep_lock, locate, platform_of, provide
-from slimpack.errors import InputError, VerifyError
-from slimpack.layering import layered
+from slimpack.deliver import Outputs, Pushing, deliver
+from slimpack.errors import InputError, SlimpackError
+from slimpack.imaging import Made, build_image
 from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import DEFAULT, Compression
-from slimpack.oci.image import Image, make_image
+from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable, Index
-from slimpack.own import base_annotations
-from slimpack.part import DEFAULT_PROFILE, Part, build_paths, make_part
+from slimpack.part import DEFAULT_PROFILE
 from slimpack.platforms import resolve
-from slimpack.preparing import runs_on
 from slimpack.progress import SILENT, Progress
-from slimpack.result import BuildResult, Built
+from slimpack.registry.connecting import Registries
+from slimpack.registry.reference import Reference
+from slimpack.result import Built
 from slimpack.stages import Stages
-from slimpack.tree import Tree
-from slimpack.verify.model import Verification
-from slimpack.verify.opening import open_image, open_prefix
-from slimpack.verify.prefixes import scanned
-from slimpack.verify.verifying import raise_if_failed, verify
-from slimpack.warm.compiled import compiled
-from slimpack.warm.interpreter import python_identity
+from slimpack.warm.compiled import BYTECODE
 from slimpack.warm.noswap import StartOver
-from slimpack.warm.recall import Subject, kept_of, recall, remember, subject_of
-from slimpack.warm.remembered import Kept
+from slimpack.warm.recall import FAMILY, PART
 
-__all__ = ["DEFAULT_EPOCH", "DEFAULT_PROFILE", "build", "build_image"]
+__all__ = ["DEFAULT_EPOCH", "DEFAULT_PROFILE", "RemoteCaching", "build"]
 
 # Zip files and some tools know no date before 1980.
 DEFAULT_EPOCH = 315_532_800
 _LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
+_SHARED = (PART, FAMILY, BYTECODE, "sharing", "duplicates")
+
+
+@dataclass(frozen=True)
+class RemoteCaching:
+    """Repositories that keep what builds made (docs/cache.md): read, and written to."""
+
+    sources: tuple[Reference, ...] = ()
+    to: Reference | None = None
 
 
 def build(
@@ -67,6 +57,7 @@ def build(
     outputs: Outputs,
     *,
     cache: Cache,
+    remote: RemoteCaching = RemoteCaching(),
     progress: Progress = SILENT,
     epoch: int = DEFAULT_EPOCH,
 ) -> Built:
@@ -76,35 +67,116 @@ def build(
     creation date of the image, in seconds. Raises the children of SlimpackError;
     whatever happens, nothing is left half-written and no scratch file stays.
     """
+    task = _Task(config, outputs, cache, remote, progress, epoch)
     try:
-        return _built(config, outputs, cache, progress, epoch, warm=True)
+        return task.run(warm=True)
     except StartOver:
-        return _built(config, outputs, cache, progress, epoch, warm=False)
+        return task.run(warm=False)
 
 
-def _built(
-    config: Config, outputs: Outputs, cache: Cache, progress: Progress, epoch: int, *, warm: bool
-) -> Built:
-    names = references(config.image)
-    made: list[tuple[Image, BuildResult]] = []
-    stage = Stages()
-    with cache.scratch() as scratch:
-        means = _means(config, cache, scratch, progress, epoch)
-        for own, folder in _for_each(config, scratch):
-            made.append(build_image(own, means, folder, names=names, warm=warm))
-        images = [image for image, _ in made]
-        target: Deliverable = images[0] if len(images) == 1 else Index(tuple(images))
+@dataclass(frozen=True)
+class _Task:
+    config: Config
+    outputs: Outputs
+    cache: Cache
+    remote: RemoteCaching
+    progress: Progress
+    epoch: int
+
+    def run(self, *, warm: bool) -> Built:
+        """Build; `warm`: start from earlier builds. Raises StartOver where these are damaged."""
+        with ExitStack() as stack:
+            scratch = stack.enter_context(self.cache.scratch())
+            registries = None
+            if self.outputs.push or self.outputs.insecure or self.remote.sources or self.remote.to:
+                registries = stack.enter_context(Registries(insecure=self.outputs.insecure))
+            caches = self._caches(scratch, registries)
+            try:
+                return self._built(scratch, caches, registries, warm=warm)
+            except StartOver:
+                raise
+            except SlimpackError as error:
+                if caches.layers.recheck():
+                    raise StartOver(str(error)) from error
+                raise
+
+    def _built(
+        self, scratch: Path, caches: BuildCaches, registries: Registries | None, *, warm: bool
+    ) -> Built:
+        names = references(self.config.image)
+        means = self._means(caches, registries)
+        stage = Stages()
+        made = [
+            build_image(own, means, folder, names=names, warm=warm)
+            for own, folder in _for_each(self.config, scratch)
+        ]
+        target = _together([one.image for one in made])
+        if self.outputs.paths or self.outputs.load:
+            caches.prefetch()
+        with stage("documents"):
+            told = means.layers.healing(lambda: self._told(made, names))
         with stage("output"):
-            means.layers.healing(lambda: deliver(target, names, outputs, progress))
-    return Built(
-        digest=target.digest,
-        references=names,
-        outputs=outputs.paths,
-        size=target.size,
-        images=tuple(result for _, result in made),
-        stages=tuple(stage.seconds),
-        notes=means.layers.notes.texts,
-    )
+            pushing = Pushing(registries, caches.mount_from) if registries else None
+            pushed = means.layers.healing(
+                lambda: deliver(
+                    target, names, self.outputs, self.progress, told=told, pushing=pushing
+                )
+            )
+            paths = self.outputs.paths
+            files = [str(file) for path in paths for file in write_documents(path, told)]
+        with stage("cache"):
+            caches.share(pushed_to=self.outputs.push)
+            caches.trim(size_limit())
+        return Built(
+            digest=target.digest,
+            references=names,
+            outputs=(*paths, *files),
+            size=target.size,
+            images=tuple(one.result for one in made),
+            stages=tuple(stage.seconds),
+            notes=caches.notes.texts,
+            pushed=pushed.references if pushed else (),
+            sent=pushed.sent if pushed else 0,
+        )
+
+    def _told(
+        self, made: list[Made], names: tuple[str, ...]
+    ) -> list[tuple[Image, tuple[Attestation, ...]]]:
+        """Return each image with the documents that are wanted of it."""
+        wanted, run, name = self.outputs.documents, self.outputs.run, (*names, "")[0]
+        if not wanted:
+            return []
+        return [
+            (one.image, documents_of(one.image, wanted, name, facts=one.facts, run=run))
+            for one in made
+        ]
+
+    def _caches(self, scratch: Path, registries: Registries | None) -> BuildCaches:
+        return open_caches(
+            self.cache,
+            BlobStore(scratch / "blobs", durable=False),
+            shared=_SHARED,
+            sources=self.remote.sources,
+            to=self.remote.to,
+            registries=registries,
+            progress=self.progress,
+        )
+
+    def _means(self, caches: BuildCaches, registries: Registries | None) -> Means:
+        kind, level = self.config.image.compression, self.config.image.compression_level
+        return Means(
+            cache=self.cache,
+            layers=caches.layers,
+            memos=caches.memos,
+            progress=self.progress,
+            epoch=self.epoch,
+            compression=Compression(kind=kind, level=_LEVELS[kind] if level is None else level),
+            registries=registries,
+        )
+
+
+def _together(images: list[Image]) -> Deliverable:
+    return images[0] if len(images) == 1 else Index(tuple(images))
 
 
 def _for_each(config: Config, scratch: Path) -> Iterator[tuple[Config, Path]]:
@@ -126,254 +198,3 @@ def _for_each(config: Config, scratch: Path) -> Iterator[tuple[Config, Path]]:
         folder = scratch / platform.rpartition("/")[2]
         folder.mkdir()
         yield config.with_env(platform=platform, platforms=()), folder
-
-
-def build_image(
-    config: Config,
-    means: Means,
-    scratch: Path,
-    *,
-    names: tuple[str, ...] = (),
-    warm: bool = True,
-) -> tuple[Image, BuildResult]:
-    """Build the image for one platform.
-
-    scratch: an empty folder, on the cache's file system, that outlives the image.
-    names: what it is called in messages. warm: start from an earlier build where one is
-    known. Raises the children of SlimpackError, and StartOver where `warm` was no help.
-    """
-    stage = Stages()
-    with stage("input"):
-        located = locate(config, scratch, means.progress)
-        platform = platform_of(located, config)
-    with stage("base"):
-        base = assemble(
-            config,
-            platform,
-            cache=means.cache,
-            layers=means.layers,
-            epoch=means.epoch,
-            compression=means.compression,
-            progress=means.progress,
-        )
-    prefix = config.image.prefix or base.prefix
-    planned = decide(
-        located,
-        config,
-        platform,
-        config.env.glibc or base.glibc,
-        cache=means.cache,
-        progress=means.progress,
-        stage=stage,
-        for_gpu=base.gpu,
-    )
-    subject = subject_of(config, base, prefix, planned)
-    made = None
-    if subject and warm:
-        with stage("recall"):
-            made = _recalled(subject, planned, config, prefix, means, scratch)
-    if made is None:
-        made = _made(subject, planned, config, base, prefix, platform, means, scratch, stage)
-    part = made.part
-    forbidden = build_paths(scratch, means.cache, part.placeholders)
-    with stage("application"):
-        application, code = compiled(
-            made.application,
-            made.compiler,
-            python_identity(subject.lock, subject.packages) if subject else "",
-            prefix=prefix,
-            means=means,
-            scratch=scratch,
-        )
-        application = scanned(application, forbidden, allow=config.image.allow_build_paths)
-        tree = joined(part.tree, application)
-        check_places(tree, base, prefix)
-    run = image_config(
-        config, base, part.activation, tree, prefix=prefix, epoch=means.epoch, cuda=part.cuda
-    )
-    check_environment(run, forbidden)
-    with stage("layers"):
-        own = layered(tree, part.titles, config=config.image, below=base.view, means=means)
-        if subject and made.kept and not made.known:
-            remember(subject, part, made.kept, own, means)
-    image = make_image(
-        own.layers,
-        run,
-        base=base.image,
-        annotations=base_annotations(base),
-        comment="slimpack",
-    )
-    with stage("verify"):
-        try:
-            verification = _verified(image, names, config, made.staging, scratch, means)
-        except VerifyError as error:
-            if made.staging is None:  # what failed in the environment, too, is no fault
-                raise StartOver(str(error)) from error
-            raise
-    rows = (*base.rows, *own.rows)
-    bytecode = part.bytecode + code
-    result = BuildResult(
-        digest=image.digest,
-        image_id=image.config_digest,
-        platform=platform,
-        source=part.source,
-        engine=part.engine,
-        packages=part.packages,
-        pypi=part.pypi,
-        files=sum(row.files for row in rows),
-        layers=rows,
-        size=image.size,
-        bytecode=bytecode,
-        slimmed=part.slimmed,
-        reused=made.reused,
-        verified=verification,
-        notes=(
-            *base.notes,
-            *gpu_notes(base, part.cuda),
-            *twice_notes(base, tree),
-            *part.notes,
-            *_promises(part, config, verification),
-            *content.bytecode_notes(bytecode),
-            *own.notes,
-        ),
-        stages=tuple(stage.seconds),
-    )
-    return image, result
-
-
-@dataclass(frozen=True)
-class _Made:
-    """An environment's part, the application's files, and what writes bytecode for both.
-
-    staging: the environment, None when it was not installed. kept: what to remember of it,
-    None for nothing. known: it is remembered already. reused: what an earlier build made.
-    """
-
-    part: Part
-    application: Tree
-    compiler: Callable[[], Compiler | None]
-    staging: Path | None = None
-    kept: Kept | None = None
-    known: bool = False
-    reused: str = ""
-
-
-def _recalled(
-    subject: Subject, planned: Planned, config: Config, prefix: str, means: Means, scratch: Path
-) -> _Made | None:
-    """Return what an earlier build made, None where nothing fits."""
-    folder = scratch / "warm"
-    folder.mkdir()
-    found = recall(subject, config, prefix, means, folder)
-    if found is None:
-        return None
-    if planned.plan:
-        keep_lock(planned.plan, planned.located.source, config)
-    changed = ", ".join(found.changed)
-    return _Made(
-        part=replace(found.part, source=planned.located.source.describe),
-        application=found.application,
-        compiler=found.compiler,
-        kept=found.kept,
-        known=not found.changed,
-        reused=f"the environment but for {changed}" if changed else "the environment",
-    )
-
-
-def _made(
-    subject: Subject | None,
-    planned: Planned,
-    config: Config,
-    base: Base,
-    prefix: str,
-    platform: str,
-    means: Means,
-    scratch: Path,
-    stage: Stages,
-) -> _Made:
-    environment = provide(
-        planned,
-        config,
-        cache=means.cache,
-        scratch=scratch,
-        progress=means.progress,
-        stage=stage,
-    )
-    staging = environment.prefix
-    with stage("relocate"):
-        moved = content.relocated(environment, prefix, scratch)
-        activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
-    with stage("application"):
-        run = runs_on(platform, base.image, staging, scratch)
-        app_config = prepared(config.app, staging, activation.env, prefix, scratch, run)
-        application = collected(app_config, prefix, lambda name: (staging / "bin" / name).exists())
-        joined(moved.tree, application)  # what cannot be is told now
-    compiler = content.compiler_of(environment)
-    part, slimming = make_part(
-        environment,
-        moved,
-        activation,
-        application,
-        compiler,
-        config=config,
-        base=base,
-        prefix=prefix,
-        cache=means.cache,
-        scratch=scratch,
-        progress=means.progress,
-        stage=stage,
-    )
-    kept = kept_of(subject, moved, slimming, application, prefix) if subject else None
-    return _Made(part, application, lambda: compiler, staging, kept)
-
-
-def _verified(
-    image: Image,
-    names: tuple[str, ...],
-    config: Config,
-    staging: Path | None,
-    scratch: Path,
-    means: Means,
-) -> Verification | None:
-    """Prove that the image works before anybody gets it; None where that is switched off.
-
-    Every byte was searched for build paths while the layers were written. What could not
-    be imported in the environment as it was installed is no fault of the image.
-    """
-    if not config.verify.enabled:
-        return None
-    name = names[0] if names else "the image"
-    progress = means.progress
-    subject = means.layers.healing(
-        lambda: open_image(image, scratch / "root", name, progress=progress)
-    )
-    before = open_prefix(staging) if staging else None
-    result = verify(subject, config.verify, scan=False, before=before, progress=progress)
-    raise_if_failed(result)
-    return result
-
-
-def _promises(part: Part, config: Config, verification: Verification | None) -> Iterator[str]:
-    """Say what the image holds less than its user may expect."""
-    if part.devices:
-        yield promise(part.devices, verified=_on_gpu(config, verification))
-
-
-def _on_gpu(config: Config, verification: Verification | None) -> bool:
-    """Tell whether the user's tests for a GPU ran on one, and all went well."""
-    done = [one for one in (verification.results if verification else ()) if one.name == "smoke"]
-    asked = any(test.gpu for test in config.verify.smoke)
-    return asked and any(not one.skipped and not one.findings for one in done)
-
-
-def _means(config: Config, cache: Cache, scratch: Path, progress: Progress, epoch: int) -> Means:
-    kind, level = config.image.compression, config.image.compression_level
-    layers = LayerCache(cache, BlobStore(scratch / "blobs", durable=False))
-    return Means(
-        cache=cache,
-        layers=layers,
-        memos=Memo(cache.memos, layers.notes),
-        progress=progress,
-        epoch=epoch,
-        compression=Compression(kind=kind, level=_LEVELS[kind] if level is None else level),
-    )

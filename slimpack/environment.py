@@ -22,6 +22,7 @@ from slimpack.env.engine import Engine, choose_engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
 from slimpack.env.locking import Target
 from slimpack.env.locks.files import format_of, write_locks
+from slimpack.env.locks.lock import Lock
 from slimpack.env.meta import Installed, read_installed
 from slimpack.env.pypi.editable import build_editables
 from slimpack.env.rattler.engine import RattlerEngine
@@ -48,6 +49,7 @@ class Environment:
     variables: that the specification sets, beyond those that `prefix` records.
     made_for: the one place that its files were written for, "" when they can be moved.
     files: where its files come from, None for the package cache.
+    lock: what was installed, with what pip resolved; None for what was there already.
     host_python: finds what writes its bytecode here, None where its own Python runs.
     """
 
@@ -61,6 +63,7 @@ class Environment:
     notes: tuple[str, ...] = ()
     made_for: str = ""
     host_python: Callable[[], HostPython] | None = None
+    lock: Lock | None = None
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,7 @@ def _made(
         installed=installed,
         variables=plan.variables,
         notes=plan.notes,
+        lock=plan.lock,
     )
 
 

@@ -32,10 +32,12 @@ _AT_ONCE = 4  # layers that are written; each holds tables of a compressor
 class Layering:
     """The layers of some files, from the bottom up.
 
-    plans: what is in them. notes: what lies in them twice.
+    plans: what is in them. keys: by which they are known, None for unknown. notes: what
+    lies in them twice.
     """
 
     layers: tuple[Layer, ...]
+    keys: tuple[str | None, ...]
     plans: tuple[LayerPlan, ...]
     notes: tuple[str, ...]
 
@@ -83,6 +85,7 @@ def layered(
     total = Shared(sum(s.files for _, s in shares), sum(s.size for _, s in shares))
     return Layering(
         layers=tuple(made),
+        keys=tuple(_keys(plans, means)),
         plans=tuple(plans),
         notes=tuple(sharing_notes(identical, total)),
     )
@@ -158,9 +161,10 @@ def _shared(plan: LayerPlan, key: str | None, memos: Memo) -> tuple[LayerPlan, S
     """Return `share` of a plan, as it came out before if the plan is known."""
     if key is None:
         return share(plan, apart=_APART)
+    key = digest_of(key, sorted(one.path for one in plan.entries if one.owner in _APART))
     data = memos.get("sharing", key)
     if data is not None:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             return _linked(plan, json.loads(data))
     done, shared = share(plan, apart=_APART)
     links = {entry.path: entry.link for entry in done.entries if entry.kind is Kind.HARDLINK}
@@ -192,7 +196,7 @@ def _duplicates(plans: Sequence[LayerPlan], memos: Memo) -> tuple[Duplicate, ...
     key = digest_of(sorted([one.path, one.owner, one.size, one.identity] for one in files))
     data = memos.get("duplicates", key)
     if data is not None:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             return tuple(
                 Duplicate(item["sha256"], item["size"], tuple(map(tuple, item["copies"])))
                 for item in json.loads(data)

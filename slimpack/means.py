@@ -9,6 +9,7 @@ from slimpack.cache.layers import LayerCache
 from slimpack.cache.memo import Memo
 from slimpack.oci.compress import Compression
 from slimpack.progress import Progress
+from slimpack.registry.connecting import Registries
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Means:
     """The caches, the listener, and how layers are written.
 
     epoch: mtime of every file and creation date of the image, in seconds.
+    registries: where bases are pulled from; None for the usual way.
     """
 
     cache: Cache
@@ -24,3 +26,4 @@ class Means:
     progress: Progress
     epoch: int
     compression: Compression
+    registries: Registries | None = None

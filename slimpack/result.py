@@ -93,6 +93,7 @@ class Built:
 
     digest: of the image's manifest, or of the index. size: bytes to transfer, each
     blob once. stages: (name, seconds) of what was done for all platforms together.
+    pushed: references in registries; sent: bytes that travelled there.
     """
 
     digest: str
@@ -102,3 +103,5 @@ class Built:
     images: tuple[BuildResult, ...]
     stages: tuple[tuple[str, float], ...] = ()
     notes: tuple[str, ...] = ()
+    pushed: tuple[str, ...] = ()
+    sent: int = 0

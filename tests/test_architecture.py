@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "oci": {"errors", "files", "progress", "tree"},
     "registry": {"errors", "files", "network", "oci", "progress"},
     "daemon": {"errors", "progress", "oci"},
-    "debian": {"errors", "globs", "progress", "tree", "runtimes"},
+    "slices": set(),
+    "debian": {"errors", "globs", "progress", "slices", "tree", "runtimes"},
     "runtimes": {"errors", "debian"},
     "env": {"errors", "files", "progress"},
     "prefix": {"env", "errors", "progress", "reading", "tree"},
@@ -41,7 +42,24 @@ ALLOWED: dict[str, set[str]] = {
         *("archive", "config", "cuda", "elf", "errors", "oci", "platforms", "portable"),
         *("env", "prefix", "progress", "reading", "rootfs", "sandbox", "slim", "tree"),
     },
-    "deliver": {"daemon", "errors", "oci", "platforms", "progress"},
+    "deliver": {
+        *("attestation", "daemon", "errors", "oci", "platforms", "progress", "provenance"),
+        "registry",
+    },
+    "means": {"cache", "oci", "progress", "registry"},
+    "part": {
+        *("base", "cache", "compat", "config", "content", "cuda", "env", "environment"),
+        *("progress", "relocate", "result", "slim", "slimming", "stages", "tree", "verify"),
+    },
+    "application": {"app", "config", "errors", "prefix", "reading", "tree"},
+    "layering": {
+        *("app", "cache", "compose", "config", "means", "oci", "result", "tree"),
+    },
+    "warm": {
+        *("app", "application", "base", "cache", "config", "content", "cuda", "env"),
+        *("environment", "errors", "installing", "layering", "means", "oci", "part", "platforms"),
+        *("relocate", "result", "slices", "slim", "slimming", "tree", "verify"),
+    },
     "app": {"config", "errors", "tree"},
     "preparing": {"app", "errors", "oci", "platforms", "rootfs", "sandbox"},
     "result": {"slim", "verify"},
@@ -103,7 +121,7 @@ ALLOWED: dict[str, set[str]] = {
         *("registry", "rootfs", "tree", "verify"),
     },
 }
-EVERYTHING = {"build", "pack", "cli", "__init__", "__main__"}
+EVERYTHING = {"build", "imaging", "pack", "cli", "__init__", "__main__"}
 # Only the relocation engine and the solver's process may know of conda's libraries.
 LIBRARIES = {"conda_pack": {"relocate"}, "rattler": {"env"}, "docker": {"daemon"}}
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 
 import click
 
-from slimpack.build import DEFAULT_PROFILE, build
+from slimpack.build import DEFAULT_PROFILE, RemoteCaching, build
 from slimpack.cache import default_cache
 from slimpack.cli.options import environment_options, epoch, prefix_option
-from slimpack.cli.outputs import check_form, check_output
+from slimpack.cli.sinks import sink_options
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.cli.telling import telling_options
@@ -23,15 +23,6 @@ from slimpack.verify.model import Verification
 
 @click.command("build", short_help="Build an image from an environment.")
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME:TAG", help="Name of the image.")
-@click.option(
-    "-o",
-    "--output",
-    "outputs",
-    multiple=True,
-    metavar="PATH",
-    help="FILE.tar (OCI layout and docker-archive at once) or FOLDER/ (OCI layout).",
-)
-@click.option("--load", is_flag=True, help="Load the image into the Docker engine.")
 @click.option(
     "--runtime",
     metavar="NAME",
@@ -71,13 +62,14 @@ from slimpack.verify.model import Verification
     help="How the proof runs programs of the image [default: auto].",
 )
 @environment_options
+@sink_options
 @slim_options(DEFAULT_PROFILE)
 @telling_options("Print only the image's digest.")
 def build_command(
     config: Config,
+    outputs: Outputs,
+    remote: RemoteCaching,
     tags: tuple[str, ...],
-    outputs: tuple[str, ...],
-    load: bool,
     runtime: str | None,
     base: str | None,
     prefix: str | None,
@@ -97,11 +89,6 @@ def build_command(
     folder, a conda-pack archive, or match specs. What is not given here comes from
     slimpack.toml, or [tool.slimpack] in pyproject.toml, in the current folder.
     """
-    if not (outputs or load):
-        raise click.UsageError("nowhere to put the image: pass --output PATH or --load")
-    for output in outputs:
-        check_form(output)
-        check_output(output, config)
     config = config.with_image(
         references=tags or None,
         runtime=runtime,
@@ -113,8 +100,9 @@ def build_command(
     ).with_verify(enabled=verify, sandbox=sandbox)
     result = build(
         config,
-        Outputs(paths=outputs, load=load),
+        outputs,
         cache=default_cache(),
+        remote=remote,
         progress=progress,
         epoch=epoch(),
     )
@@ -132,7 +120,12 @@ def _show(built: Built, *, quiet: bool, as_json: bool) -> None:
 
 def _json(built: Built) -> dict[str, object]:
     """One image is told with its keys at the top, as are those of all images of an index."""
-    told = {"references": built.references, "outputs": built.outputs}
+    told = {
+        "references": built.references,
+        "outputs": built.outputs,
+        "pushed": built.pushed,
+        "sent": built.sent,
+    }
     images = [_json_of_image(result) for result in built.images]
     if len(images) == 1:
         stages = (*built.images[0].stages, *built.stages)
@@ -176,6 +169,9 @@ def _summary(built: Built) -> str:
     if built.references:
         lines.append(f"tags      {', '.join(built.references)}")
     lines += [f"written   {path}" for path in built.outputs]
+    lines += [f"pushed    {reference}" for reference in built.pushed]
+    if built.pushed:
+        lines.append(f"sent      {megabytes(built.sent)} MB")
     notes = built.notes if several else (*built.images[0].notes, *built.notes)
     lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)

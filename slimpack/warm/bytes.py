@@ -21,10 +21,12 @@ from slimpack.warm.noswap import StartOver
 class LayerBytes:
     """Opens files of layers; safe for any number of threads.
 
-    scratch: a folder for the tars of the layers that were opened.
+    layers: with their keys. scratch: a folder for the tars of those that were opened.
     """
 
-    def __init__(self, layers: Sequence[LayerRecord], cache: LayerCache, scratch: Path) -> None:
+    def __init__(
+        self, layers: Sequence[tuple[str, LayerRecord]], cache: LayerCache, scratch: Path
+    ) -> None:
         self._layers = layers
         self._cache = cache
         self._scratch = scratch
@@ -44,8 +46,8 @@ class LayerBytes:
     def _unpacked(self, number: int) -> dict[str, tuple[Path, int, int]]:
         if not 0 <= number < len(self._layers):
             raise StartOver("a file that no layer has")
-        record = self._layers[number]
-        if not self._cache.has(record):
+        key, record = self._layers[number]
+        if not self._cache.has(record) and not self._cache.fetch(key, record):
             raise StartOver(f"layer {record.digest} is not in the cache any more")
         blob = self._cache.blobs.path(record.digest)
         layer = record.layer("", lambda: blob.open("rb"))

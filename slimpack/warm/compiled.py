@@ -21,7 +21,9 @@ from slimpack.slim.bytecode import BytecodeReport, source_of
 from slimpack.tree import Entry, Kind, Tree, bytes_entry
 from slimpack.warm.keys import own_code
 
-_KIND = "bytecode"
+BYTECODE = "bytecode"
+"""Kind of its memos."""
+
 _MAX = 64 << 20  # bytes of bytecode that are worth keeping
 
 
@@ -43,9 +45,9 @@ def compiled(
     if not code:
         return tree, BytecodeReport()
     key = digest_of(own_code(), identity, prefix, [[one.path, one.identity] for one in code])
-    known = means.memos.get(_KIND, key) if identity else None
+    known = means.memos.get(BYTECODE, key) if identity else None
     if known is not None:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             return _with(tree, json.loads(known))
     done, report = content.with_bytecode(
         tree,
@@ -63,7 +65,7 @@ def compiled(
             "dropped": report.dropped,
             "failed": report.failed,
         }
-        means.memos.put(_KIND, key, json.dumps(value).encode())
+        means.memos.put(BYTECODE, key, json.dumps(value).encode())
     return done, report
 
 

@@ -24,17 +24,19 @@ FORMAT = 1
 
 @cache
 def own_code() -> str:
-    """Return a text that is another one for other code of ours: version, and files' dates.
+    """Return a text that is another one for other code of ours.
 
-    In a checkout the version stays while the code changes.
+    The version is not enough: in a checkout it stays while the code changes. The same
+    release gives the same text on every machine.
     """
-    value = hashlib.sha256(slimpack.__version__.encode())
+    value = hashlib.sha256()
     root = Path(slimpack.__file__).parent
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
-        for name in sorted(files):
-            status = Path(folder, name).stat()
-            value.update(f"{folder}/{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        for name in sorted(name for name in files if name.endswith((".py", ".toml"))):
+            path = Path(folder, name)
+            value.update(f"{path.relative_to(root)}\0".encode())
+            value.update(path.read_bytes())
     return value.hexdigest()
 
 

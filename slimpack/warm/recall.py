@@ -31,7 +31,8 @@ from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
 from slimpack.warm.swap import swap
 
-_PART, _FAMILY = "part", "family"
+PART, FAMILY = "part", "family"
+"""Kinds of memos."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
 
 def _relative(subject: Subject, means: Means) -> Remembered:
     """Return the newest part whose packages have the same names."""
-    found = means.memos.get(_FAMILY, family_key(subject.environment, subject.packages))
+    found = means.memos.get(FAMILY, family_key(subject.environment, subject.packages))
     old = _known(found.decode("ascii", "replace"), means) if found else None
     if old is None or old.packages.keys() != subject.packages.keys():
         raise NoSwap("no part with these packages")
@@ -133,8 +134,8 @@ def _relative(subject: Subject, means: Means) -> Remembered:
 
 
 def _known(key: str, means: Means) -> Remembered | None:
-    with suppress(ValueError, KeyError, TypeError, ImageError):
-        data = means.memos.get(_PART, key)
+    with suppress(ValueError, KeyError, TypeError, AttributeError, ImageError):
+        data = means.memos.get(PART, key)
         return Remembered.from_json(data) if data else None
     return None
 
@@ -173,7 +174,10 @@ def kept_of(
 def remember(subject: Subject, part: Part, kept: Kept, layering: Layering, means: Means) -> None:
     """Keep a part for later builds, when its layers are there."""
     with suppress(ValueError):  # a layer whose size nobody knows
-        layers = tuple(record_of(layer) for layer in layering.layers)
+        layers = tuple(
+            (key or "", record_of(layer))
+            for key, layer in zip(layering.keys, layering.layers, strict=True)
+        )
         value = Remembered(
             packages=kept.packages,
             paths=kept.paths,
@@ -184,5 +188,5 @@ def remember(subject: Subject, part: Part, kept: Kept, layering: Layering, means
             decisions=kept.decisions,
         )
         key = part_key(subject.environment, subject.packages)
-        means.memos.put(_PART, key, value.to_json())
-        means.memos.put(_FAMILY, family_key(subject.environment, subject.packages), key.encode())
+        means.memos.put(PART, key, value.to_json())
+        means.memos.put(FAMILY, family_key(subject.environment, subject.packages), key.encode())

@@ -41,7 +41,8 @@ class Remembered:
 
     packages: name -> identity (`slimpack.warm.keys`). paths: all paths of the environment
     before slimming, below the prefix, with their owners. fixed: packages whose files other
-    packages lead to, or that lead to others'. layers: those that rows name.
+    packages lead to, or that lead to others'. layers: those that
+    rows name, by their keys.
     decisions: None where nothing was slimmed.
     """
 
@@ -49,7 +50,7 @@ class Remembered:
     paths: Mapping[str, str]
     fixed: frozenset[str]
     rows: tuple[Row, ...]
-    layers: tuple[LayerRecord, ...]
+    layers: tuple[tuple[str, LayerRecord], ...]
     part: Mapping[str, Any]
     decisions: Decisions | None
 
@@ -61,7 +62,7 @@ class Remembered:
             "paths": dict(self.paths),
             "fixed": sorted(self.fixed),
             "rows": self.rows,
-            "layers": [asdict(layer) for layer in self.layers],
+            "layers": [[key, asdict(layer)] for key, layer in self.layers],
             "part": self.part,
             "decisions": known
             and {
@@ -88,7 +89,7 @@ class Remembered:
             paths=value["paths"],
             fixed=frozenset(value["fixed"]),
             rows=tuple(map(tuple, value["rows"])),
-            layers=tuple(LayerRecord(**layer) for layer in value["layers"]),
+            layers=tuple((key, LayerRecord(**layer)) for key, layer in value["layers"]),
             part=value["part"],
             decisions=known
             and Decisions(

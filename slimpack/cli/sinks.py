@@ -1,0 +1,114 @@
+"""Options of ``slimpack build`` that say where the image goes, and what goes with it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import click
+
+from slimpack.build import RemoteCaching
+from slimpack.cli.attest import sbom_option
+from slimpack.cli.images import insecure_option
+from slimpack.cli.outputs import check_form, check_output
+from slimpack.cli.telling import Function, with_options
+from slimpack.config import Config
+from slimpack.deliver import AUTO, ENGINES, Outputs
+from slimpack.provenance import DEFAULT_BUILDER, Run
+from slimpack.registry.reference import Reference
+
+_OPTIONS = (
+    click.option(
+        "-o",
+        "--output",
+        "paths",
+        multiple=True,
+        metavar="PATH",
+        help="FILE.tar (OCI layout and docker-archive at once) or FOLDER/ (OCI layout).",
+    ),
+    click.option(
+        "--load", is_flag=True, help="Load the image into an engine, the first that answers."
+    ),
+    click.option(
+        "--load-into",
+        type=click.Choice(ENGINES),
+        help="Load it into this engine; DOCKER_HOST, CONTAINER_HOST and CONTAINERD_ADDRESS count.",
+    ),
+    click.option(
+        "--push",
+        "references",
+        multiple=True,
+        metavar="REF",
+        help="Push it as HOST/REPOSITORY:TAG; more than once for several.",
+    ),
+    insecure_option,
+    sbom_option,
+    click.option(
+        "--provenance", is_flag=True, help="Write SLSA provenance, too (docs/supply-chain.md)."
+    ),
+    click.option(
+        "--builder-id",
+        metavar="URI",
+        default=DEFAULT_BUILDER,
+        help="Who runs the build, for provenance [default: nobody in particular].",
+    ),
+    click.option(
+        "--cache-from",
+        "sources",
+        multiple=True,
+        metavar="REPOSITORY",
+        help="HOST/REPOSITORY with what other machines built (docs/cache.md).",
+    ),
+    click.option(
+        "--cache-to",
+        "to",
+        metavar="REPOSITORY",
+        help="HOST/REPOSITORY where the next machine finds what this one builds.",
+    ),
+)
+
+
+def sink_options(function: Function) -> Function:
+    """Give a command those options; it receives `outputs` and `remote`, and needs `config`."""
+
+    @functools.wraps(function)
+    def command(
+        config: Config,
+        paths: tuple[str, ...],
+        load: bool,
+        load_into: str | None,
+        references: tuple[str, ...],
+        insecure: bool,
+        sboms: tuple[str, ...],
+        provenance: bool,
+        builder_id: str,
+        sources: tuple[str, ...],
+        to: str | None,
+        **rest: Any,
+    ) -> Any:
+        if not (paths or load or load_into or references):
+            raise click.UsageError(
+                "nowhere to put the image: pass --output PATH, --load or --push REF"
+            )
+        for path in paths:
+            check_form(path)
+            check_output(path, config)
+        outputs = Outputs(
+            paths=paths,
+            load=load_into or (AUTO if load else ""),
+            push=tuple(map(Reference.parse, references)),
+            insecure=insecure,
+            documents=(*sboms, *(("provenance",) if provenance else ())),
+            run=Run(builder=builder_id),
+        )
+        return function(config=config, outputs=outputs, remote=_remote(sources, to), **rest)
+
+    return with_options(_OPTIONS, command)
+
+
+def _remote(sources: tuple[str, ...], to: str | None) -> RemoteCaching:
+    if not (sources or to):
+        return RemoteCaching()
+    from slimpack.cache.remote import cache_reference  # which takes a while
+
+    return RemoteCaching(tuple(map(cache_reference, sources)), cache_reference(to) if to else None)
