@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from slimpack.daemon.choose import AUTO, ENGINES, Sink, choose, load
-from slimpack.daemon.docker import load_into_docker
 
-__all__ = ["AUTO", "ENGINES", "Sink", "choose", "load", "load_into_docker"]
+__all__ = ["AUTO", "ENGINES", "Sink", "choose", "load"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import Protocol, cast
 
-from slimpack.daemon import containerd, podman
-from slimpack.daemon import docker as docker_engine
 from slimpack.errors import DaemonError, InputError
 from slimpack.oci.image import Image
 from slimpack.progress import SILENT, Progress
@@ -38,22 +37,29 @@ class Sink:
     reach: Callable[[], None]
 
 
-def _reach_docker() -> None:
-    docker_engine.connect().close()
+def _sink(name: str, variable: str) -> Sink:
+    """Return an engine whose module, with its libraries, is imported when it is used."""
+
+    def module() -> _Module:
+        return cast("_Module", import_module(f"{__package__}.{name}"))
+
+    def load(image: Image, names: Sequence[str], /, *, progress: Progress = SILENT) -> str:
+        return module().load(image, names, progress=progress)
+
+    return Sink(name, variable, load, lambda: module().reach())
 
 
-def _reach_podman() -> None:
-    podman.connect().close()
+class _Module(Protocol):
+    """What the modules of engines have in common."""
 
-
-def _reach_containerd() -> None:
-    containerd.check_reachable(containerd.Ctr.here())
+    load: Load
+    reach: Callable[[], None]
 
 
 _SINKS = (
-    Sink("docker", "DOCKER_HOST", docker_engine.load_into_docker, _reach_docker),
-    Sink("podman", "CONTAINER_HOST", podman.load_into_podman, _reach_podman),
-    Sink("containerd", "CONTAINERD_ADDRESS", containerd.load_into_containerd, _reach_containerd),
+    _sink("docker", "DOCKER_HOST"),
+    _sink("podman", "CONTAINER_HOST"),
+    _sink("containerd", "CONTAINERD_ADDRESS"),
 )
 ENGINES = tuple(sink.name for sink in _SINKS)
 

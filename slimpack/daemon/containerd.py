@@ -85,6 +85,11 @@ def load_into_containerd(
     return image.digest
 
 
+def reach() -> None:
+    """Raise DaemonError, with what to do, unless containerd answers."""
+    check_reachable(Ctr.here())
+
+
 def check_reachable(ctr: Ctr) -> None:
     """Raise DaemonError, with what to do, unless containerd answers."""
     try:
@@ -178,3 +183,6 @@ def _check_loaded(ctr: Ctr, image: Image, names: Sequence[str]) -> None:
                 f"containerd has {there[name]} as {name}, not {image.digest}",
                 hint="another build may have used the name at the same time; run again",
             )
+
+
+load = load_into_containerd

@@ -77,6 +77,11 @@ def load_into_docker(
             engine.close()
 
 
+def reach() -> None:
+    """Raise DaemonError, with what to do, unless the engine answers."""
+    connect().close()
+
+
 def connect() -> Engine:
     """Connect as DOCKER_HOST and its relatives say; raise DaemonError when nothing answers."""
     try:
@@ -190,3 +195,6 @@ def _id_of(engine: Engine, name: str) -> str:
         return str(engine.inspect_image(name)["Id"])
     except docker.errors.ImageNotFound:
         return ""
+
+
+load = load_into_docker

@@ -205,6 +205,11 @@ def load_into_podman(
             podman.close()
 
 
+def reach() -> None:
+    """Raise DaemonError, with what to do, unless the engine answers."""
+    connect().close()
+
+
 def connect() -> Podman:
     """Return the podman that CONTAINER_HOST names, else this user's socket, else the program.
 
@@ -277,3 +282,6 @@ def _check_tagged(podman: Podman, image: Image, name: str, progress: Progress) -
             f"podman takes {short} for another image of that name (localhost/{short}); "
             f"call this one {name}, or remove that one"
         )
+
+
+load = load_into_podman

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slimpack.daemon import load_into_docker
+from slimpack.daemon.docker import load_into_docker
 from slimpack.errors import DaemonError, InputError
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import Image

@@ -15,7 +15,7 @@ import docker.errors
 import pytest
 import requests
 
-from slimpack.daemon import load_into_docker
+from slimpack.daemon.docker import load_into_docker
 from slimpack.errors import DaemonError, ImageError, InputError
 from slimpack.oci.archive import archive_chunks
 from slimpack.oci.image import make_image
