@@ -417,6 +417,8 @@ def is_plain(pattern: str) -> bool:
         or re.search(r"\[(?![ab!]+\])", pattern)
         or pattern != pattern.strip()
         or pattern.startswith("!!")
+        # Takes back folders that a later pattern means, which git does not.
+        or re.fullmatch(r"!/?[*?/]+", pattern)
     )
 
 

@@ -33,7 +33,7 @@ def glob_terms(patterns: Iterable[str]) -> list[Term]:
     """Return the patterns of `slimpack.globs` as terms."""
     terms = []
     for pattern in patterns:
-        pieces = _GLOB.findall(pattern.removeprefix("!").strip("/"))
+        pieces = _GLOB.findall(pattern.lstrip("!").strip("/"))
         body = "".join(_GLOB_ERE.get(piece) or _escaped(piece) for piece in pieces)
         terms.append(Term(f"{body}(/.*)?", wanted=not pattern.startswith("!")))
     return terms

@@ -47,7 +47,7 @@ def slimmed(
 
 def _fitting(globs: Sequence[str], paths: Sequence[str]) -> tuple[Term, ...]:
     """Return those of the globs that fit any of the paths; () where none chooses one."""
-    used = [glob for glob in globs if any(map(matcher([glob.removeprefix("!")]), paths))]
+    used = [glob for glob in globs if any(map(matcher([glob.lstrip("!")]), paths))]
     return tuple(glob_terms(used)) if any(map(matcher(used), paths)) else ()
 
 
