@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from slimpack import daemon
 from slimpack.cache import default_cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cli.images import insecure_option, taken_for
@@ -19,7 +18,8 @@ from slimpack.cli.outputs import check_form, check_output
 from slimpack.cli.table import megabytes, table
 from slimpack.cli.telling import platform_option, telling_options
 from slimpack.config import SANDBOXES
-from slimpack.deliver import Outputs, deliver, for_here
+from slimpack.daemon import choose
+from slimpack.deliver import AUTO, ENGINES, Outputs, Pushing, deliver
 from slimpack.errors import InputError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
@@ -29,32 +29,20 @@ from slimpack.progress import Progress
 from slimpack.rebase import Proof, Rebased, rebase
 from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch
-from slimpack.registry.push import Pushed, push
+from slimpack.registry.push import Pushed
 from slimpack.registry.reference import Reference
 from slimpack.sources import Source, image_names, image_source, open_deliverable
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """Where the result goes. engine: "" for none."""
-
-    paths: tuple[str, ...]
-    engine: str
-    targets: tuple[Reference, ...]
-    tags: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Done:
-    """What came of it. image_id: in the engine, "" where none was asked for."""
+    """What came of it, and where it went."""
 
     target: Deliverable
     results: tuple[Rebased, ...]
     names: tuple[str, ...]
+    outputs: Outputs
     pushed: Pushed | None = None
-    engine: str = ""
-    image_id: str = ""
-    paths: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -80,15 +68,8 @@ class _Done:
     metavar="PATH",
     help="FILE.tar (OCI layout and docker-archive at once) or FOLDER/ (OCI layout).",
 )
-@click.option(
-    "--load",
-    "engine",
-    is_flag=False,
-    flag_value=daemon.AUTO,
-    default="",
-    metavar="[ENGINE]",
-    help="Load it into a container engine: docker, podman, containerd or auto.",
-)
+@click.option("--load", is_flag=True, help="Load it into an engine, the first that answers.")
+@click.option("--load-into", type=click.Choice(ENGINES), help="Load it into this engine.")
 @click.option(
     "--push", "targets", multiple=True, metavar="REF", help="Push it to HOST/REPOSITORY:TAG."
 )
@@ -120,7 +101,8 @@ def rebase_command(
     base: str | None,
     tags: tuple[str, ...],
     outputs: tuple[str, ...],
-    engine: str,
+    load: bool,
+    load_into: str | None,
     targets: tuple[str, ...],
     check: bool,
     dry_run: bool,
@@ -144,9 +126,14 @@ def rebase_command(
     """
     if runtime and base:
         raise click.UsageError("--runtime and --base exclude each other")
-    wanted = _Wanted(outputs, engine, tuple(map(Reference.parse, targets)), tags)
+    places = Outputs(
+        paths=outputs,
+        load=load_into or (AUTO if load else ""),
+        push=tuple(map(Reference.parse, targets)),
+        insecure=insecure,
+    )
     silent = check or dry_run
-    if not (silent or outputs or engine or targets):
+    if not (silent or outputs or places.load or targets):
         raise click.UsageError(
             "nowhere to put the image: pass --output PATH, --load or --push REF (or --check)"
         )
@@ -158,8 +145,6 @@ def rebase_command(
         check_form(output)
         check_output(output, config)
         _check_not_source(output, source)
-    if engine and engine not in (daemon.AUTO, *daemon.ENGINES):
-        daemon.choose(engine)  # which says what there is
     proof = _proof(source, verify, check=check)
     cache = default_cache()
     with Registries(insecure=insecure) as registries, cache.scratch() as scratch:
@@ -189,9 +174,9 @@ def rebase_command(
             )
             for number, image in enumerate(images_of(found))
         )
-        done = _Done(_joined(found, results), results, _names(source, ref, tags, found))
-        if not silent:
-            done = layers.healing(lambda: _delivered(done, wanted, source, registries, progress))
+        names = _names(source, ref, tags, found)
+        done = _Done(_joined(found, results), results, names, Outputs() if silent else places)
+        done = layers.healing(lambda: _delivered(done, source, registries, progress))
     _show(done, quiet=quiet, as_json=as_json)
     if check and done.changed:
         sys.exit(1)
@@ -222,23 +207,16 @@ def _names(source: Source, ref: str, tags: tuple[str, ...], found: Deliverable) 
     return tags or ((ref,) if ref else image_names(source, found.digest))
 
 
-def _delivered(
-    done: _Done, wanted: _Wanted, source: Source, registries: Registries, progress: Progress
-) -> _Done:
-    if wanted.paths or wanted.engine:
+def _delivered(done: _Done, source: Source, registries: Registries, progress: Progress) -> _Done:
+    others = (source,) if isinstance(source, Reference) else ()
+    if done.outputs.paths or done.outputs.load:
         prefetch(done.target, registries, progress)
-    if wanted.paths:
-        deliver(done.target, done.names, Outputs(paths=wanted.paths), progress)
-        done = replace(done, paths=wanted.paths)
-    if wanted.engine:
-        sink = daemon.choose(wanted.engine)
-        image_id = sink.load(for_here(done.target), done.names, progress=progress)
-        done = replace(done, engine=sink.name, image_id=image_id)
-    if wanted.targets:
-        others = [source] if isinstance(source, Reference) else []
-        pushed = push(done.target, wanted.targets, registries, mount_from=others, progress=progress)
-        done = replace(done, pushed=pushed)
-    return done
+    if done.outputs.load:
+        engine = choose(done.outputs.load).name
+        done = replace(done, outputs=replace(done.outputs, load=engine))
+    pushing = Pushing(registries, others)
+    pushed = deliver(done.target, done.names, done.outputs, progress, pushing=pushing)
+    return replace(done, pushed=pushed)
 
 
 def _show(done: _Done, *, quiet: bool, as_json: bool) -> None:
@@ -255,9 +233,8 @@ def _json(done: _Done) -> dict[str, object]:
         "changed": done.changed,
         "digest": done.target.digest,
         "references": done.names,
-        "outputs": done.paths,
-        "engine": done.engine,
-        "loaded": done.image_id,
+        "outputs": done.outputs.paths,
+        "loaded": done.outputs.load,
         "pushed": asdict(done.pushed) if done.pushed else None,
         "images": [_json_of(result) for result in done.results],
     }
@@ -286,9 +263,9 @@ def _lines(done: _Done) -> list[str]:
     lines.append(f"digest    {done.target.digest}")
     if done.names:
         lines.append(f"tags      {', '.join(done.names)}")
-    lines += [f"written   {path}" for path in done.paths]
-    if done.image_id:
-        lines.append(f"loaded    {done.image_id} ({done.engine})")
+    lines += [f"written   {path}" for path in done.outputs.paths]
+    if done.outputs.load:
+        lines.append(f"loaded    into {done.outputs.load}")
     if done.pushed:
         lines += [f"pushed    {reference}" for reference in done.pushed.references]
         lines.append(

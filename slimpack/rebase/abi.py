@@ -16,6 +16,9 @@ from slimpack.rebase.surface import Surface
 from slimpack.tree import parents
 
 _PRIVATE = "GLIBC_PRIVATE"  # of the parts of one glibc among themselves
+# Parts of glibc itself: converters of character sets, and for its debuggers. Debian moves
+# them between packages, and a build on the new base would be without them, too.
+_MODULES = ("gconv", "audit")
 _DATA = {
     "/etc/ssl/certs/ca-certificates.crt": "the certificates of authorities",
     "/usr/share/zoneinfo": "the time zones",
@@ -57,7 +60,8 @@ def lacks(old: Surface, new: Surface, own: Own, run: ImageConfig, glibc: Glibc) 
     found = [
         *_glibc(glibc),
         *_libraries(old, new),
-        *_data(old, new),
+        *_hidden_libraries(old, new),
+        *_data(old, new, own),
         *_variables(old, new, own),
         *_user(old, new, own, run),
         *_program(old, new, own, run),
@@ -88,9 +92,25 @@ def _libraries(old: Surface, new: Surface) -> Iterator[Lack]:
             yield Lack(f"its {name} has no version {', '.join(gone)}", certain=False)
 
 
-def _data(old: Surface, new: Surface) -> Iterator[Lack]:
+def _hidden_libraries(old: Surface, new: Surface) -> Iterator[Lack]:
+    """Look for libraries that are found by a path only: DT_RPATH, LD_LIBRARY_PATH, dlopen."""
+    gone: dict[str, list[str]] = {}
+    for path in old.view:
+        folder, _, name = path.rpartition("/")
+        if ".so" not in name or folder.rpartition("/")[2] in _MODULES or old.is_searched(folder):
+            continue
+        if f"/{path}" == old.loader or old.kind(path) == "directory":
+            continue
+        if not new.has(f"/{path}"):
+            gone.setdefault(folder, []).append(name)
+    for folder, names in gone.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield Lack(f"it has no /{folder}/{min(names)}{more}", certain=False)
+
+
+def _data(old: Surface, new: Surface, own: Own) -> Iterator[Lack]:
     for path, what in _DATA.items():
-        if old.has(path) and not new.has(path):
+        if old.has(path) and not new.has(path) and not _is_own(path, own):
             yield Lack(f"it has no {path}, {what}")
 
 
@@ -108,11 +128,13 @@ def _user(old: Surface, new: Surface, own: Own, run: ImageConfig) -> Iterator[La
     """Compare users: a name is looked up when a container starts; a number needs no entry."""
     if not own.user:
         return
-    for text, before, after, what in zip(
-        run.user.split(":"), old.users, new.users, ("user", "group"), strict=False
+    files = ("/etc/passwd", "/etc/group")
+    for text, before, after, what, file in zip(
+        run.user.split(":"), old.users, new.users, ("user", "group"), files, strict=False
     ):
         if text in before and text not in after:
-            yield Lack(f"it has no {what} {text}, as whom the image runs")
+            certain = not _is_own(file, own)
+            yield Lack(f"it has no {what} {text}, as whom the image runs", certain)
 
 
 def _program(old: Surface, new: Surface, own: Own, run: ImageConfig) -> Iterator[Lack]:

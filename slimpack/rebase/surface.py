@@ -51,6 +51,10 @@ class Surface:
         placed = self.view.get(path)
         return placed.member.kind if placed else ""
 
+    def is_searched(self, folder: str) -> bool:
+        """Tell whether ld.so looks into a folder of the image, links followed, by itself."""
+        return folder in self._searched
+
     @property
     def loader(self) -> str:
         """Where programs for the image's platform look for ld.so; "" for unknown platforms."""
@@ -102,6 +106,11 @@ class Surface:
 
         machine = MACHINES.get(str(self.image.platform), "")
         return default_directories(read, self._names, machine)
+
+    @cached_property
+    def _searched(self) -> frozenset[str]:
+        found = (self._lookup.resolve(folder) for folder in self._folders)
+        return frozenset(folder for folder in found if folder is not None)
 
     def _names(self, folder: str) -> list[str]:
         found = self._lookup.resolve(folder)

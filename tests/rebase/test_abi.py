@@ -93,6 +93,17 @@ def test_folders_that_are_links(tmp_path: Path) -> None:
     assert found(tmp_path, USUAL, merged) == []
 
 
+def test_libraries_that_are_found_by_a_path_only(tmp_path: Path) -> None:
+    vendor = [library(name, path=f"opt/vendor/{name}") for name in ("libb.so.1", "liba.so")]
+    gone = Lack("it has no /opt/vendor/liba.so and 1 more", certain=False)
+    assert found(tmp_path, [*USUAL, *vendor], USUAL) == [gone]
+    moved = symlink_entry("opt/vendor", "/srv/vendor")
+    there = [library(name, path=f"srv/vendor/{name}") for name in ("libb.so.1", "liba.so")]
+    assert found(tmp_path, [*USUAL, *vendor], [*USUAL, moved, *there]) == []
+    converter = library("X.so", path=f"{MULTIARCH}/gconv/X.so")
+    assert found(tmp_path, [*USUAL, converter], USUAL) == []
+
+
 def test_versions_that_are_gone(tmp_path: Path) -> None:
     place = f"{MULTIARCH}/libc.so.6"
     newer = library("libc.so.6", "GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.38")
@@ -156,6 +167,12 @@ def test_users(tmp_path: Path, user: str, expected: list[str]) -> None:
     assert [one.what for one in lack] == [
         f"it has no {what}, as whom the image runs" for what in expected
     ]
+
+
+def test_a_file_of_users_of_the_image_itself(tmp_path: Path) -> None:
+    own = replace(OWN, user="nonroot", places=(*OWN.places, "/etc/passwd"))
+    new = [*without("etc/passwd"), bytes_entry("etc/passwd", b"root:x:0:0:::\n")]
+    assert [lack.certain for lack in found(tmp_path, USUAL, new, own)] == [False]
 
 
 @pytest.mark.parametrize("program", ["tini", "/usr/bin/tini"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.running import docker
+from benchmarks.setup.engine import engine_answers
 from slimpack.base import Base
 from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
@@ -31,6 +34,7 @@ from slimpack.rebase.changes import Change, changes
 from slimpack.tree import Entry, bytes_entry, directory_entry
 from tests.elf.builder import make_elf
 from tests.rebase.images import ENV, OWN, USUAL, base_of, image_on, library
+from tests.support.channel import missing
 from tests.support.command import call, variables
 
 Rebase = Callable[..., Rebased]
@@ -311,7 +315,7 @@ def test_the_command(tmp_path: Path, onto: Callable[[Base], None]) -> None:
     assert "nowhere to put the image" in run("in.tar", code=2)
     assert "is the input" in run("in.tar", "-o", "in.tar", code=2)
     assert "exclude each other" in run("in.tar", "--base", "x", "--runtime", "y", code=2)
-    assert "there is no engine 'rkt'" in run("in.tar", "--load", "rkt", code=2)
+    assert "'rkt' is not one of" in run("in.tar", "--load-into", "rkt", code=2)
     onto(base_of(tmp_path, [*USUAL, library("x.so")], glibc="2.31"))
     assert "solved for 2.36" in run("in.tar", "-o", "no.tar", code=11)
     assert "solved for 2.36" in run("in.tar", "--check", code=11)
@@ -344,3 +348,23 @@ def test_all_platforms_of_an_index(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         variables(tmp_path / "cache"),
     )
     assert one.stdout == f"{expected.images[1].digest}\n"
+
+
+@pytest.mark.engine
+def test_into_an_engine(tmp_path: Path, onto: Callable[[Base], None]) -> None:
+    if not engine_answers():
+        missing("ENGINE", "no Docker engine answers")
+    name = f"slimpack-test/rebase:{uuid.uuid4().hex}"
+    write_archive(image_on(tmp_path, base_of(tmp_path)), tmp_path / "in.tar", [name])
+    new = base_of(tmp_path, [*USUAL, bytes_entry("etc/fixed", uuid.uuid4().bytes)])
+    onto(new)
+    command = ("rebase", "in.tar", "--load-into", "docker", "--json")
+    done = call(command, tmp_path, variables(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    try:
+        found = docker("image", "inspect", "--format", "{{.Id}}", name).stdout.strip()
+        assert found == told["images"][0]["image_id"] == image_on(tmp_path, new).config_digest
+        assert told["loaded"] == "docker"
+    finally:
+        docker("image", "rm", "--force", name)
