@@ -101,6 +101,7 @@ def rebase(
     result = rebased(image, recorded, base)
     doubts = _missing(image, recorded, base, result) if _differ(image, recorded, base) else ()
     changed = result.config_digest != image.config_digest
+    found = changes(image.config.labels, result.config.labels)
     verified = None
     if doubts or proof == "run" or (proof == "files" and changed):
         below = len(base.image.layers)
@@ -112,11 +113,11 @@ def rebase(
         old_runtime=_runtime(image, recorded.layers),
         new_runtime=_runtime(result, len(base.image.layers)),
         glibc=Glibc(recorded.glibc, base.glibc),
-        changes=changes(image.config.labels, result.config.labels),
+        changes=found,
         kept=_bytes(result.layers[len(base.image.layers) :]),
         replaced=_bytes(base.image.layers),
         verified=verified,
-        notes=(*base.notes, *_notes(base, own, doubts)),
+        notes=(*base.notes, *_notes(base, own, doubts), *_older(found)),
     )
 
 
@@ -157,8 +158,11 @@ def _runtime(image: Image, layers: int) -> str:
     """Return the name of the runtime that an image has below it, "" for another base.
 
     An image that slimpack built may be the base of another one, which then has its labels.
+    The label may be anybody's: what would be a path of this machine is no name.
     """
     name = runtime_name(image.config.labels)
+    if "/" in name or name.endswith(".toml"):
+        return ""
     steps = [step for step in image.history if not step.empty]
     assembled = layers == 1 and (steps[0].created_by, steps[0].comment) == (
         f"runtime {name}",
@@ -204,6 +208,15 @@ def _notes(base: Base, own: Own, doubts: Sequence[Lack]) -> Iterator[str]:
         yield "the new runtime is for GPUs, but no package of the environment brings CUDA"
     for lack in doubts:
         yield f"the new base differs, and nothing in the image needs it: {lack.what}"
+
+
+def _older(found: Sequence[Change]) -> Iterator[str]:
+    for change in found:
+        if change.goes_back:
+            yield (
+                f"{change.name} goes back from {change.old} to {change.new}: "
+                "the mirror may be behind, or the runtime is of an older Debian"
+            )
 
 
 def _bytes(layers: Sequence[Layer]) -> int:

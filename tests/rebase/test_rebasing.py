@@ -252,6 +252,19 @@ def test_an_image_on_an_image_of_ours_does_not_lose_the_latter(
         move(upper, base)
 
 
+@pytest.mark.parametrize("name", ["../../runtime", "/etc/runtime", "runtime.toml"])
+def test_a_runtime_s_name_is_never_a_path(tmp_path: Path, move: Rebase, name: str) -> None:
+    base = base_of(tmp_path, name=name)
+    with pytest.raises(InputError, match="nothing tells which base"):
+        move(image_on(tmp_path, base), base)
+
+
+def test_packages_that_go_back_are_told(tmp_path: Path, move: Rebase) -> None:
+    old, new = (base_of(tmp_path, packages=f"tzdata={year}a-0") for year in (2026, 2025))
+    (note,) = move(image_on(tmp_path, old), new, "bases").notes
+    assert note.startswith("tzdata goes back from 2026a-0 to 2025a-0")
+
+
 def test_packages_of_two_labels() -> None:
     def label(text: str) -> dict[str, str]:
         return {"slimpack.base": text}
