@@ -10,21 +10,21 @@ from pathlib import Path
 import click
 
 from slimpack.cache import default_cache
-from slimpack.cli.images import image_options
+from slimpack.cli.images import here, image_options
 from slimpack.cli.progress import choose
 from slimpack.cli.table import megabytes
 from slimpack.config import VerifyConfig
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.oci.image import Image
-from slimpack.oci.read import read_image
 from slimpack.progress import Progress
+from slimpack.registry.connecting import Registries
 from slimpack.report.checks import MAX_RESULTS, Checks, parse_checks
 from slimpack.report.data import gather, to_json
 from slimpack.report.imports import MAX_IMPORT_TIMES, parse_importtime
 from slimpack.report.page import render
 from slimpack.report.text import render_text
-from slimpack.sources import Source, image_names, label
+from slimpack.sources import Source, image_names, image_source, label
 from slimpack.verify.opening import open_image
 from slimpack.verify.prefixes import forbidden_paths
 from slimpack.verify.verifying import import_times as imports_of
@@ -44,7 +44,6 @@ from slimpack.verify.verifying import verify
 @click.option(
     "--with",
     "other",
-    type=click.Path(path_type=Path),
     metavar="IMAGE",
     help="Also tell which layers are shared with this image.",
 )
@@ -84,7 +83,7 @@ def report_command(
     ref: str,
     output: Path | None,
     as_json: bool,
-    other: Path | None,
+    other: str | None,
     results: Path | None,
     import_times: Path | None,
     name: str,
@@ -108,8 +107,8 @@ def report_command(
     report = gather(
         image,
         name,
-        other=read_image(other, image.platform) if other else None,
-        other_name=other.name if other else "",
+        other=_other(other, image) if other else None,
+        other_name=label(image_source(other)) if other else "",
         checks=checks,
         start_up=parse_importtime(times, str(import_times or "the start of the image"))
         if text
@@ -147,6 +146,13 @@ def _run(image: Image, name: str, seconds: float, progress: Progress) -> tuple[C
         progress.note(f"{name} starts no Python, or one that imports nothing: no import times")
         said = b""
     return parse_checks(json.dumps(found.to_json()).encode(), name), said
+
+
+def _other(text: str, image: Image) -> Image:
+    """Open the image to compare with, for the same platform."""
+    insecure = click.get_current_context().params["insecure"]
+    with Registries(insecure=insecure) as registries:
+        return here(image_source(text), registries, choose(), image.platform)
 
 
 def _content(path: Path, limit: int) -> bytes:

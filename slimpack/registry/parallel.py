@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
@@ -50,6 +51,7 @@ def run_all(
                 waiting.get_nowait()
             except Empty:
                 break
+        end = time.monotonic() + _GRACE
         for thread in threads:
-            thread.join(_GRACE)
+            thread.join(max(0, end - time.monotonic()))
         raise

@@ -100,6 +100,8 @@ def test_images_in_a_registry_everywhere(
     run("diff", "layout", name, "--exit-code", cwd=folder, env=own_cache)
     done = run("report", name, cwd=folder, env=own_cache)
     assert name in done.stdout
+    done = run("report", "layout", "--with", name, cwd=folder, env=own_cache)
+    assert name in done.stdout
     done = run("push", name, f"{fake.host}/copy:1", "--json", cwd=folder, env=own_cache)
     assert json.loads(done.stdout)["sent"] == 0
 

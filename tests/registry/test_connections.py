@@ -148,6 +148,15 @@ def test_a_proxy_that_cannot_be(monkeypatch: pytest.MonkeyPatch, proxy: str) -> 
         has(opened(), ELSEWHERE)
 
 
+def test_docker_hub_is_asked_where_it_answers(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """docker.io itself is a web site."""
+    monkeypatch.setenv("https_proxy", f"http://{fake.host}")
+    fake.on("CONNECT", "", status(403), times=99)
+    with pytest.raises(PassingError, match=r"connecting to docker.io: registry-1.docker.io"):
+        has(opened(), "docker.io")
+    assert {one.path for one in fake.asked("CONNECT")} == {"registry-1.docker.io:443"}
+
+
 def test_nobody_is_there() -> None:
     with pytest.raises(PassingError, match=r"connecting to 127.0.0.1:9") as caught:
         has(opened(), "127.0.0.1:9")
