@@ -30,7 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "registry": {"errors", "files", "network", "oci", "progress"},
     "daemon": {"errors", "progress", "oci"},
     "slices": set(),
-    "debian": {"errors", "globs", "progress", "slices", "tree", "runtimes"},
+    "debian": {"errors", "globs", "network", "progress", "slices", "tree", "runtimes"},
     "runtimes": {"errors", "debian"},
     "env": {"errors", "files", "progress"},
     "prefix": {"env", "errors", "progress", "reading", "tree"},

@@ -16,6 +16,7 @@ from urllib3.util.retry import Retry
 from slimpack.debian.mirrors import MAIN_VARIABLE, public_url
 from slimpack.debian.store import Store
 from slimpack.errors import RuntimeBaseError
+from slimpack.network import reason
 
 _CHUNK = 1 << 16
 # Seconds to connect and between two reads; a network that swallows packets
@@ -146,7 +147,7 @@ class Fetcher:
                 while chunk := response.raw.read(_CHUNK, decode_content=False):
                     yield chunk
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise failure(f"{shown} could not be fetched: {_reason(error)}", hint=_HINT) from error
+            raise failure(f"{shown} could not be fetched: {reason(error)}", hint=_HINT) from error
 
 
 def _check(url: str, done: int, size: int, got: str, sha256: str) -> None:
@@ -164,22 +165,3 @@ def _check(url: str, done: int, size: int, got: str, sha256: str) -> None:
 
 def _url(base: str, path: str) -> str:
     return f"{base}/{quote(path, safe='/~+')}"
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words why a connection failed, without addresses or stacks."""
-    inner: BaseException = error
-    while True:
-        causes = [getattr(inner, "reason", None), *inner.args]
-        deeper = next((cause for cause in causes if isinstance(cause, BaseException)), None)
-        if deeper is None:
-            break
-        inner = deeper
-    name = type(inner).__name__
-    return {
-        "NameResolutionError": "the name of the host is not known",
-        "NewConnectionError": "no connection",
-        "ConnectTimeoutError": "no connection in time",
-        "ReadTimeoutError": "no answer in time",
-        "IncompleteRead": "the connection broke off",
-    }.get(name, name)
