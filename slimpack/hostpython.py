@@ -20,7 +20,7 @@ from slimpack.env.engine import choose_engine
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.meta import Installed, InstalledPackage
 from slimpack.env.redact import redacted
-from slimpack.errors import SlimpackError
+from slimpack.errors import InputError, SlimpackError
 from slimpack.platforms import SUBDIRS, here, virtual_packages
 from slimpack.progress import Progress
 from slimpack.slim.bytecode import identify, interpreter_tag, on_path
@@ -75,10 +75,11 @@ def found_here(python: InstalledPackage, candidates: Sequence[Path], why: str) -
             f"machine has no Python {minor} either (install one, and build again)",
         )
     program = (same or fitting)[0]
+    version = known[program][1]
+    what = f"{program}" if same else f"Python {version} of this machine, not by {python.version}"
     return HostPython(
         program,
-        f"its bytecode was written by Python {known[program][1]} of this machine, not by "
-        f"{python.version} of the channels ({why}): another machine may write other bytes",
+        f"its bytecode was written by {what} ({why}): another machine may write other bytes",
     )
 
 
@@ -91,11 +92,13 @@ def _installed(
     progress: Progress,
 ) -> Path:
     """Install the same Python for this machine; raise SlimpackError where that fails."""
-    machine = here()
+    machine, channels = here(), config.channels or _channels(python, installed)
+    if not channels:
+        raise InputError("nothing tells from which channel it came; --channel does")
     engine = choose_engine(config.engine, cache.packages, cache.repodata)
     spec = EnvSpec(
         name=_FOLDER,
-        channels=_channels(python, installed),
+        channels=channels,
         specs=(python_spec(python),),
         source=f"Python {python.version} for this machine",
     )
@@ -120,6 +123,7 @@ def _channels(python: InstalledPackage, installed: Installed) -> tuple[str, ...]
     found = []
     for package in (python, *installed.packages):
         channel, _, rest = package.url.rpartition(f"/{package.subdir}/")
-        if channel and "/" not in rest:
+        # The record of an image or an archive says no more of a local channel than file:///.
+        if channel.strip("/") != "file:" and channel and "/" not in rest:
             found.append(channel)
     return tuple(dict.fromkeys(found))

@@ -64,6 +64,7 @@ def test_of_this_machines_interpreters_the_same_version_comes_first(tmp_path: Pa
     wanted = python("3.11.2")
     found = found_here(wanted, [broken, far, near, same], "the channel is gone")
     assert found.program == same
+    assert f"written by {same} (the channel is gone)" in found.note
     found = found_here(wanted, [broken, far, near], "the channel is gone")
     assert found.program == near
     assert "Python 3.11.9 of this machine, not by 3.11.2" in found.note
@@ -74,11 +75,11 @@ def test_of_this_machines_interpreters_the_same_version_comes_first(tmp_path: Pa
     assert "no Python 3.11 either" in found.note
 
 
-def find(installed: Installed, tmp_path: Path) -> HostPython:
+def find(installed: Installed, tmp_path: Path, channels: tuple[str, ...] = ()) -> HostPython:
     scratch = tmp_path / "scratch"
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)
     cache = Cache(tmp_path / "cache")
-    config = EnvConfig(engine="rattler")
+    config = EnvConfig(engine="rattler", channels=channels)
     return host_python(installed, config, cache=cache, scratch=scratch, progress=SILENT)
 
 
@@ -103,8 +104,19 @@ def test_without_it_in_the_channel_one_of_this_machine_serves(
 ) -> None:
     found = find(channel_with_python(mini, OTHER), tmp_path)
     assert found.program is not None
-    assert f"Python {VERSION}" in found.note
+    assert f"{found.program} (Python {VERSION} for this machine" in found.note
     assert "another machine may write other bytes" in found.note
+
+
+@pytest.mark.parametrize("url", ["", f"file:///{OTHER}/python-1-0.conda", "https://h/python.conda"])
+def test_a_channel_that_nothing_tells_can_be_named(
+    mini: MiniChannel, tmp_path: Path, url: str
+) -> None:
+    found = find(Installed((python(url=url),)), tmp_path)
+    assert "nothing tells from which channel it came; --channel does" in found.note
+    channel_with_python(mini, SUBDIRS[here()])
+    found = find(Installed((python(url=url),)), tmp_path, channels=(mini.url,))
+    assert found.note == ""
 
 
 def test_a_python_that_nobody_has_leaves_sources_without_bytecode(tmp_path: Path) -> None:

@@ -43,6 +43,11 @@ export SLIMPACK_LD_LIBRARY_PATH SLIMPACK_LD_PRELOAD
 unset LD_LIBRARY_PATH LD_PRELOAD
 exec "$SLIMPACK_PYTHON" -I -c 'import json, os; print("\\n" + json.dumps(dict(os.environ)))'
 """
+# As bash and dash say it; the latter does not name the script.
+_FOREIGN = re.compile(
+    r"^(?P<script>[^\n:]+): (?:line )?\d+: (?P<program>[^\n:]+): (?:[^\n]*: )?Exec format error$",
+    re.MULTILINE,
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _READS = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _ASSIGNS = re.compile(
@@ -69,6 +74,7 @@ class _Outcome:
     env: dict[str, str]
     failed: tuple[str, ...]
     names: tuple[str, ...]
+    foreign: tuple[tuple[str, str], ...] = ()
 
 
 def freeze(
@@ -98,6 +104,11 @@ def freeze(
         path = _path_additions(first.env.get("PATH", ""), prefix)
         notes += [f"{name} depends on where activation runs and is left out" for name in differing]
         notes += [f"{_short(script, prefix)} failed" for script in first.failed]
+        notes += [
+            f"{_short(script, prefix)} runs {_short(program, prefix)}, which this machine cannot "
+            "run: see what it sets, and set that under [image.env]"
+            for script, program in first.foreign
+        ]
         notes += [f"shell {name} does not exist in an image" for name in first.names]
         notes += [note for script in scripts for note in _reads(script, prefix, declared)]
     old = tuple(dict.fromkeys((str(prefix), origin or str(prefix))))
@@ -211,7 +222,14 @@ def _evaluate(prefix: Path, scripts: list[Path], declared: dict[str, str], label
             env={name: value for name, value in env.items() if not name.startswith("SLIMPACK_")},
             failed=tuple(_lines(failed)),
             names=_names("\n".join(_lines(names))),
+            foreign=_foreign(done.stderr.decode("utf-8", "replace")),
         )
+
+
+def _foreign(text: str) -> tuple[tuple[str, str], ...]:
+    """Return (script, program) of what a shell says is for another machine."""
+    found = ((match["script"], match["program"]) for match in _FOREIGN.finditer(text))
+    return tuple(dict.fromkeys(found))
 
 
 def _lines(path: Path) -> list[str]:

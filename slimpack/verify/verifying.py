@@ -223,7 +223,8 @@ def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[R
     except DaemonError as error:
         if wanted != "auto" and not foreign:
             raise
-        yield Running(None, why_not=f"{error.message}; {error.hint}")
+        what = f"this machine does not run {subject.platform}" if foreign else error.message
+        yield Running(None, why_not=f"{what}: {error.hint}")
         return
     with sandbox.prepare(subject.root, subject.image) as prepared:
         yield Running(Runner(prepared, subject, find_gpu(), stop), sandbox.name)

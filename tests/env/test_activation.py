@@ -7,6 +7,8 @@ import pytest
 
 from slimpack.env.activation import Activation, freeze
 from slimpack.errors import InputError
+from slimpack.platforms import here
+from slimpack.sandbox.probe import program_of
 
 
 @pytest.fixture
@@ -42,6 +44,19 @@ def test_scripts_are_evaluated_in_order_and_moved(prefix: Path) -> None:
     assert "PATH" not in env
     assert activation.path == ("/opt/env/opt/bin",)
     assert activation.notes == ()
+
+
+def test_programs_for_another_machine_are_named(prefix: Path) -> None:
+    tool = prefix / "bin/tool"
+    tool.write_bytes(program_of(183 if here() == "linux/amd64" else 62, bytes(4)))
+    tool.chmod(0o755)
+    script(prefix, 'export FOUND="$(tool --prefix)"\nexport HOME_OF=$CONDA_PREFIX\n')
+    script(prefix, '"$CONDA_PREFIX/bin/tool" --x\n', "b.sh")
+    env, activation = frozen(prefix)
+    assert env["HOME_OF"] == "/opt/env"
+    told = "which this machine cannot run: see what it sets, and set that under [image.env]"
+    assert f"etc/conda/activate.d/a.sh runs bin/tool, {told}" in activation.notes
+    assert f"etc/conda/activate.d/b.sh runs bin/tool, {told}" in activation.notes
 
 
 def test_declared_variables_in_conda_s_order(prefix: Path) -> None:

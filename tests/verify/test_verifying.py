@@ -152,6 +152,26 @@ def test_another_machine_s_image_is_not_run(on: Subject) -> None:
     assert "does not run linux/riscv64" in result.skipped
 
 
+def test_an_image_that_nobody_here_runs_names_the_emulator(
+    on: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    other = replace(on, kind="image", platform="linux/arm64")
+    config = VerifyConfig(smoke=(SmokeTest(("false",)),))
+    for sandbox in ("auto", "unshare"):
+        wanted = replace(config, sandbox=sandbox)
+        (result,) = verify(other, wanted, checks=choose_checks(["smoke"], [])).results
+        assert result.skipped.startswith("this machine does not run linux/arm64: install QEMU")
+        assert "qemu-user-static" in result.skipped
+
+
+def test_an_environment_for_another_machine_has_no_c_library_here(on: Subject) -> None:
+    other = replace(on, platform="linux/riscv64")
+    done = verify(other, checks=choose_checks(["elf-needed", "symbol-versions"], []))
+    for result in done.results:
+        assert result.skipped == "the C library is that of a machine for linux/riscv64"
+
+
 def test_an_environment_runs_on_this_machine(on: Subject) -> None:
     config = VerifyConfig(smoke=(SmokeTest(("true",)),))
     done = verify(on, config, checks=choose_checks(["smoke"], []))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from slimpack.cuda.driver import is_driver_library
 from slimpack.elf.read import Elf
 from slimpack.elf.resolve import Loaded, Need, missing_versions
+from slimpack.platforms import here
 from slimpack.tree import under
 from slimpack.verify.context import Context
-from slimpack.verify.model import Check, Finding, Severity
+from slimpack.verify.model import Check, Finding, Severity, SkippedError
 from slimpack.verify.modules import extension_module
 from slimpack.verify.subject import Subject
 
@@ -18,6 +19,7 @@ from slimpack.verify.subject import Subject
 def _needed(subject: Subject, context: Context) -> Iterator[Finding]:
     for path, why in subject.elf.damaged:
         yield Finding(path, f"is damaged: {why}", subject.owner(path), severity="warning")
+    _check_known(subject)
     missing = list(_all_missing(subject))
     grave = [one for one in missing if one.severity is None]
     before = _broken_before(context.before) if context.before and grave else set()
@@ -32,6 +34,12 @@ def _needed(subject: Subject, context: Context) -> Iterator[Finding]:
             subject.owner(one.path),
             severity="warning" if one.severity is None and known else one.severity,
         )
+
+
+def _check_known(subject: Subject) -> None:
+    """Raise SkippedError where nobody knows what the machine has that it will be used on."""
+    if subject.kind != "image" and subject.platform != here():
+        raise SkippedError(f"the C library is that of a machine for {subject.platform}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ def _severity(subject: Subject, path: str, elf: Elf, need: Need) -> Severity | N
 
 
 def _versions(subject: Subject, context: Context) -> Iterator[Finding]:
+    _check_known(subject)
     python = subject.interpreter
     for path, elf in subject.elf.files.items():
         if not elf.version_needs:
