@@ -106,6 +106,16 @@ def test_images_in_a_registry_everywhere(
     assert json.loads(done.stdout)["sent"] == 0
 
 
+def test_an_image_in_a_registry_is_verified(
+    fake: Fake, run: Run, folder: Path, own_cache: dict[str, str]
+) -> None:
+    name = f"{fake.host}/app:1"
+    run("push", "layout", name, cwd=folder, env=own_cache)
+    check = ("--sandbox", "none", "--check", "modes", "--before", "layout")
+    done = run("verify", name, *check, cwd=folder, env=own_cache)
+    assert f"subject   {name} (image, linux/amd64)" in done.stdout
+
+
 def test_a_registry_that_is_not_there(run: Run, folder: Path, own_cache: dict[str, str]) -> None:
     done = run("inspect", "127.0.0.1:9/app", cwd=folder, env=own_cache, code=12)
     assert "error: connecting to 127.0.0.1:9" in done.stderr
@@ -146,7 +156,7 @@ def test_an_interrupted_push_ends_at_once(
 
     def never(handler: Handler) -> None:
         waiting.append(True)
-        time.sleep(10)
+        time.sleep(120)
 
     fake.on("PUT", "/uploads/", never, times=99)
     process = subprocess.Popen(
@@ -159,7 +169,41 @@ def test_an_interrupted_push_ends_at_once(
     while not waiting:
         time.sleep(0.02)
     process.send_signal(number)
-    _, told = process.communicate(timeout=8)
+    _, told = process.communicate(timeout=60)
     assert process.returncode == (130 if number == signal.SIGINT else 128 + number)
     assert "Traceback" not in told
     assert fake.manifests == {}
+
+
+def test_a_killed_pull_is_gone_on_with(
+    fake: Fake, run: Run, folder: Path, own_cache: dict[str, str], image: Image
+) -> None:
+    write_layout(image, folder / "large")
+    name, layer = f"{fake.host}/app:1", image.layers[0]
+    run("push", "large", name, cwd=folder, env=own_cache)
+    data = fake.blobs["app"][layer.digest]
+
+    def half(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[:2_000_000])
+        handler.wfile.flush()
+        time.sleep(120)
+
+    fake.on("GET", layer.digest, half)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slimpack", "pull", name, "-o", "copy.tar", "-q"],
+        cwd=folder,
+        env={**os.environ, **own_cache, "PYTHONPATH": str(ROOT)},
+    )
+    partial = Path(own_cache["SLIMPACK_CACHE_DIR"], "blobs", "partial", layer.digest[7:])
+    while not partial.exists() or partial.stat().st_size < 1_000_000:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert not (folder / "copy.tar").exists()
+    run("pull", name, "-o", "copy.tar", cwd=folder, env=own_cache)
+    assert read_image(folder / "copy.tar").digest == image.digest
+    again = fake.asked("GET", layer.digest)[-1].headers["range"]
+    assert int(again.removeprefix("bytes=").rstrip("-")) >= 1_000_000
