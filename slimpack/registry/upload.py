@@ -63,7 +63,10 @@ class Outgoing:
     def read(self, size: int = -1, /) -> bytes:
         """Return up to `size` bytes."""
         self._retry.check()
-        data = self._stream.read(size)
+        try:
+            data = self._stream.read(size)
+        except OSError as error:  # which would be taken for a broken connection
+            raise ImageError(f"{self._what} cannot be read: {error.strerror or error}") from error
         self._left -= len(data)
         if self._left < 0 or (self._left and size and not data):
             raise ImageError(f"{self._what} has not the {self._size} bytes that it declares")

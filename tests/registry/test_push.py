@@ -307,6 +307,25 @@ def test_a_damaged_layer_is_not_pushed(fake: Fake, image: Image, registries: Reg
     assert fake.manifests == {}
 
 
+def test_a_layer_that_cannot_be_read(fake: Fake, image: Image, registries: Registries) -> None:
+    """It is no broken connection, and not tried again."""
+    layer = image.layers[0]
+    opened: list[bool] = []
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    def failing() -> ByteStream:
+        opened.append(True)
+        return Failing()
+
+    broken = replace(image, layers=(replace(layer, source=failing), *image.layers[1:]))
+    with pytest.raises(ImageError, match="cannot be read: Input/output error"):
+        push(broken, [reference(fake)], registries)
+    assert len(opened) == 1
+
+
 @pytest.mark.parametrize("pattern", ["/uploads/", "/manifests/"])
 def test_a_registry_that_stored_something_else(
     fake: Fake, image: Image, registries: Registries, pattern: str
