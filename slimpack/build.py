@@ -8,48 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slimpack.attestation import Attestation, documents_of, write_documents
 from slimpack.cache import Cache
 from slimpack.cache.building import BuildCaches, open_caches
 from slimpack.cache.limits import size_limit
-from slimpack.compose import references
-from slimpack.config import Config
-from slimpack.deliver import Outputs, Pushing, deliver
+from slimpack.config import DEFAULT_EPOCH, Config
+from slimpack.deliver import Pushing, Told, deliver, references
 from slimpack.errors import InputError, SlimpackError
-from slimpack.imaging import Made, build_image
-from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import DEFAULT, Compression
-from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable, Index
-from slimpack.part import DEFAULT_PROFILE
+from slimpack.outputs import NO_REMOTE, Outputs, RemoteCaching
 from slimpack.platforms import resolve
 from slimpack.progress import SILENT, Progress
-from slimpack.registry.connecting import Registries
-from slimpack.registry.reference import Reference
 from slimpack.result import Built
 from slimpack.stages import Stages
-from slimpack.warm.compiled import BYTECODE
+from slimpack.warm.kinds import SHARED
 from slimpack.warm.noswap import StartOver
-from slimpack.warm.recall import FAMILY, PART
+from slimpack.warm.whole import Whole, recall_whole, remember_whole, whole_key
 
-__all__ = ["DEFAULT_EPOCH", "DEFAULT_PROFILE", "RemoteCaching", "build"]
+# Most of the code is imported by those builds only that have something to build.
+if TYPE_CHECKING:
+    from slimpack.imaging import Made
+    from slimpack.means import Means
+    from slimpack.registry.connecting import Registries
 
-# Zip files and some tools know no date before 1980.
-DEFAULT_EPOCH = 315_532_800
 _LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
-_SHARED = (PART, FAMILY, BYTECODE, "sharing", "duplicates")
-
-
-@dataclass(frozen=True)
-class RemoteCaching:
-    """Repositories that keep what builds made (docs/cache.md): read, and written to."""
-
-    sources: tuple[Reference, ...] = ()
-    to: Reference | None = None
 
 
 def build(
@@ -57,7 +44,7 @@ def build(
     outputs: Outputs,
     *,
     cache: Cache,
-    remote: RemoteCaching = RemoteCaching(),
+    remote: RemoteCaching = NO_REMOTE,
     progress: Progress = SILENT,
     epoch: int = DEFAULT_EPOCH,
 ) -> Built:
@@ -89,6 +76,8 @@ class _Task:
             scratch = stack.enter_context(self.cache.scratch())
             registries = None
             if self.outputs.push or self.outputs.insecure or self.remote.sources or self.remote.to:
+                from slimpack.registry.connecting import Registries
+
                 registries = stack.enter_context(Registries(insecure=self.outputs.insecure))
             caches = self._caches(scratch, registries)
             try:
@@ -103,49 +92,67 @@ class _Task:
     def _built(
         self, scratch: Path, caches: BuildCaches, registries: Registries | None, *, warm: bool
     ) -> Built:
-        names = references(self.config.image)
-        means = self._means(caches, registries)
-        stage = Stages()
-        made = [
-            build_image(own, means, folder, names=names, warm=warm)
-            for own, folder in _for_each(self.config, scratch)
-        ]
-        target = _together([one.image for one in made])
+        names, stage = references(self.config.image), Stages()
+        known = None
+        key = whole_key(self.config, self.epoch, self.cache) if warm else None
+        if key and not self.outputs.documents:
+            known = recall_whole(key, caches.layers, caches.memos)
+        told: Told = ()
+        if known:
+            images, results = known.images, known.results
+            results = tuple(replace(one, stages=(), reused="everything") for one in results)
+        else:
+            means = self._means(caches, registries)
+            made = self._made(means, scratch, names, warm=warm)
+            images = tuple(one.image for one in made)
+            results = tuple(one.result for one in made)
+            if key and all(one.facts.source.locked for one in made):
+                remember_whole(key, Whole(images, results), caches.memos)
+            if self.outputs.documents:
+                with stage("documents"):
+                    told = caches.layers.healing(lambda: self._told(made, names))
+        target: Deliverable = images[0] if len(images) == 1 else Index(images)
         if self.outputs.paths or self.outputs.load:
             caches.prefetch()
-        with stage("documents"):
-            told = means.layers.healing(lambda: self._told(made, names))
         with stage("output"):
             pushing = Pushing(registries, caches.mount_from) if registries else None
-            pushed = means.layers.healing(
+            pushed, files = caches.layers.healing(
                 lambda: deliver(
                     target, names, self.outputs, self.progress, told=told, pushing=pushing
                 )
             )
-            paths = self.outputs.paths
-            files = [str(file) for path in paths for file in write_documents(path, told)]
         with stage("cache"):
             caches.share(pushed_to=self.outputs.push)
             caches.trim(size_limit())
         return Built(
             digest=target.digest,
             references=names,
-            outputs=(*paths, *files),
+            outputs=(*self.outputs.paths, *files),
             size=target.size,
-            images=tuple(one.result for one in made),
+            images=results,
             stages=tuple(stage.seconds),
             notes=caches.notes.texts,
             pushed=pushed.references if pushed else (),
             sent=pushed.sent if pushed else 0,
         )
 
-    def _told(
-        self, made: list[Made], names: tuple[str, ...]
-    ) -> list[tuple[Image, tuple[Attestation, ...]]]:
+    def _made(
+        self, means: Means, scratch: Path, names: tuple[str, ...], *, warm: bool
+    ) -> list[Made]:
+        from slimpack.imaging import build_image
+
+        return [
+            build_image(own, means, folder, names=names, warm=warm)
+            for own, folder in _for_each(self.config, scratch)
+        ]
+
+    def _told(self, made: list[Made], names: tuple[str, ...]) -> Told:
         """Return each image with the documents that are wanted of it."""
-        wanted, run, name = self.outputs.documents, self.outputs.run, (*names, "")[0]
-        if not wanted:
-            return []
+        from slimpack.attestation import documents_of
+        from slimpack.provenance import Run
+
+        wanted, name = self.outputs.documents, (*names, "")[0]
+        run = Run(builder=self.outputs.builder) if self.outputs.builder else Run()
         return [
             (one.image, documents_of(one.image, wanted, name, facts=one.facts, run=run))
             for one in made
@@ -155,7 +162,7 @@ class _Task:
         return open_caches(
             self.cache,
             BlobStore(scratch / "blobs", durable=False),
-            shared=_SHARED,
+            shared=SHARED,
             sources=self.remote.sources,
             to=self.remote.to,
             registries=registries,
@@ -163,6 +170,8 @@ class _Task:
         )
 
     def _means(self, caches: BuildCaches, registries: Registries | None) -> Means:
+        from slimpack.means import Means
+
         kind, level = self.config.image.compression, self.config.image.compression_level
         return Means(
             cache=self.cache,
@@ -173,10 +182,6 @@ class _Task:
             compression=Compression(kind=kind, level=_LEVELS[kind] if level is None else level),
             registries=registries,
         )
-
-
-def _together(images: list[Image]) -> Deliverable:
-    return images[0] if len(images) == 1 else Index(tuple(images))
 
 
 def _for_each(config: Config, scratch: Path) -> Iterator[tuple[Config, Path]]:

@@ -7,29 +7,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from slimpack.base import Base
-from slimpack.config import Config, ImageConfig
+from slimpack.config import Config
 from slimpack.cuda.families import family_of
 from slimpack.env.activation import Activation
 from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
-from slimpack.oci.names import familiar_name
 from slimpack.oci.plan import LayerPlan
 from slimpack.oci.sharing import Duplicate, Shared
 from slimpack.own import configure, own_of
 from slimpack.tree import Kind, Tree, parents
 
 _MAX_LINKS = 40  # as the kernel's MAXSYMLINKS
-
-
-def references(image: ImageConfig) -> tuple[str, ...]:
-    """Return what the image is called: NAME:TAG for each tag, or NAME, or nothing.
-
-    Raises InputError for a name that no engine or registry takes.
-    """
-    names = image.references
-    if not names and image.name:
-        names = tuple(f"{image.name}:{tag}" for tag in image.tags) or (image.name,)
-    return tuple(familiar_name(name) for name in names)
 
 
 def sharing_notes(identical: Sequence[Duplicate], shared: Shared) -> Iterator[str]:

@@ -17,6 +17,16 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._+-]+)+\Z")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\Z")
 Compression = Literal["zstd", "gzip", "none"]
 COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
+DEFAULT_PROFILE = "safe"
+"""How images are slimmed."""
+
+DEFAULT_EPOCH = 315_532_800
+"""Date of an image's files, in seconds; zip files and some tools know none before 1980."""
+
+DEFAULT_GLIBC = "2.28"
+"""Offered to the solver where no base says it: what conda-lock assumes, and old enough
+for the systems that are still in use (RHEL 8, Debian 10, Ubuntu 20.04)."""
+
 PRIORITIES = ("strict", "disabled")
 SANDBOXES = ("auto", "bubblewrap", "unshare", "podman", "docker", "none")
 

@@ -33,7 +33,7 @@ from slimpack.config import (
     check_prefix,
     check_version,
 )
-from slimpack.env.engine import ENGINES
+from slimpack.env.engines import ENGINES
 from slimpack.errors import InputError
 from slimpack.registry.reference import is_reference
 from slimpack.sizes import Growth, parse_growth, parse_size

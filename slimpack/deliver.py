@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slimpack.attestation import Attestation
+from slimpack.config import ImageConfig
 from slimpack.errors import InputError
 from slimpack.oci.archive import write_archive
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable, images_of
 from slimpack.oci.layout import write_layout
+from slimpack.oci.names import familiar_name
+from slimpack.outputs import Outputs
 from slimpack.platforms import here
 from slimpack.progress import Progress
-from slimpack.provenance import Run
-from slimpack.registry.connecting import Registries
-from slimpack.registry.push import Pushed, push, push_artifact
 from slimpack.registry.reference import Reference
 
-AUTO = "auto"
-ENGINES = ("docker", "podman", "containerd")
-"""Engines, by the names of `slimpack.daemon`, whose libraries take a while to import."""
+if TYPE_CHECKING:  # the libraries of engines and registries take a while
+    from slimpack.attestation import Attestation
+    from slimpack.registry.connecting import Registries
+    from slimpack.registry.push import Pushed
 
-Told = Sequence[tuple[Image, tuple[Attestation, ...]]]
+Told = Sequence[tuple[Image, tuple["Attestation", ...]]]
 """Images with the documents about them."""
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where the image goes, and what is written about it.
-
-    paths: an OCI layout folder when the text ends in "/" or is a folder, else
-        one tar that is an OCI layout and a docker-archive at once.
-    load: name of an engine (`slimpack.daemon.load`), "" for none; of several platforms it
-        gets the one of this machine.
-    push: under these references. insecure: plain HTTP is allowed there.
-    documents: names of `slimpack.attestation.FORMS` that are written about each image.
-    run: what provenance says of the build itself.
-    """
-
-    paths: tuple[str, ...] = ()
-    load: str = ""
-    push: tuple[Reference, ...] = ()
-    insecure: bool = False
-    documents: tuple[str, ...] = ()
-    run: Run = field(default_factory=Run)
 
 
 @dataclass(frozen=True)
@@ -57,6 +37,17 @@ class Pushing:
     mount_from: tuple[Reference, ...] = ()
 
 
+def references(image: ImageConfig) -> tuple[str, ...]:
+    """Return what the image is called: NAME:TAG for each tag, or NAME, or nothing.
+
+    Raises InputError for a name that no engine or registry takes.
+    """
+    names = image.references
+    if not names and image.name:
+        names = tuple(f"{image.name}:{tag}" for tag in image.tags) or (image.name,)
+    return tuple(familiar_name(name) for name in names)
+
+
 def deliver(
     target: Deliverable,
     names: Sequence[str],
@@ -65,8 +56,10 @@ def deliver(
     *,
     told: Told = (),
     pushing: Pushing | None = None,
-) -> Pushed | None:
-    """Give `target`, called `names`, to each of `outputs`; return what was pushed.
+) -> tuple[Pushed | None, tuple[str, ...]]:
+    """Give `target`, called `names`, to each of `outputs`.
+
+    Returns what was pushed, and the files of documents that were written.
 
     told: pushed as referrers. pushing: needed for `Outputs.push`. Raises what the sinks do;
     InputError for an index without an image that an engine on this machine could run.
@@ -77,12 +70,19 @@ def deliver(
             write_layout(target, path, names)
         else:
             write_archive(target, path, names)
+    files: list[str] = []
+    if told:
+        from slimpack.attestation import write_documents
+
+        files = [str(file) for path in outputs.paths for file in write_documents(path, told)]
     if outputs.load:
-        from slimpack import daemon  # the libraries of engines take a while
+        from slimpack import daemon
 
         daemon.load(for_here(target), names, engine=outputs.load, progress=progress)
     if not outputs.push or pushing is None:
-        return None
+        return None, tuple(files)
+    from slimpack.registry.push import push, push_artifact
+
     pushed = push(
         target,
         outputs.push,
@@ -94,7 +94,7 @@ def deliver(
         for image, documents in told:
             for document in documents:
                 push_artifact(document.artifact(image.descriptor()), place, pushing.registries)
-    return pushed
+    return pushed, tuple(files)
 
 
 def for_here(target: Deliverable) -> Image:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from slimpack import content
 from slimpack.cache import Cache
-from slimpack.config import Config
+from slimpack.config import DEFAULT_GLIBC, Config
 from slimpack.environment import Environment, decide, locate, platform_of, provide
 from slimpack.errors import InputError
-from slimpack.installing import DEFAULT_GLIBC
 from slimpack.progress import SILENT, Progress
 from slimpack.relocate import Relocated
 from slimpack.slim.modules import module_at

@@ -19,7 +19,7 @@ from slimpack.compose import (
     image_config,
     twice_notes,
 )
-from slimpack.config import Config
+from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.content import Compiler
 from slimpack.cuda.arch import promise
 from slimpack.env.activation import freeze
@@ -30,7 +30,7 @@ from slimpack.layering import layered
 from slimpack.means import Means
 from slimpack.oci.image import Image, make_image
 from slimpack.own import base_annotations
-from slimpack.part import DEFAULT_PROFILE, Part, build_paths, make_part
+from slimpack.part import Part, build_paths, make_part
 from slimpack.preparing import runs_on
 from slimpack.provenance import BuildFacts, lock_facts
 from slimpack.result import BuildResult

@@ -26,9 +26,6 @@ from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.platforms import SUBDIRS, virtual_packages
 from slimpack.progress import Progress
 
-DEFAULT_GLIBC = "2.28"
-"""Offered to the solver where no base says it: what conda-lock assumes, and old enough
-for the systems that are still in use (RHEL 8, Debian 10, Ubuntu 20.04)."""
 DEFAULT_CHANNELS = ("conda-forge",)
 """For match specs on the command line, which name none."""
 

@@ -19,11 +19,10 @@ from slimpack.archive.links import with_copies
 from slimpack.archive.selfextract import Payload
 from slimpack.archive.write import write_archive
 from slimpack.cache import Cache
-from slimpack.config import Config, PackConfig
+from slimpack.config import DEFAULT_GLIBC, Config, PackConfig
 from slimpack.env.activation import UNSET, declared_variables, moved
 from slimpack.environment import Environment, decide, locate, platform_of, provide
 from slimpack.errors import InputError
-from slimpack.installing import DEFAULT_GLIBC
 from slimpack.portable.activation import ACTIVATION_PREFIXES, PREFIX_TOKEN, activation_files
 from slimpack.portable.installer import installer
 from slimpack.portable.records import PrefixRecord, find_records

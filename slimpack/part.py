@@ -13,7 +13,7 @@ from slimpack import content
 from slimpack.base import Base
 from slimpack.cache import Cache
 from slimpack.compat import compat_link
-from slimpack.config import Config
+from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.content import Compiler
 from slimpack.cuda.found import cuda_version
 from slimpack.env.activation import Activation
@@ -26,8 +26,6 @@ from slimpack.slimming import Slimming, begin
 from slimpack.stages import Stages
 from slimpack.tree import Tree, identified
 from slimpack.verify.prefixes import forbidden_paths, scanned
-
-DEFAULT_PROFILE = "safe"
 
 
 @dataclass(frozen=True)

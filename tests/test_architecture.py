@@ -43,9 +43,10 @@ ALLOWED: dict[str, set[str]] = {
         *("env", "prefix", "progress", "reading", "rootfs", "sandbox", "slim", "tree"),
     },
     "deliver": {
-        *("attestation", "daemon", "errors", "oci", "platforms", "progress", "provenance"),
+        *("attestation", "config", "daemon", "errors", "oci", "outputs", "platforms", "progress"),
         "registry",
     },
+    "outputs": {"registry"},
     "means": {"cache", "oci", "progress", "registry"},
     "part": {
         *("base", "cache", "compat", "config", "content", "cuda", "env", "environment"),
@@ -58,7 +59,8 @@ ALLOWED: dict[str, set[str]] = {
     "warm": {
         *("app", "application", "base", "cache", "config", "content", "cuda", "env"),
         *("environment", "errors", "installing", "layering", "means", "oci", "part", "platforms"),
-        *("relocate", "result", "slices", "slim", "slimming", "tree", "verify"),
+        *("reading", "relocate", "result", "runtimes", "slices", "slim", "slimming", "tree"),
+        "verify",
     },
     "app": {"config", "errors", "tree"},
     "preparing": {"app", "errors", "oci", "platforms", "rootfs", "sandbox"},

@@ -152,8 +152,8 @@ def test_result_as_json(built: tuple[Path, dict[str, object]]) -> None:
     stages = result["stages"]
     assert isinstance(stages, list)
     assert [name for name, _ in stages] == [
-        *("input", "base", "solve", "install", "relocate"),
-        *("application", "slim", "bytecode", "shrink", "layers", "verify", "output"),
+        *("input", "base", "solve", "recall", "install", "relocate"),
+        *("application", "slim", "bytecode", "shrink", "layers", "verify", "output", "cache"),
     ]
     assert result["source"] == "environment.yml (environment.yml)"
     assert result["engine"] in ("rattler", "micromamba")

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from slimpack.app import OWNER
-from slimpack.build import DEFAULT_EPOCH
+from slimpack.config import DEFAULT_EPOCH
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.image import Image

@@ -7,15 +7,15 @@ from dataclasses import asdict, replace
 
 import click
 
-from slimpack.build import DEFAULT_PROFILE, RemoteCaching, build
+from slimpack.build import build
 from slimpack.cache import default_cache
 from slimpack.cli.options import environment_options, epoch, prefix_option
 from slimpack.cli.sinks import sink_options
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, package_count, table
 from slimpack.cli.telling import telling_options
-from slimpack.config import COMPRESSIONS, SANDBOXES, Config
-from slimpack.deliver import Outputs
+from slimpack.config import COMPRESSIONS, DEFAULT_PROFILE, SANDBOXES, Config
+from slimpack.outputs import Outputs, RemoteCaching
 from slimpack.progress import Progress
 from slimpack.result import BuildResult, Built
 from slimpack.verify.model import Verification

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import click
 
-from slimpack.build import DEFAULT_PROFILE
 from slimpack.cache import default_cache
 from slimpack.cli.options import environment_options, epoch, prefix_option
 from slimpack.cli.outputs import check_output
 from slimpack.cli.slimming import slim_options
 from slimpack.cli.telling import telling_options
-from slimpack.config import Config
+from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.dockerfile.pin import pinned
 from slimpack.dockerfile.plan import Planned, Wanted, plan
 from slimpack.dockerfile.render import render, render_ignore

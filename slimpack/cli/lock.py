@@ -12,7 +12,7 @@ from slimpack.cache import Cache, default_cache
 from slimpack.cli.options import solving_options
 from slimpack.cli.outputs import check_output
 from slimpack.cli.telling import platform_option, telling_options
-from slimpack.config import Config
+from slimpack.config import DEFAULT_GLIBC, Config
 from slimpack.env.cpubuilds import Gpu
 from slimpack.env.engine import choose_engine
 from slimpack.env.inputs.identify import Input, InputKind, identify
@@ -28,7 +28,7 @@ from slimpack.env.locking import (
 from slimpack.env.locks.files import LockFormat, as_spec, format_of, write_locks
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError, LockError
-from slimpack.installing import DEFAULT_CHANNELS, DEFAULT_GLIBC, target_of
+from slimpack.installing import DEFAULT_CHANNELS, target_of
 from slimpack.platforms import SUBDIRS, resolve
 from slimpack.progress import Progress
 

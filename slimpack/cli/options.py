@@ -9,13 +9,17 @@ from typing import Any
 
 import click
 
-from slimpack.build import DEFAULT_EPOCH
 from slimpack.cli.telling import Function, Option, checked, platform_option, with_options
-from slimpack.config import Config, check_prefix, check_version
+from slimpack.config import (
+    DEFAULT_EPOCH,
+    DEFAULT_GLIBC,
+    Config,
+    check_prefix,
+    check_version,
+)
 from slimpack.config_file import find_config, read_config
-from slimpack.env.engine import ENGINES
+from slimpack.env.engines import ENGINES
 from slimpack.errors import InputError
-from slimpack.installing import DEFAULT_GLIBC
 
 
 def prefix_option(name: str, *names: str, help: str) -> Option:  # noqa: A002 (click's own name)

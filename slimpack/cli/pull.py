@@ -9,8 +9,9 @@ import click
 from slimpack.cli.images import all_of, insecure_option
 from slimpack.cli.outputs import check_form
 from slimpack.cli.telling import platform_option, telling_options
-from slimpack.deliver import Outputs, deliver
+from slimpack.deliver import deliver
 from slimpack.oci.index import images_of
+from slimpack.outputs import Outputs
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch

@@ -19,11 +19,12 @@ from slimpack.cli.table import megabytes, table
 from slimpack.cli.telling import platform_option, telling_options
 from slimpack.config import SANDBOXES
 from slimpack.daemon import choose
-from slimpack.deliver import AUTO, ENGINES, Outputs, Pushing, deliver
+from slimpack.deliver import Pushing, deliver
 from slimpack.errors import InputError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
 from slimpack.oci.index import Deliverable, Index, images_of
+from slimpack.outputs import AUTO, ENGINES, Outputs
 from slimpack.platforms import resolve
 from slimpack.progress import Progress
 from slimpack.rebase import Proof, Rebased, rebase
@@ -215,7 +216,7 @@ def _delivered(done: _Done, source: Source, registries: Registries, progress: Pr
         engine = choose(done.outputs.load).name
         done = replace(done, outputs=replace(done.outputs, load=engine))
     pushing = Pushing(registries, others)
-    pushed = deliver(done.target, done.names, done.outputs, progress, pushing=pushing)
+    pushed, _ = deliver(done.target, done.names, done.outputs, progress, pushing=pushing)
     return replace(done, pushed=pushed)
 
 

@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from slimpack.build import RemoteCaching
 from slimpack.cli.attest import sbom_option
 from slimpack.cli.images import insecure_option
 from slimpack.cli.outputs import check_form, check_output
 from slimpack.cli.telling import Function, with_options
 from slimpack.config import Config
-from slimpack.deliver import AUTO, ENGINES, Outputs
-from slimpack.provenance import DEFAULT_BUILDER, Run
+from slimpack.outputs import AUTO, ENGINES, Outputs, RemoteCaching
 from slimpack.registry.reference import Reference
 
 _OPTIONS = (
@@ -49,7 +47,7 @@ _OPTIONS = (
     click.option(
         "--builder-id",
         metavar="URI",
-        default=DEFAULT_BUILDER,
+        default="",
         help="Who runs the build, for provenance [default: nobody in particular].",
     ),
     click.option(
@@ -99,7 +97,7 @@ def sink_options(function: Function) -> Function:
             push=tuple(map(Reference.parse, references)),
             insecure=insecure,
             documents=(*sboms, *(("provenance",) if provenance else ())),
-            run=Run(builder=builder_id),
+            builder=builder_id,
         )
         return function(config=config, outputs=outputs, remote=_remote(sources, to), **rest)
 

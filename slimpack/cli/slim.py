@@ -7,13 +7,12 @@ from dataclasses import asdict
 
 import click
 
-from slimpack.build import DEFAULT_PROFILE
 from slimpack.cache import default_cache
 from slimpack.cli.options import environment_options
 from slimpack.cli.slimming import slim_options, slim_table
 from slimpack.cli.table import megabytes, table
 from slimpack.cli.telling import telling_options
-from slimpack.config import Config
+from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.explain import PackageUse, Preview, preview, why
 from slimpack.progress import Progress
 from slimpack.result import Slimmed

@@ -16,9 +16,10 @@ from slimpack.base import Base, assemble
 from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.compat import compat_link
-from slimpack.compose import check_environment, check_places, image_config, references
+from slimpack.compose import check_environment, check_places, image_config
 from slimpack.config import Config, CopyRule
 from slimpack.cuda.found import cuda_version
+from slimpack.deliver import references
 from slimpack.dockerfile.recipe import BUILDER_IMAGE, DISTROLESS, Recipe, Source
 from slimpack.dockerfile.slimmed import slimmed
 from slimpack.env.activation import freeze

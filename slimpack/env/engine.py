@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from slimpack.env.engines import ENGINES
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.lock import Lock
 from slimpack.env.micromamba.engine import MINIMUM_VERSION, MicromambaEngine
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError
 from slimpack.progress import SILENT, Progress
-
-ENGINES = ("auto", "micromamba", "rattler")
 
 
 class Engine(Protocol):

@@ -19,10 +19,8 @@ from slimpack.content import Compiler
 from slimpack.means import Means
 from slimpack.slim.bytecode import BytecodeReport, source_of
 from slimpack.tree import Entry, Kind, Tree, bytes_entry
-from slimpack.warm.keys import own_code
-
-BYTECODE = "bytecode"
-"""Kind of its memos."""
+from slimpack.warm.code import own_code
+from slimpack.warm.kinds import BYTECODE
 
 _MAX = 64 << 20  # bytes of bytecode that are worth keeping
 

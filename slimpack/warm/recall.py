@@ -27,12 +27,10 @@ from slimpack.warm.bytes import LayerBytes
 from slimpack.warm.fits import fixed_owners
 from slimpack.warm.interpreter import kept_compiler
 from slimpack.warm.keys import environment_key, family_key, package_identities, part_key
+from slimpack.warm.kinds import FAMILY, PART
 from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
 from slimpack.warm.swap import swap
-
-PART, FAMILY = "part", "family"
-"""Kinds of memos."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimpack import app
-from slimpack.config import SlimConfig
-from slimpack.part import DEFAULT_PROFILE
+from slimpack.config import DEFAULT_PROFILE, SlimConfig
 from slimpack.slim.decisions import Decisions, with_others
 from slimpack.slim.predicates import Files
 from slimpack.slim.questions import Answers

@@ -52,6 +52,11 @@ class Input:
     manifest: Path | None = None
 
     @property
+    def locked(self) -> bool:
+        """Whether it is a file that says which packages, exactly."""
+        return self.kind in (InputKind.LOCK, InputKind.EXPLICIT, InputKind.CONDA_LOCK)
+
+    @property
     def describe(self) -> str:
         """Kind and place for people, such as ``conda-lock.yml (locks/my.yml)``."""
         if self.path is None:

@@ -1,0 +1,43 @@
+"""Where an image goes and what a build shares, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slimpack.registry.reference import Reference
+
+AUTO = "auto"
+ENGINES = ("docker", "podman", "containerd")
+"""Engines, by the names of `slimpack.daemon`, whose libraries take a while to import."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the image goes, and what is written about it.
+
+    paths: an OCI layout folder when the text ends in "/" or is a folder, else
+        one tar that is an OCI layout and a docker-archive at once.
+    load: name of an engine (`slimpack.daemon.load`), "" for none; of several platforms it
+        gets the one of this machine.
+    push: under these references. insecure: plain HTTP is allowed there.
+    documents: names of `slimpack.attestation.FORMS` that are written about each image.
+    builder: URI of who runs the build, for provenance; "" for nobody in particular.
+    """
+
+    paths: tuple[str, ...] = ()
+    load: str = ""
+    push: tuple[Reference, ...] = ()
+    insecure: bool = False
+    documents: tuple[str, ...] = ()
+    builder: str = ""
+
+
+@dataclass(frozen=True)
+class RemoteCaching:
+    """Repositories that keep what builds made (docs/cache.md): read, and written to."""
+
+    sources: tuple[Reference, ...] = ()
+    to: Reference | None = None
+
+
+NO_REMOTE = RemoteCaching()

@@ -1,0 +1,11 @@
+"""Kinds of memos (`slimpack.cache.memo`) that builds keep."""
+
+PART = "part"
+FAMILY = "family"
+BYTECODE = "bytecode"
+SHARING = "sharing"
+DUPLICATES = "duplicates"
+WHOLE = "whole"
+
+SHARED = (PART, FAMILY, BYTECODE, SHARING, DUPLICATES)
+"""Those that make sense on other machines."""
