@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.record import layer_key
 from slimpack.config import Config
-from slimpack.debian import DAY, DebianBase, ResolvedPackage, assemble_base, find_mirrors
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig as OciConfig
@@ -24,13 +24,16 @@ from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import Layer, build_layer
 from slimpack.oci.rootfs import Placed, merged_view, read_files
 from slimpack.progress import Progress
-from slimpack.registry.connecting import Registries
-from slimpack.registry.pull import prefetch
 from slimpack.registry.reference import Reference
 from slimpack.result import LayerRow
 from slimpack.runtimes import Runtime, load_runtime
-from slimpack.sources import Source, image_source, open_image
 
+if TYPE_CHECKING:  # a base that is known already needs neither Debian nor registries
+    from slimpack.debian import DebianBase, ResolvedPackage
+    from slimpack.registry.connecting import Registries
+    from slimpack.sources import Source
+
+DAY = timedelta(days=1)
 # Where C libraries say their version (glibc's version.c), and where Debian's
 # and Red Hat's images keep them.
 _LIBC = re.compile(r"(?:usr/)?lib(?:64|32)?/(?:[^/]+/)?libc(?:\.so\.6|-2\.\d+\.so)\Z")
@@ -100,10 +103,15 @@ def assemble(
     """
     runtime = load_runtime(config.image.runtime)
     if config.image.base or runtime.image:
+        from slimpack.registry.connecting import Registries
+        from slimpack.sources import image_source
+
         own = not config.image.base
         source = Reference.parse(runtime.image) if own else image_source(config.image.base or "")
         found = _Pulling(registries or Registries(), cache, progress).open(source, platform)
         return _from_image(found, source, runtime, own=own)
+    from slimpack.debian import assemble_base, find_mirrors
+
     mirrors = (
         find_mirrors(
             runtime.debian.suites[0],
@@ -169,6 +177,9 @@ class _Pulling:
 
     def open(self, source: Source, platform: str) -> Image:
         """Read or pull an image; all its layers are here afterwards."""
+        from slimpack.registry.pull import prefetch
+        from slimpack.sources import open_image
+
         image = open_image(
             source,
             self.registries,

@@ -106,7 +106,7 @@ class _Task:
             made = self._made(means, scratch, names, warm=warm)
             images = tuple(one.image for one in made)
             results = tuple(one.result for one in made)
-            if key and all(one.facts.source.locked for one in made):
+            if key and all(one.source.locked for one in made):
                 remember_whole(key, Whole(images, results), caches.memos)
             if self.outputs.documents:
                 with stage("documents"):
@@ -154,7 +154,7 @@ class _Task:
         wanted, name = self.outputs.documents, (*names, "")[0]
         run = Run(builder=self.outputs.builder) if self.outputs.builder else Run()
         return [
-            (one.image, documents_of(one.image, wanted, name, facts=one.facts, run=run))
+            (one.image, documents_of(one.image, wanted, name, facts=one.facts(), run=run))
             for one in made
         ]
 

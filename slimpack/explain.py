@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimpack import content
+from slimpack.bytecode import with_bytecode
 from slimpack.cache import Cache
 from slimpack.config import DEFAULT_GLIBC, Config
 from slimpack.environment import Environment, decide, locate, platform_of, provide
@@ -77,7 +78,7 @@ def preview(config: Config, *, cache: Cache, progress: Progress = SILENT) -> Pre
         tree = slimming.dropped(relocated.tree)
         # Asked while the sources are there: what they import counts wherever bytecode stays.
         packages = _uses(tree, slimming.scope)
-        tree, _ = content.with_bytecode(
+        tree, _ = with_bytecode(
             tree,
             content.compiler_of(environment),
             dest_prefix=_PREFIX,

@@ -6,12 +6,13 @@ Each room is told what it needs and returns data. Nothing flows back.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slimpack import content
-from slimpack.application import collected, joined, prepared
-from slimpack.base import Base, assemble
+from slimpack.application import joined
+from slimpack.base import Base
+from slimpack.bytecode import bytecode_notes
 from slimpack.compose import (
     check_environment,
     check_places,
@@ -20,41 +21,41 @@ from slimpack.compose import (
     twice_notes,
 )
 from slimpack.config import DEFAULT_PROFILE, Config
-from slimpack.content import Compiler
 from slimpack.cuda.arch import promise
-from slimpack.env.activation import freeze
+from slimpack.env.inputs.identify import Input
 from slimpack.env.locks.lock import Lock
-from slimpack.environment import Located, Planned, decide, keep_lock, locate, platform_of, provide
 from slimpack.errors import VerifyError
 from slimpack.layering import layered
 from slimpack.means import Means
+from slimpack.obtaining import find, obtain
 from slimpack.oci.image import Image, make_image
 from slimpack.own import base_annotations
-from slimpack.part import Part, build_paths, make_part
-from slimpack.preparing import runs_on
-from slimpack.provenance import BuildFacts, lock_facts
+from slimpack.part import Part, build_paths
 from slimpack.result import BuildResult
-from slimpack.slimming import rules_of
 from slimpack.stages import Stages
-from slimpack.tree import Tree
 from slimpack.verify.model import Verification
-from slimpack.verify.opening import open_image, open_prefix
 from slimpack.verify.prefixes import scanned
-from slimpack.verify.verifying import raise_if_failed, verify
+from slimpack.warm.basis import basis
 from slimpack.warm.compiled import compiled
 from slimpack.warm.interpreter import python_identity
 from slimpack.warm.noswap import StartOver
-from slimpack.warm.recall import Subject, kept_of, recall, remember, subject_of
-from slimpack.warm.remembered import Kept
+from slimpack.warm.recall import remember
+
+if TYPE_CHECKING:
+    from slimpack.provenance import BuildFacts
 
 
 @dataclass(frozen=True)
 class Made:
-    """An image, what to tell of its build, and what provenance needs to know of it."""
+    """An image, and what to tell of its build.
+
+    source: the input. facts: gives what provenance needs to know.
+    """
 
     image: Image
     result: BuildResult
-    facts: BuildFacts
+    source: Input
+    facts: Callable[[], BuildFacts]
 
 
 def build_image(
@@ -73,37 +74,12 @@ def build_image(
     """
     stage = Stages()
     with stage("input"):
-        located = locate(config, scratch, means.progress)
-        platform = platform_of(located, config)
+        source = find(config, means, scratch, warm=warm)
     with stage("base"):
-        base = assemble(
-            config,
-            platform,
-            cache=means.cache,
-            layers=means.layers,
-            epoch=means.epoch,
-            compression=means.compression,
-            progress=means.progress,
-            registries=means.registries,
-        )
+        base = basis(config, source.platform, means, warm=warm)
     prefix = config.image.prefix or base.prefix
-    planned = decide(
-        located,
-        config,
-        platform,
-        config.env.glibc or base.glibc,
-        cache=means.cache,
-        progress=means.progress,
-        stage=stage,
-        for_gpu=base.gpu,
-    )
-    subject = subject_of(config, base, prefix, planned)
-    made = None
-    if subject and warm:
-        with stage("recall"):
-            made = _recalled(subject, planned, config, prefix, means, scratch)
-    if made is None:
-        made = _made(subject, planned, config, base, prefix, platform, means, scratch, stage)
+    made = obtain(source, config, base, prefix, means, scratch, stage, warm=warm)
+    subject = made.subject
     part = made.part
     forbidden = build_paths(scratch, means.cache, part.placeholders)
     with stage("application"):
@@ -145,7 +121,7 @@ def build_image(
     result = BuildResult(
         digest=image.digest,
         image_id=image.config_digest,
-        platform=platform,
+        platform=source.platform,
         source=part.source,
         engine=part.engine,
         packages=part.packages,
@@ -163,27 +139,35 @@ def build_image(
             *twice_notes(base, tree),
             *part.notes,
             *_promises(part, config, verification),
-            *content.bytecode_notes(bytecode),
+            *bytecode_notes(bytecode),
             *own.notes,
         ),
         stages=tuple(stage.seconds),
     )
-    return Made(image, result, _facts(config, located, base, prefix, means, part, made.lock))
+    lock = made.lock
+
+    def facts() -> BuildFacts:
+        return _facts(config, made.input, base, prefix, means, part, lock)
+
+    return Made(image, result, made.input, facts)
 
 
 def _facts(
     config: Config,
-    located: Located,
+    source: Input,
     base: Base,
     prefix: str,
     means: Means,
     part: Part,
     lock: Lock | None,
 ) -> BuildFacts:
+    from slimpack.provenance import BuildFacts, lock_facts
+    from slimpack.slimming import rules_of
+
     profile = config.slim.profile or DEFAULT_PROFILE
     return BuildFacts(
         config=config,
-        source=located.source,
+        source=source,
         prefix=prefix,
         compression=means.compression,
         epoch=means.epoch,
@@ -194,95 +178,6 @@ def _facts(
         profile=profile,
         rules=rules_of(config.slim, profile) if profile != "none" else None,
     )
-
-
-@dataclass(frozen=True)
-class _Made:
-    """An environment's part, the application's files, and what writes bytecode for both.
-
-    staging: the environment, None when it was not installed. lock: what it was installed
-    from, None for one that was there already. kept: what to remember of it, None for
-    nothing. known: it is remembered already. reused: what an earlier build made.
-    """
-
-    part: Part
-    application: Tree
-    compiler: Callable[[], Compiler | None]
-    staging: Path | None = None
-    lock: Lock | None = None
-    kept: Kept | None = None
-    known: bool = False
-    reused: str = ""
-
-
-def _recalled(
-    subject: Subject, planned: Planned, config: Config, prefix: str, means: Means, scratch: Path
-) -> _Made | None:
-    """Return what an earlier build made, None where nothing fits."""
-    folder = scratch / "warm"
-    folder.mkdir()
-    found = recall(subject, config, prefix, means, folder)
-    if found is None:
-        return None
-    if planned.plan:
-        keep_lock(planned.plan, planned.located.source, config)
-    changed = ", ".join(found.changed)
-    return _Made(
-        part=replace(found.part, source=planned.located.source.describe),
-        application=found.application,
-        compiler=found.compiler,
-        lock=subject.lock,
-        kept=found.kept,
-        known=not found.changed,
-        reused=f"the environment but for {changed}" if changed else "the environment",
-    )
-
-
-def _made(
-    subject: Subject | None,
-    planned: Planned,
-    config: Config,
-    base: Base,
-    prefix: str,
-    platform: str,
-    means: Means,
-    scratch: Path,
-    stage: Stages,
-) -> _Made:
-    environment = provide(
-        planned,
-        config,
-        cache=means.cache,
-        scratch=scratch,
-        progress=means.progress,
-        stage=stage,
-    )
-    staging = environment.prefix
-    with stage("relocate"):
-        moved = content.relocated(environment, prefix, scratch)
-        activation = freeze(staging, prefix, environment.variables, origin=environment.origin)
-    with stage("application"):
-        run = runs_on(platform, base.image, staging, scratch)
-        app_config = prepared(config.app, staging, activation.env, prefix, scratch, run)
-        application = collected(app_config, prefix, lambda name: (staging / "bin" / name).exists())
-        joined(moved.tree, application)  # what cannot be is told now
-    compiler = content.compiler_of(environment)
-    part, slimming = make_part(
-        environment,
-        moved,
-        activation,
-        application,
-        compiler,
-        config=config,
-        base=base,
-        prefix=prefix,
-        cache=means.cache,
-        scratch=scratch,
-        progress=means.progress,
-        stage=stage,
-    )
-    kept = kept_of(subject, moved, slimming, application, prefix) if subject else None
-    return _Made(part, application, lambda: compiler, staging, environment.lock, kept)
 
 
 def _verified(
@@ -300,6 +195,9 @@ def _verified(
     """
     if not config.verify.enabled:
         return None
+    from slimpack.verify.opening import open_image, open_prefix
+    from slimpack.verify.verifying import raise_if_failed, verify
+
     name = names[0] if names else "the image"
     progress = means.progress
     subject = means.layers.healing(

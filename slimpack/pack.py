@@ -18,6 +18,7 @@ from slimpack.archive.formats import Packing
 from slimpack.archive.links import with_copies
 from slimpack.archive.selfextract import Payload
 from slimpack.archive.write import write_archive
+from slimpack.bytecode import bytecode_notes, with_bytecode, without_bytecode
 from slimpack.cache import Cache
 from slimpack.config import DEFAULT_GLIBC, Config, PackConfig
 from slimpack.env.activation import UNSET, declared_variables, moved
@@ -140,7 +141,7 @@ def pack(
         notes=(
             *((*slimming.notes, *slimming.promises()) if slimming else ()),
             *content.notes(environment, relocated),
-            *content.bytecode_notes(code),
+            *bytecode_notes(code),
         ),
         stages=tuple(stage.seconds),
     )
@@ -181,8 +182,8 @@ def _bytecode(
     progress: Progress,
 ) -> tuple[Tree, BytecodeReport]:
     if not config.bytecode:
-        return content.without_bytecode(tree), BytecodeReport()
-    tree, report = content.with_bytecode(
+        return without_bytecode(tree), BytecodeReport()
+    tree, report = with_bytecode(
         tree,
         content.compiler_of(environment),
         dest_prefix=config.dest_prefix,

@@ -9,23 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimpack import content
-from slimpack.base import Base
 from slimpack.cache import Cache
-from slimpack.compat import compat_link
-from slimpack.config import DEFAULT_PROFILE, Config
-from slimpack.content import Compiler
-from slimpack.cuda.found import cuda_version
 from slimpack.env.activation import Activation
-from slimpack.environment import Environment
-from slimpack.progress import Progress
-from slimpack.relocate import Relocated
 from slimpack.result import Slimmed
 from slimpack.slim.bytecode import BytecodeReport
-from slimpack.slimming import Slimming, begin
-from slimpack.stages import Stages
-from slimpack.tree import Tree, identified
-from slimpack.verify.prefixes import forbidden_paths, scanned
+from slimpack.tree import Tree
+from slimpack.verify.prefixes import forbidden_paths
 
 
 @dataclass(frozen=True)
@@ -53,78 +42,6 @@ class Part:
     slimmed: Slimmed
     devices: tuple[int, ...]
     notes: tuple[str, ...]
-
-
-def make_part(
-    environment: Environment,
-    moved: Relocated,
-    activation: Activation,
-    application: Tree,
-    compiler: Compiler | None,
-    *,
-    config: Config,
-    base: Base,
-    prefix: str,
-    cache: Cache,
-    scratch: Path,
-    progress: Progress,
-    stage: Stages,
-) -> tuple[Part, Slimming | None]:
-    """Return an environment's part, and the slimming that led to it.
-
-    moved, activation: of `environment`, for `prefix`. application: what it imports counts.
-    compiler: writes its bytecode. Raises InputError for what slimming was told, and
-    InstallError when compiling fails.
-    """
-    installed, tree = environment.installed, moved.tree
-    if config.env.cuda_compat:
-        tree = tree.merge(compat_link(tree, prefix, base.view))
-    with stage("slim"):
-        whole = tree.merge(application)
-        slimming = begin(config.slim, DEFAULT_PROFILE, environment, moved, whole, prefix)
-        tree = slimming.dropped(tree) if slimming else tree
-    with stage("bytecode"):
-        tree, bytecode = content.with_bytecode(
-            tree,
-            compiler,
-            dest_prefix=prefix,
-            scratch=scratch,
-            checked=False,
-            progress=progress,
-            sources=moved.sources,
-        )
-    with stage("shrink"):
-        if slimming:
-            tree, slimming = slimming.finished(tree)
-        tree = content.with_true_records(tree, environment, moved, prefix).map(identified)
-    placeholders = tuple(sorted(installed.placeholders))
-    origin = "" if environment.origin == prefix else environment.origin
-    part = Part(
-        tree=scanned(
-            tree,
-            build_paths(scratch, cache, placeholders),
-            allow=config.image.allow_build_paths,
-            origin=origin,
-            vouched=content.vouched(moved),
-        ),
-        activation=activation,
-        titles=installed.titles,
-        packages=len(installed.packages),
-        pypi=len(installed.dists),
-        cuda=cuda_version(installed.versions),
-        source=environment.source,
-        engine=environment.engine,
-        placeholders=placeholders,
-        bytecode=bytecode,
-        slimmed=Slimmed.of(slimming.account if slimming else None),
-        devices=slimming.promised if slimming else (),
-        notes=(
-            *(slimming.notes if slimming else ()),
-            *activation.notes,
-            *content.notes(environment, moved),
-        ),
-    )
-    return part, slimming
 
 
 def build_paths(scratch: Path, cache: Cache, placeholders: Iterable[str]) -> tuple[bytes, ...]:

@@ -48,17 +48,34 @@ ALLOWED: dict[str, set[str]] = {
     },
     "outputs": {"registry"},
     "means": {"cache", "oci", "progress", "registry"},
-    "part": {
-        *("base", "cache", "compat", "config", "content", "cuda", "env", "environment"),
-        *("progress", "relocate", "result", "slim", "slimming", "stages", "tree", "verify"),
+    "bytecode": {"progress", "slim", "tree"},
+    "part": {"cache", "env", "result", "slim", "tree", "verify"},
+    "cold": {
+        *("application", "base", "bytecode", "cache", "compat", "config", "content", "cuda", "env"),
+        *("environment", "means", "part", "preparing", "progress", "relocate", "result"),
+        *("slimming", "stages", "tree", "verify"),
+    },
+    "obtaining": {
+        *("base", "bytecode", "cold", "config", "env", "environment", "means", "part", "stages"),
+        *("tree", "warm"),
     },
     "application": {"app", "config", "errors", "prefix", "reading", "tree"},
     "layering": {
         *("app", "cache", "compose", "config", "means", "oci", "result", "tree"),
     },
     "warm": {
-        *("app", "application", "base", "cache", "config", "content", "cuda", "env"),
-        *("environment", "errors", "installing", "layering", "means", "oci", "part", "platforms"),
+        *("app", "application", "base", "bytecode", "cache", "config", "content", "cuda", "debian"),
+        *(
+            "env",
+            "environment",
+            "errors",
+            "installing",
+            "layering",
+            "means",
+            "oci",
+            "part",
+            "platforms",
+        ),
         *("reading", "relocate", "result", "runtimes", "slices", "slim", "slimming", "tree"),
         "verify",
     },
@@ -75,6 +92,7 @@ ALLOWED: dict[str, set[str]] = {
     "dockerfile": {
         *("app", "base", "cache", "compat", "compose", "config", "content", "cuda", "env"),
         *(
+            "deliver",
             "environment",
             "errors",
             "globs",
@@ -105,10 +123,20 @@ ALLOWED: dict[str, set[str]] = {
         *("trace", "tree"),
     },
     "explain": {
-        *("cache", "config", "content", "environment", "errors", "installing", "progress"),
+        *("bytecode", "cache", "config", "content", "environment", "errors", "progress"),
         *("relocate", "slim", "slimming", "stages", "tree"),
     },
-    "content": {"env", "environment", "errors", "prefix", "progress", "relocate", "slim", "tree"},
+    "content": {
+        "bytecode",
+        "env",
+        "environment",
+        "errors",
+        "prefix",
+        "progress",
+        "relocate",
+        "slim",
+        "tree",
+    },
     "trace": {
         *("elf", "errors", "globs", "oci", "progress", "rootfs", "sandbox", "slim", "tree"),
     },

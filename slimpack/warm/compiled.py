@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from slimpack import content
+from slimpack.bytecode import Compiler, with_bytecode, without_bytecode
 from slimpack.cache.memo import digest_of
-from slimpack.content import Compiler
 from slimpack.means import Means
 from slimpack.slim.bytecode import BytecodeReport, source_of
 from slimpack.tree import Entry, Kind, Tree, bytes_entry
@@ -47,7 +46,7 @@ def compiled(
     if known is not None:
         with suppress(ValueError, KeyError, TypeError, AttributeError):
             return _with(tree, json.loads(known))
-    done, report = content.with_bytecode(
+    done, report = with_bytecode(
         tree,
         compiler(),
         dest_prefix=prefix,
@@ -68,7 +67,7 @@ def compiled(
 
 
 def _with(tree: Tree, value: dict[str, Any]) -> tuple[Tree, BytecodeReport]:
-    bare = content.without_bytecode(tree)
+    bare = without_bytecode(tree)
     made = [
         bytes_entry(path, base64.b64decode(text), owner=owner)
         for path, owner, text in value["files"]

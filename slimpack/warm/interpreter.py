@@ -8,10 +8,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from slimpack.bytecode import Compiler
 from slimpack.cache.memo import digest_of
-from slimpack.content import Compiler
 from slimpack.env.locks.lock import Lock
-from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import SlimpackError
 from slimpack.means import Means
 from slimpack.slim.bytecode import cache_tag, candidates, interpreter_tag
@@ -54,6 +53,8 @@ def _install(lock: Lock, prefix: Path, means: Means) -> None:
         if mark.exists():
             os.utime(prefix)
             return
+        from slimpack.env.rattler.engine import RattlerEngine
+
         shutil.rmtree(prefix, ignore_errors=True)
         engine = RattlerEngine(means.cache.packages, means.cache.repodata)
         engine.install(lock, prefix, only=closure(lock, ("python",)), progress=means.progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from slimpack.base import Base
 from slimpack.cache.memo import digest_of
 from slimpack.config import Config
 from slimpack.env.locks.lock import Lock
-from slimpack.environment import Planned
 from slimpack.errors import InputError
 from slimpack.warm.code import own_code
 
@@ -44,27 +43,31 @@ def _tail(url: str) -> str:
     return "/".join(url.rsplit("/", 2)[1:])
 
 
-def environment_key(config: Config, base: Base, prefix: str, planned: Planned) -> str | None:
-    """Return what the part follows from beside packages and application; None for no key.
+def environment_key(
+    config: Config,
+    base: Base,
+    prefix: str,
+    subdir: str,
+    engine: str,
+    variables: Sequence[tuple[str, str]],
+    notes: Sequence[str],
+) -> str:
+    """Return what the part follows from beside packages and application.
 
-    Only what is installed from a lock has one: a folder may change at any time.
+    subdir: conda's. engine: name of what installs. variables, notes: of the specification.
+    Raises InputError for files of rules or traces that cannot be read.
     """
-    plan, target, engine = planned.plan, planned.target, planned.engine
-    if plan is None or target is None or engine is None or plan.lock.pypi:
-        return None
-    if plan.spec and plan.spec.pip:
-        return None
     env = config.env
     return digest_of(
         FORMAT,
         own_code(),
-        [target.subdir, prefix, engine.name],
+        [subdir, prefix, engine],
         [base.image.config_digest, base.prefix, base.gpu],
         [env.cuda, list(env.allow_cpu), env.cuda_compat],
         _slim(config),
         list(config.image.allow_build_paths),
-        [list(pair) for pair in plan.variables],
-        list(plan.notes),
+        [list(pair) for pair in variables],
+        list(notes),
     )
 
 

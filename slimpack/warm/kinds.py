@@ -6,6 +6,8 @@ BYTECODE = "bytecode"
 SHARING = "sharing"
 DUPLICATES = "duplicates"
 WHOLE = "whole"
+BASE = "base"
+LOCK = "lock"
 
 SHARED = (PART, FAMILY, BYTECODE, SHARING, DUPLICATES)
 """Those that make sense on other machines."""

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slimpack.application import collected
 from slimpack.base import Base
+from slimpack.bytecode import Compiler
 from slimpack.cache.record import record_of
 from slimpack.config import Config
-from slimpack.content import Compiler
 from slimpack.env.locks.lock import Lock
-from slimpack.environment import Planned
 from slimpack.errors import ImageError
 from slimpack.layering import Layering
 from slimpack.means import Means
 from slimpack.part import Part
 from slimpack.platforms import SUBDIRS, here
-from slimpack.relocate import Relocated
 from slimpack.slim.decisions import Decisions, application_answers
-from slimpack.slimming import Slimming
 from slimpack.tree import Tree, under
 from slimpack.warm.bytes import LayerBytes
-from slimpack.warm.fits import fixed_owners
 from slimpack.warm.interpreter import kept_compiler
 from slimpack.warm.keys import environment_key, family_key, package_identities, part_key
 from slimpack.warm.kinds import FAMILY, PART
 from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
-from slimpack.warm.swap import swap
+
+if TYPE_CHECKING:  # only builds that have to make something need these
+    from slimpack.relocate import Relocated
+    from slimpack.slimming import Slimming
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,27 @@ class Warm:
     changed: tuple[str, ...]
 
 
-def subject_of(config: Config, base: Base, prefix: str, planned: Planned) -> Subject | None:
-    """Return by what a part is remembered, None where it cannot be."""
-    key = environment_key(config, base, prefix, planned)
-    if key is None or planned.plan is None or config.slim.profile == "traced":
-        return None  # what is traced depends on every import of the application
-    lock = planned.plan.lock
+def subject_of(
+    config: Config,
+    base: Base,
+    prefix: str,
+    lock: Lock,
+    engine: str,
+    *,
+    variables: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+) -> Subject | None:
+    """Return by what a part is remembered, None where it cannot be.
+
+    lock: complete, with what pip installs. engine: name of what installs it.
+    variables, notes: of the specification.
+    """
     packages = package_identities(lock)
-    if packages is None or lock.platform != SUBDIRS[here()]:
+    if packages is None or lock.pypi or lock.platform != SUBDIRS[here()]:
         return None
+    if config.slim.profile == "traced":
+        return None  # what is traced depends on every import of the application
+    key = environment_key(config, base, prefix, lock.platform, engine, variables, notes)
     return Subject(key, packages, lock)
 
 
@@ -106,6 +118,8 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
             kept=Kept(old.packages, old.paths, old.fixed, decided),
             changed=(),
         )
+    from slimpack.warm.swap import swap
+
     changed = sorted(
         name for name in subject.packages if subject.packages[name] != old.packages[name]
     )
@@ -149,6 +163,8 @@ def kept_of(
 
     moved: the environment as it was relocated.
     """
+    from slimpack.warm.fits import fixed_owners
+
     inside = under(prefix, "")
     decided = None
     if slimming:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from slimpack import content
+from slimpack.bytecode import Compiler, with_bytecode
 from slimpack.config import Config
-from slimpack.content import Compiler
 from slimpack.cuda.found import cuda_version
 from slimpack.env.locks.lock import Lock
 from slimpack.env.meta import Installed, read_installed
@@ -91,7 +91,7 @@ def swap(
     compiler = content.compiler_of(replace(environment, installed=installed))
     resumed = _resumed(old, mine, lock, changed, config, prefix)
     tree = resumed.slimming.dropped(mine.tree) if resumed else mine.tree
-    tree, bytecode = content.with_bytecode(
+    tree, bytecode = with_bytecode(
         tree,
         compiler,
         dest_prefix=prefix,

@@ -1,0 +1,95 @@
+"""A lock that an earlier build has read: the same file says the same.
+
+It saves the process that reads locks, and the import of all that solves and installs.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from slimpack.cache.memo import Memo, digest_of
+from slimpack.config import Config
+from slimpack.env.inputs.identify import Input, InputKind
+from slimpack.env.locks.lock import Lock, LockedPackage
+from slimpack.platforms import resolve
+from slimpack.warm.code import own_code
+from slimpack.warm.identity import file_digest
+from slimpack.warm.kinds import LOCK
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What a lock says for one platform. engine: what would install it."""
+
+    source: Input
+    platform: str
+    lock: Lock
+    engine: str
+    notes: tuple[str, ...] = ()
+
+
+def known_lock(config: Config, memos: Memo) -> Locked | None:
+    """Return what the input says, if it is a lock that was read before."""
+    key = _key(config)
+    data = memos.get(LOCK, key) if key else None
+    if data is None:
+        return None
+    with suppress(ValueError, KeyError, TypeError, AttributeError):
+        value = json.loads(data)
+        return Locked(
+            source=Input(InputKind[value["kind"]], Path(config.env.inputs[0])),
+            platform=value["platform"],
+            lock=_lock(value["lock"]),
+            engine=value["engine"],
+            notes=tuple(value["notes"]),
+        )
+    return None
+
+
+def keep_locked(config: Config, locked: Locked, memos: Memo) -> None:
+    """Keep what a lock says."""
+    key = _key(config)
+    if key is None or locked.lock.pypi or not locked.source.locked or locked.source.manifest:
+        return
+    value = {
+        "kind": locked.source.kind.name,
+        "platform": locked.platform,
+        "lock": {**asdict(locked.lock), "pypi": []},
+        "engine": locked.engine,
+        "notes": locked.notes,
+    }
+    memos.put(LOCK, key, json.dumps(value).encode())
+
+
+def _key(config: Config) -> str | None:
+    """Return what the reading follows from; None where it is more than a file."""
+    env = config.env
+    if len(env.inputs) != 1 or env.cuda or env.cuda_compat or env.channels or env.lock:
+        return None
+    path = Path(env.inputs[0])
+    with suppress(OSError):
+        if path.is_file():
+            return digest_of(
+                own_code(),
+                [file_digest(path), str(path.resolve().parent), path.name],
+                [env.environment, list(env.categories), env.engine, resolve(env.platform)],
+                shutil.which("micromamba") or "",
+            )
+    return None
+
+
+def _lock(value: Mapping[str, Any]) -> Lock:
+    return Lock(
+        platform=value["platform"],
+        packages=tuple(
+            LockedPackage(**{**package, "depends": tuple(package["depends"])})
+            for package in value["packages"]
+        ),
+        text=value["text"],
+    )
