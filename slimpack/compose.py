@@ -13,7 +13,7 @@ from slimpack.env.activation import Activation
 from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.plan import LayerPlan
-from slimpack.oci.sharing import Duplicate, Shared
+from slimpack.oci.sharing import Duplicate, Shared, is_library
 from slimpack.own import configure, own_of
 from slimpack.tree import Kind, Tree, parents
 
@@ -42,13 +42,15 @@ def twice_notes(base: Base, tree: Tree) -> Iterator[str]:
     """Tell which of CUDA's libraries the base has although the environment brings them."""
     theirs: Counter[str] = Counter()
     for path, placed in base.view.items():
-        family = family_of(posixpath.basename(path))
+        family = family_of(posixpath.basename(path)) if is_library(path) else None
         if family and placed.member.kind == "file" and "/stubs/" not in path:
             theirs[family.name] += placed.member.size
     ours = {
         family.name
         for entry in tree
-        if entry.kind is Kind.FILE and (family := family_of(posixpath.basename(entry.path)))
+        if is_library(entry.path)
+        and entry.kind is Kind.FILE
+        and (family := family_of(posixpath.basename(entry.path)))
     }
     both = [(name, size) for name, size in theirs.most_common() if name in ours]
     if both:

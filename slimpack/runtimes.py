@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from slimpack.debian.checked import checked_package
 from slimpack.debian.model import ARCHITECTURES, DebianSource, ResolvedPackage
-from slimpack.debian.resolve import checked_package
 from slimpack.errors import InputError
 
 if sys.version_info >= (3, 11):

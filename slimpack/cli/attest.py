@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from slimpack.attaching import attach, find_subject
-from slimpack.attestation import SBOMS, Attestation, documents_of, read_document
+from slimpack.attestation import Attestation, documents_of, read_document
 from slimpack.cache import default_cache
 from slimpack.cli.progress import choose
-from slimpack.cli.sign import insecure_option, key_help, tlog_option
+from slimpack.cli.sign import key_help, tlog_option
+from slimpack.cli.telling import insecure_option, sbom_option
 from slimpack.errors import InputError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.index import images_of
@@ -18,27 +19,6 @@ from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch, pull_all
 from slimpack.registry.reference import Reference
 from slimpack.signing import Signer
-
-
-def sbom_formats(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, ...]:
-    """Read ``cyclonedx,spdx``; a usage error for anything else."""
-    names = tuple(dict.fromkeys(name.strip() for name in (value or "").split(",") if name.strip()))
-    for name in names:
-        if name not in SBOMS:
-            raise click.BadParameter(
-                f"{name!r} is not one of {', '.join(SBOMS)}", context, parameter
-            )
-    return names
-
-
-sbom_option = click.option(
-    "--sbom",
-    "sboms",
-    callback=sbom_formats,
-    default="",
-    metavar="FORMATS",
-    help=f"Bills of materials to make: {', '.join(SBOMS)}, with commas between.",
-)
 
 
 @click.command("attest", short_help="Attach SBOMs and provenance to an image in a registry.")

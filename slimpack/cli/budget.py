@@ -13,9 +13,15 @@ import click
 from slimpack.budget.judge import Verdict, judge
 from slimpack.budget.measure import Measured, is_report, measure, read_report
 from slimpack.cli.budget_text import complaints, in_markdown, in_text
-from slimpack.cli.images import all_of, here, insecure_option
+from slimpack.cli.images import all_of, here
 from slimpack.cli.options import config_option, configuration
-from slimpack.cli.telling import Function, platform_option, telling_options, with_options
+from slimpack.cli.telling import (
+    Function,
+    insecure_option,
+    platform_option,
+    telling_options,
+    with_options,
+)
 from slimpack.config import BudgetConfig
 from slimpack.errors import InputError, VerifyError
 from slimpack.oci.image import Image

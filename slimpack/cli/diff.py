@@ -7,9 +7,9 @@ import sys
 
 import click
 
-from slimpack.cli.images import here, insecure_option
+from slimpack.cli.images import here
 from slimpack.cli.progress import choose
-from slimpack.cli.telling import platform_option
+from slimpack.cli.telling import insecure_option, platform_option
 from slimpack.oci.config import Platform
 from slimpack.platforms import resolve
 from slimpack.registry.connecting import Registries

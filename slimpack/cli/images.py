@@ -12,7 +12,7 @@ import click
 
 from slimpack.cache import default_cache
 from slimpack.cli.progress import choose
-from slimpack.cli.telling import Function, platform_option, with_options
+from slimpack.cli.telling import Function, insecure_option, platform_option, with_options
 from slimpack.errors import RegistryError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
@@ -24,12 +24,6 @@ from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch
 from slimpack.sources import Source, image_source, open_deliverable, open_image
 
-insecure_option = click.option(
-    "--insecure",
-    is_flag=True,
-    help="Accept plain HTTP and certificates that nobody vouches for; this machine's own "
-    "registries need no option for plain HTTP.",
-)
 _OPTIONS = (
     click.argument("text", metavar="IMAGE"),
     platform_option("Which image of several, like linux/amd64."),

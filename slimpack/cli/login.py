@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from slimpack.cli.images import insecure_option
 from slimpack.cli.progress import QuietProgress
+from slimpack.cli.telling import insecure_option
 from slimpack.errors import InputError
 from slimpack.registry.login import check_host, login, logout
 

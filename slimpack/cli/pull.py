@@ -6,9 +6,9 @@ import json
 
 import click
 
-from slimpack.cli.images import all_of, insecure_option
+from slimpack.cli.images import all_of
 from slimpack.cli.outputs import check_form
-from slimpack.cli.telling import platform_option, telling_options
+from slimpack.cli.telling import insecure_option, platform_option, telling_options
 from slimpack.deliver import deliver
 from slimpack.oci.index import images_of
 from slimpack.outputs import Outputs

@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 import click
 
-from slimpack.cli.images import all_of, insecure_option
+from slimpack.cli.images import all_of
 from slimpack.cli.table import megabytes
-from slimpack.cli.telling import platform_option, telling_options
+from slimpack.cli.telling import insecure_option, platform_option, telling_options
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
 from slimpack.registry.push import Pushed, push

@@ -12,11 +12,11 @@ import click
 
 from slimpack.cache import default_cache
 from slimpack.cache.layers import LayerCache
-from slimpack.cli.images import insecure_option, taken_for
+from slimpack.cli.images import taken_for
 from slimpack.cli.options import config_option, configuration
 from slimpack.cli.outputs import check_form, check_output
 from slimpack.cli.table import megabytes, table
-from slimpack.cli.telling import platform_option, telling_options
+from slimpack.cli.telling import insecure_option, platform_option, telling_options
 from slimpack.config import SANDBOXES
 from slimpack.daemon import choose
 from slimpack.deliver import Pushing, deliver

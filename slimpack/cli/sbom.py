@@ -9,8 +9,7 @@ import click
 from slimpack.attestation import FORMS, SBOMS, documents_of
 from slimpack.cache import default_cache
 from slimpack.cli.progress import choose
-from slimpack.cli.sign import insecure_option
-from slimpack.cli.telling import platform_option
+from slimpack.cli.telling import insecure_option, platform_option
 from slimpack.files import atomic_file
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from slimpack.attaching import find_subject
+from slimpack.cli.telling import insecure_option
 from slimpack.registry.connecting import Registries
 from slimpack.registry.reference import Reference
 from slimpack.signing import Signer
@@ -15,11 +16,6 @@ tlog_option = click.option(
     default=False,
     show_default=True,
     help="Tell the public transparency log, which shows everybody the image's name and digest.",
-)
-insecure_option = click.option(
-    "--insecure",
-    is_flag=True,
-    help="Accept plain HTTP and unknown certificates (loopback needs no flag).",
 )
 
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import click
 
-from slimpack.cli.attest import sbom_option
-from slimpack.cli.images import insecure_option
 from slimpack.cli.outputs import check_form, check_output
-from slimpack.cli.telling import Function, with_options
+from slimpack.cli.telling import Function, insecure_option, sbom_option, with_options
 from slimpack.config import Config
 from slimpack.outputs import AUTO, ENGINES, Outputs, RemoteCaching
 from slimpack.registry.reference import Reference

@@ -10,6 +10,9 @@ import click
 
 from slimpack.cli.progress import STYLES, choose
 
+SBOMS = ("cyclonedx", "spdx")
+"""Formats, by the names of `slimpack.attestation`, whose libraries take a while to import."""
+
 Function = Callable[..., Any]
 Option = Callable[[Function], Function]
 
@@ -33,6 +36,37 @@ def checked(check: Callable[[str], None]) -> Callable[..., str | None]:
 def platform_option(text: str, **settings: Any) -> Option:
     """Return an option that says for which platform."""
     return click.option("--platform", metavar="OS/ARCH", help=text, **settings)
+
+
+insecure_option = click.option(
+    "--insecure",
+    is_flag=True,
+    help="Accept plain HTTP and certificates that nobody vouches for; this machine's own "
+    "registries need no option for plain HTTP.",
+)
+
+
+def _sbom_formats(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[str, ...]:
+    """Read ``cyclonedx,spdx``; a usage error for anything else."""
+    names = tuple(dict.fromkeys(name.strip() for name in (value or "").split(",") if name.strip()))
+    for name in names:
+        if name not in SBOMS:
+            raise click.BadParameter(
+                f"{name!r} is not one of {', '.join(SBOMS)}", context, parameter
+            )
+    return names
+
+
+sbom_option = click.option(
+    "--sbom",
+    "sboms",
+    callback=_sbom_formats,
+    default="",
+    metavar="FORMATS",
+    help=f"Bills of materials to make: {', '.join(SBOMS)}, with commas between.",
+)
 
 
 def with_options(options: Sequence[Option], function: Function) -> Function:

@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from slimpack.cache import default_cache
-from slimpack.cli.images import here, insecure_option
+from slimpack.cli.images import here
 from slimpack.cli.options import config_option, configuration
 from slimpack.cli.table import printable, table
-from slimpack.cli.telling import platform_option, telling_options
+from slimpack.cli.telling import insecure_option, platform_option, telling_options
 from slimpack.oci.config import Platform
 from slimpack.platforms import resolve
 from slimpack.progress import Progress

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from slimpack.debian.codecs import CodecError, decompressed
-from slimpack.slices import open_slice
 from slimpack.errors import RuntimeBaseError
+from slimpack.slices import open_slice
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 
+from slimpack.debian.checked import checked_package
 from slimpack.debian.codecs import CodecError, decompressed
 from slimpack.debian.fetch import Fetcher, UnreachableError
 from slimpack.debian.keyring import Keyring
@@ -33,7 +33,6 @@ from slimpack.progress import Progress
 
 _MAX_RELEASE = 8 << 20
 _MAX_INDEX = 1 << 30
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,21 +205,6 @@ def _package(stanza: dict[str, str], archive: str) -> ResolvedPackage:
             archive=archive,
         )
     )
-
-
-def checked_package(package: ResolvedPackage) -> ResolvedPackage:
-    """Return `package` if its fields can be what they say; ValueError if not."""
-    Version(package.version)
-    if not _SHA256.fullmatch(package.sha256):
-        raise ValueError(f"{package.name}: not a SHA-256: {package.sha256!r}")
-    if package.size <= 0:
-        raise ValueError(f"{package.name}: a size of {package.size}")
-    parts = package.filename.split("/")
-    if not package.filename.endswith(".deb") or any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"{package.name}: not a path in the archive: {package.filename!r}")
-    if package.archive not in ("main", "security"):
-        raise ValueError(f"{package.name}: no archive {package.archive!r}")
-    return package
 
 
 def _packages_from(note: object) -> tuple[ResolvedPackage, ...] | None:
