@@ -45,18 +45,20 @@ def build(
     *,
     cache: Cache,
     remote: RemoteCaching = NO_REMOTE,
+    fresh: bool = False,
     progress: Progress = SILENT,
     epoch: int = DEFAULT_EPOCH,
 ) -> Built:
     """Build the image that `config` describes and deliver it to `outputs`.
 
-    Several platforms make an index of as many images. epoch: mtime of every file and
+    Several platforms make an index of as many images. fresh: nothing that an earlier build
+    made is used, downloads aside. epoch: mtime of every file and
     creation date of the image, in seconds. Raises the children of SlimpackError;
     whatever happens, nothing is left half-written and no scratch file stays.
     """
-    task = _Task(config, outputs, cache, remote, progress, epoch)
+    task = _Task(config, outputs, cache, remote, fresh, progress, epoch)
     try:
-        return task.run(warm=True)
+        return task.run(warm=not fresh)
     except StartOver:
         return task.run(warm=False)
 
@@ -67,6 +69,7 @@ class _Task:
     outputs: Outputs
     cache: Cache
     remote: RemoteCaching
+    fresh: bool
     progress: Progress
     epoch: int
 
@@ -159,11 +162,12 @@ class _Task:
         ]
 
     def _caches(self, scratch: Path, registries: Registries | None) -> BuildCaches:
+        apart = replace(self.cache, results=scratch / "results")
         return open_caches(
-            self.cache,
+            apart if self.fresh else self.cache,
             BlobStore(scratch / "blobs", durable=False),
             shared=SHARED,
-            sources=self.remote.sources,
+            sources=() if self.fresh else self.remote.sources,
             to=self.remote.to,
             registries=registries,
             progress=self.progress,

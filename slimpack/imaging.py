@@ -39,6 +39,7 @@ from slimpack.warm.basis import basis
 from slimpack.warm.compiled import compiled
 from slimpack.warm.interpreter import python_identity
 from slimpack.warm.noswap import StartOver
+from slimpack.warm.proof import keep_proof, known_proof, proof_key
 from slimpack.warm.recall import remember
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def build_image(
     )
     with stage("verify"):
         try:
-            verification = _verified(image, names, config, made.staging, scratch, means)
+            key = proof_key(image, own, (one.path for one in application), config.verify)
+            verification = _verified(image, names, config, made.staging, scratch, means, key)
         except VerifyError as error:
             if made.staging is None:  # what failed in the environment, too, is no fault
                 raise StartOver(str(error)) from error
@@ -187,11 +189,13 @@ def _verified(
     staging: Path | None,
     scratch: Path,
     means: Means,
+    key: str,
 ) -> Verification | None:
     """Prove that the image works before anybody gets it; None where that is switched off.
 
     Every byte was searched for build paths while the layers were written. What could not
     be imported in the environment as it was installed is no fault of the image.
+    key: by which it is known what comes of importing the environment's modules.
     """
     if not config.verify.enabled:
         return None
@@ -204,8 +208,13 @@ def _verified(
         lambda: open_image(image, scratch / "root", name, progress=progress)
     )
     before = open_prefix(staging) if staging else None
-    result = verify(subject, config.verify, scan=False, before=before, progress=progress)
+    known = known_proof(key, means.memos)
+    result = verify(
+        subject, config.verify, scan=False, before=before, known=known, progress=progress
+    )
     raise_if_failed(result)
+    if not known:
+        keep_proof(key, result, means.memos)
     return result
 
 

@@ -69,6 +69,7 @@ def build_command(
     config: Config,
     outputs: Outputs,
     remote: RemoteCaching,
+    fresh: bool,
     tags: tuple[str, ...],
     runtime: str | None,
     base: str | None,
@@ -103,6 +104,7 @@ def build_command(
         outputs,
         cache=default_cache(),
         remote=remote,
+        fresh=fresh,
         progress=progress,
         epoch=epoch(),
     )

@@ -56,6 +56,12 @@ _OPTIONS = (
         help="HOST/REPOSITORY with what other machines built (docs/cache.md).",
     ),
     click.option(
+        "--no-cache",
+        "fresh",
+        is_flag=True,
+        help="Use nothing that an earlier build made, downloads aside.",
+    ),
+    click.option(
         "--cache-to",
         "to",
         metavar="REPOSITORY",
@@ -65,7 +71,10 @@ _OPTIONS = (
 
 
 def sink_options(function: Function) -> Function:
-    """Give a command those options; it receives `outputs` and `remote`, and needs `config`."""
+    """Give a command those options; it receives `outputs`, `remote` and `fresh`.
+
+    It needs `config`.
+    """
 
     @functools.wraps(function)
     def command(
@@ -80,6 +89,7 @@ def sink_options(function: Function) -> Function:
         builder_id: str,
         sources: tuple[str, ...],
         to: str | None,
+        fresh: bool,
         **rest: Any,
     ) -> Any:
         if not (paths or load or load_into or references):
@@ -97,7 +107,10 @@ def sink_options(function: Function) -> Function:
             documents=(*sboms, *(("provenance",) if provenance else ())),
             builder=builder_id,
         )
-        return function(config=config, outputs=outputs, remote=_remote(sources, to), **rest)
+        if fresh and sources:
+            raise click.UsageError("--no-cache and --cache-from contradict each other")
+        remote = _remote(sources, to)
+        return function(config=config, outputs=outputs, remote=remote, fresh=fresh, **rest)
 
     return with_options(_OPTIONS, command)
 

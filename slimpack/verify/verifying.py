@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from slimpack.config import VerifyConfig
 from slimpack.errors import DaemonError, InputError, SlimpackError, VerifyError
@@ -43,6 +44,7 @@ def verify(
     scan: bool = True,
     forbidden: tuple[bytes, ...] = (),
     before: Subject | None = None,
+    known: Mapping[str, Result] = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> Verification:
     """Make every check of `subject` and return what came of it; see `raise_if_failed`.
@@ -50,6 +52,7 @@ def verify(
     checks: which of them. scan: False when every byte was searched for build paths already.
     forbidden: paths of this machine's builds that must not be in it.
     before: the same environment before slimming; what failed there is no error here.
+    known: what came of some checks, by name, which are not made again.
 
     Programs run in the sandbox that `config` names. Where ``auto`` finds none that works,
     checks that need one are skipped, which the result says. Environments and archives
@@ -71,7 +74,7 @@ def verify(
             baseline=stack.enter_context(_baseline(before, config.sandbox, running, stop)),
         )
         task = stack.enter_context(progress.task("verify", total=len(checks), unit="check"))
-        results = _all(checks, subject, context, task, stop)
+        results = _all(checks, subject, context, known, task, stop)
     return Verification(
         subject=subject.name,
         kind=subject.kind,
@@ -129,13 +132,18 @@ def describe(check: str, finding: Finding) -> str:
 
 
 def _all(
-    checks: Sequence[Check], subject: Subject, context: Context, task: Task, stop: threading.Event
+    checks: Sequence[Check],
+    subject: Subject,
+    context: Context,
+    known: Mapping[str, Result],
+    task: Task,
+    stop: threading.Event,
 ) -> tuple[Result, ...]:
     """Make the checks; programs run in a thread of their own while files are read here."""
     results: dict[str, Result] = {}
 
     def make(check: Check) -> None:
-        results[check.name] = _made(check, subject, context)
+        results[check.name] = known.get(check.name) or _made(check, subject, context)
         task.advance()
 
     def run() -> None:

@@ -8,6 +8,7 @@ DUPLICATES = "duplicates"
 WHOLE = "whole"
 BASE = "base"
 LOCK = "lock"
+PROOF = "proof"
 
 SHARED = (PART, FAMILY, BYTECODE, SHARING, DUPLICATES)
 """Those that make sense on other machines."""
