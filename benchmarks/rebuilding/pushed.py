@@ -1,0 +1,40 @@
+"""What a push brought to a docker-registry, seen from the registry's side."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+REPOSITORY, TAG = "app", "1"
+_ACCEPT = ", ".join(
+    (
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+
+
+def stored(folder: Path) -> dict[str, int]:
+    """Return digest -> bytes of every blob that a registry with this folder keeps.
+
+    The layout is that of distribution's filesystem driver: ``blobs/sha256/xx/<digest>/data``.
+    """
+    blobs = folder / "storage" / "docker" / "registry" / "v2" / "blobs" / "sha256"
+    return {path.parent.name: path.stat().st_size for path in blobs.glob("*/*/data")}
+
+
+def arrived(before: Mapping[str, int], after: Mapping[str, int]) -> int:
+    """Return the bytes of the blobs that were not there before; manifests count, too."""
+    return sum(size for digest, size in after.items() if digest not in before)
+
+
+def layers(host: str) -> tuple[str, ...]:
+    """Return the digests of the layers of the image that was pushed, lowest first."""
+    address = f"http://{host}/v2/{REPOSITORY}/manifests/{TAG}"
+    request = urllib.request.Request(address, headers={"Accept": _ACCEPT})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        manifest: Mapping[str, Any] = json.load(answer)
+    return tuple(layer["digest"] for layer in manifest["layers"])
