@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.channel import Executable
+from slimpack.bytecode import bytecode_notes, with_bytecode
 from slimpack.cache import Cache
 from slimpack.config import EnvConfig
-from slimpack.content import bytecode_notes, compiler_of, with_bytecode
+from slimpack.content import compiler_of
 from slimpack.env.meta import Installed, InstalledPackage
 from slimpack.environment import Environment
 from slimpack.hostpython import HostPython, found_here, host_python, is_foreign, python_spec
