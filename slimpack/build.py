@@ -28,7 +28,7 @@ from slimpack.result import Built
 from slimpack.stages import Stages
 from slimpack.warm.kinds import SHARED
 from slimpack.warm.noswap import StartOver
-from slimpack.warm.whole import Whole, recall_whole, remember_whole, whole_key
+from slimpack.warm.whole import Whole, contents_of, recall_whole, remember_whole, whole_key
 
 # Most of the code is imported by those builds only that have something to build.
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class _Task:
     ) -> Built:
         names, stage = references(self.config.image), Stages()
         known = None
-        key = whole_key(self.config, self.epoch, self.cache) if warm else None
+        contents = contents_of(self.config) if warm else None
+        key = whole_key(contents, self.config, self.epoch, self.cache)
         if key and not self.outputs.documents:
             known = recall_whole(key, caches.layers, caches.memos)
         told: Told = ()
@@ -109,6 +110,7 @@ class _Task:
             made = self._made(means, scratch, names, warm=warm)
             images = tuple(one.image for one in made)
             results = tuple(one.result for one in made)
+            key = whole_key(contents, self.config, self.epoch, self.cache)
             if key and all(one.source.locked for one in made):
                 remember_whole(key, Whole(images, results), caches.memos)
             if self.outputs.documents:

@@ -75,7 +75,7 @@ def subject_of(
     variables, notes: of the specification.
     """
     packages = package_identities(lock)
-    if packages is None or lock.pypi or lock.platform != SUBDIRS[here()]:
+    if packages is None or lock.pypi or lock.platform != SUBDIRS.get(here()):
         return None
     if config.slim.profile == "traced":
         return None  # what is traced depends on every import of the application

@@ -21,6 +21,9 @@ from slimpack.tree import Entry, Kind, Tree
 Row = tuple[str, str, int, str, int, str, int, int, str, int]
 """An entry, its content aside, and the number of the layer that has it."""
 
+HISTORY = "conda-meta/history"
+"""The sign of an environment: empty, and with one package or another."""
+
 Opener = Callable[[int, str], BinaryIO]
 """Opens the content of a path in a layer, by that layer's number."""
 
@@ -108,9 +111,9 @@ class Remembered:
         return part_of(self.part, Tree(self.entries(opener)))
 
     def entries(self, opener: Opener, without: frozenset[str] = frozenset()) -> Iterable[Entry]:
-        """Yield the files, but for those of some owners."""
+        """Yield the files, but for those of some owners; conda's history is nobody's in truth."""
         for path, kind, mode, owner, size, link, uid, gid, identity, layer in self.rows:
-            if owner in without:
+            if owner in without and not path.endswith(HISTORY):
                 continue
             content = (
                 (lambda layer=layer, path=path: opener(layer, path)) if kind == "file" else None

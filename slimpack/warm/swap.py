@@ -37,10 +37,8 @@ from slimpack.verify.prefixes import scanned
 from slimpack.warm.closure import closure, depends
 from slimpack.warm.fits import check_files, check_packages
 from slimpack.warm.noswap import NoSwap
-from slimpack.warm.remembered import Kept, Opener, Remembered, part_of
+from slimpack.warm.remembered import HISTORY, Kept, Opener, Remembered, part_of
 from slimpack.warm.resume import Resumed, resume
-
-_HISTORY = "conda-meta/history"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def swap(
     packages that cannot be had.
     """
     changed = frozenset(name for name in packages if packages[name] != old.packages[name])
-    if lock.platform != SUBDIRS[here()] or not changed:
+    if lock.platform != SUBDIRS.get(here()) or not changed:
         raise NoSwap("nothing to swap, or for another platform")
     names = changed | closure(lock, ("python",))
     staging = installed_at(scratch)
@@ -114,7 +112,7 @@ def swap(
 
 def _only(moved: Relocated, changed: frozenset[str], prefix: str) -> Relocated:
     """Return what was relocated of those packages; the sign of an environment stays as it was."""
-    history = under(prefix, _HISTORY)
+    history = under(prefix, HISTORY)
     tree = moved.tree.filter(lambda entry: entry.owner in changed and entry.path != history)
     paths = {entry.path for entry in tree}
     if any(under(prefix, path) in paths for path in moved.unmoved):

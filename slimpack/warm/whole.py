@@ -45,27 +45,34 @@ class Whole:
     results: tuple[BuildResult, ...]
 
 
-def whole_key(config: Config, epoch: int, cache: Cache) -> str | None:
-    """Return by what a build is remembered, None where that cannot be told.
+def contents_of(config: Config) -> list[Any] | None:
+    """Return what the files hold that a build reads, None where that cannot be told.
 
-    Reads the files that the build would read, and raises nothing because of them: the
-    build itself does.
+    Raises nothing because of them: the build itself does.
     """
     if config.env.lock is not None or len(config.env.inputs) != 1:
         return None
     try:
-        base = base_identity(config, _platforms(config), cache)
-        contents = list(_contents(config))
+        return list(_contents(config))
     except (OSError, SlimpackError):
         return None
-    if base is None:
+
+
+def whole_key(contents: list[Any] | None, config: Config, epoch: int, cache: Cache) -> str | None:
+    """Return by what a build is remembered, None where that cannot be told.
+
+    contents: see `contents_of`. What the base is made of is looked at now: a build may
+    have asked Debian anew.
+    """
+    base = None
+    with suppress(OSError, SlimpackError):
+        base = base_identity(config, _platforms(config), cache)
+    if contents is None or base is None:
         return None
     return digest_of(
         _FORMAT,
         own_code(),
-        epoch,
-        here(),
-        shutil.which("micromamba") or "",
+        [epoch, here(), shutil.which("micromamba") or ""],
         base,
         contents,
         plain(asdict(config)),

@@ -162,3 +162,21 @@ def test_nothing_needs_no_layer() -> None:
 def test_impossible_budgets(budget: int, limit: int) -> None:
     with pytest.raises(InputError, match="at least 1"):
         plan_layers(Tree([]), budget=budget, max_layer_bytes=limit)
+
+
+def test_small_packages_are_dealt_out_by_their_names() -> None:
+    """Another package, or a new size, moves none of the others to another layer."""
+    sizes = {f"package-{number}": number + 1 for number in range(60)}
+    plans = plan_layers(packages(**sizes), budget=24)
+    assert len(plans) == 24
+    rest = [plan for plan in plans if len(plan.owners) > 1]
+    assert [plan.name for plan in rest] == [f"{len(p.owners)} smaller packages" for p in rest]
+    assert len(rest) == 4
+
+    def homes(found: list[LayerPlan]) -> dict[str, frozenset[str]]:
+        return {owner: frozenset(plan.owners) for plan in found for owner in plan.owners}
+
+    before = homes(plans)
+    after = homes(plan_layers(packages(**{**sizes, "package-3": 5, "zz": 1}), budget=24))
+    moved = {owner for owner in before if after[owner] - {"zz"} != before[owner]}
+    assert not moved
