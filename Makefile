@@ -11,7 +11,7 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench bench-pack bench-push bench-slim \
+.PHONY: help venv engine demo test lint format bench bench-pack bench-push bench-rebuild bench-slim \
 	channel channel-full channel-workloads channel-heavy channel-cuda channel-cuda-heavy clean
 
 help: ## show this
@@ -42,6 +42,9 @@ bench-pack: venv ## measure slimpack pack against conda-pack, format by format
 
 bench-push: venv ## measure slimpack push against skopeo
 	@$(RUN) benchmarks.push $(BENCH)
+
+bench-rebuild: venv ## measure what a change costs, beside Dockerfiles
+	@$(RUN) benchmarks.rebuild $(BENCH)
 
 bench-slim: venv ## measure what slimming gives, profile by profile (an hour or more)
 	@$(RUN) benchmarks.slim $(BENCH)

@@ -29,6 +29,7 @@ WORKLOADS = ROOT / "benchmarks" / "workloads"
 MODEL = "app/model.pickle"
 PURE, HEAVY = "idna", "scipy"
 _CHANGED = {PURE: "idna/core.py", HEAVY: "scipy/version.py"}
+_GLIBC = "2.36"  # of Debian 12, on which all images stand
 _LINE = "\n# one line more\n"
 
 
@@ -116,8 +117,8 @@ class Project:
 
     def solve(self) -> None:
         """Bring the lock up to date, for those who install from one."""
-        channel = ("--channel", self.channel.as_uri())
-        self.slimpack("lock", *channel, "--output", str(self.lock), "--quiet")
+        options = ("--channel", self.channel.as_uri(), "--glibc", _GLIBC)
+        self.slimpack("lock", *options, "--output", str(self.lock), "--quiet")
 
     def locked(self) -> list[Path]:
         """Return the package files of the lock."""
