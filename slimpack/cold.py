@@ -15,6 +15,7 @@ from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.cuda.found import cuda_version
 from slimpack.env.activation import Activation, freeze
 from slimpack.env.locks.lock import Lock
+from slimpack.env.meta import Installed
 from slimpack.environment import Environment, Planned, provide
 from slimpack.means import Means
 from slimpack.part import Part, build_paths
@@ -32,14 +33,15 @@ from slimpack.verify.prefixes import scanned
 class FromNothing:
     """A part, and what there is beside it as long as the scratch folder is.
 
-    staging: the environment, installed. moved: relocated. lock: what it was installed
-    from, None for one that was there already.
+    staging: the environment, installed; moved: relocated; installed: what it consists of.
+    lock: what it was installed from, None for one that was there already.
     """
 
     part: Part
     application: Tree
     compiler: Compiler | None
     staging: Path
+    installed: Installed
     moved: Relocated
     slimming: Slimming | None
     lock: Lock | None
@@ -91,7 +93,16 @@ def from_nothing(
         progress=means.progress,
         stage=stage,
     )
-    return FromNothing(part, application, compiler, staging, moved, slimming, environment.lock)
+    return FromNothing(
+        part=part,
+        application=application,
+        compiler=compiler,
+        staging=staging,
+        installed=environment.installed,
+        moved=moved,
+        slimming=slimming,
+        lock=environment.lock,
+    )
 
 
 def make_part(

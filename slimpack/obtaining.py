@@ -184,7 +184,7 @@ def _made(
     found = from_nothing(planned, config, base, prefix, source.platform, means, scratch, stage)
     kept = None
     if subject:
-        kept = kept_of(subject, found.moved, found.slimming, found.application, prefix)
+        kept = kept_of(subject, found, prefix)
     return Obtained(
         input=source.input,
         part=found.part,

@@ -64,8 +64,9 @@ ALLOWED: dict[str, set[str]] = {
         *("app", "cache", "compose", "config", "means", "oci", "result", "tree"),
     },
     "warm": {
-        *("app", "application", "base", "bytecode", "cache", "config", "content", "cuda", "debian"),
+        *("app", "application", "base", "bytecode", "cache", "cold", "config", "content", "cuda"),
         *(
+            "debian",
             "env",
             "environment",
             "errors",

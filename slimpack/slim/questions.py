@@ -111,6 +111,20 @@ class Questions:
                 add(path, "needs", *read.needed)
         return found
 
+    def spared(self, files: Files, gone: Collection[str]) -> Answers:
+        """Return what candidates that stay import of others: it stays with them.
+
+        files: all, as the first predicate saw them. gone: the paths that went.
+        """
+        found: Answers = {}
+        for rule, names in sorted(self.modules.items()):
+            for path in sorted(self.candidates[rule]):
+                if path.endswith(".py") and path not in gone and path in files.entries:
+                    imported = imported_names(files.read(path), path, names, at_start=False)
+                    if imported:
+                        found.setdefault(path, []).append(["spared", rule, *sorted(imported)])
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return the questions as JSON has them."""
         return {

@@ -121,13 +121,15 @@ def choose(tree: Tree, rules: Rules, scope: Scope) -> Choice:
     asked = [(rule, candidates) for rule, candidates in drops if rule.when and candidates]
     stays = Files({**files, **scope.others(tree)}, scope.on_disk, scope.prefix).without(taken)
     questions = Questions.of(asked, stays)
-    stays = questions.asked_of(stays)
+    stays = asked_files = questions.asked_of(stays)
     answers = questions.answers(stays)
     for rule, candidates in asked:
         left = [path for path in candidates if path not in taken]
         may_go = PREDICATES[rule.when](rule, left, stays) if left else set()
         taken.update((path, rule.name) for path in left if path in may_go)
         stays = stays.without(taken)
+    for path, spared in questions.spared(asked_files, taken).items():
+        answers.setdefault(path, []).extend(spared)
     taken.update(_dangling(files, taken))
     changes = (
         Change(path, files[path].owner, rule, files[path].size) for path, rule in taken.items()

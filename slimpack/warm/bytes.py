@@ -6,13 +6,16 @@ Most builds want none. One that changes a package of a layer wants those beside 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.record import LayerRecord
+from slimpack.errors import ImageError
 from slimpack.oci.digest import ByteStream, Writable
+from slimpack.oci.layer import Layer
 from slimpack.oci.untar import TarReader
 from slimpack.slices import open_slice
 from slimpack.warm.noswap import StartOver
@@ -52,9 +55,18 @@ class LayerBytes:
         blob = self._cache.blobs.path(record.digest)
         layer = record.layer("", lambda: blob.open("rb"))
         target = self._scratch / f"layer-{number}.tar"
+        try:
+            return self._read(layer, target)
+        except (ImageError, OSError) as error:
+            with suppress(OSError):
+                blob.unlink()
+            raise StartOver(f"layer {record.digest} cannot be read: {error}") from error
+
+    @staticmethod
+    def _read(layer: Layer, target: Path) -> dict[str, tuple[Path, int, int]]:
         places: dict[str, tuple[Path, int, int]] = {}
         with layer.open_tar() as tar, target.open("wb") as out:
-            reader = TarReader(_Kept(tar, out), f"layer {record.digest}")
+            reader = TarReader(_Kept(tar, out), f"layer {layer.digest}")
             for member in reader:
                 if member.kind == "file":
                     places[member.path] = (target, member.offset, member.size)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from slimpack.cuda.families import family_of
 from slimpack.env.meta import CLOBBERS, Installed
-from slimpack.tree import Entry, Kind, Tree, may_be_elf, under
+from slimpack.slim.bytecode import source_of
+from slimpack.tree import Tree, under
 from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Remembered
+from slimpack.warm.ties import fixed_owners, listing
 
 _ACTIVATION = "etc/conda/"
 _ZONES = "share/zoneinfo/"
@@ -33,30 +37,65 @@ def check_files(old: Remembered, tree: Tree, changed: frozenset[str], prefix: st
     before = {path for path, owner in old.paths.items() if owner in changed}
     after = {entry.path.removeprefix(inside) for entry in tree}
     for path in before | after:
-        if path.startswith((_ACTIVATION, "bin/.")) or family_of(path.rpartition("/")[2]):
-            raise NoSwap(f"{path} has a say in activation, or is of CUDA")
-    if any(path.startswith(_ZONES) for path in before) != any(
-        path.startswith(_ZONES) for path in after
-    ):
-        raise NoSwap("time zones come or go")
+        _check_path(path)
     if changed & old.fixed:
-        raise NoSwap("a package of libraries, programs or links")
+        raise NoSwap("a package that others are tied to")
     if found := fixed_owners(tree):
         raise NoSwap(f"{', '.join(sorted(found))}: now with libraries, programs or links")
+    new = {entry.path.removeprefix(inside): entry.owner for entry in tree}
+    unchanged = {path: owner for path, owner in old.paths.items() if owner not in changed}
+    if found := frozenset(listing(tree, {**unchanged, **new}, prefix)):
+        raise NoSwap(f"{', '.join(sorted(found))}: a RECORD lists files of another package")
+    if _zones(before) != _zones(after):
+        raise NoSwap("time zones come or go")
+    if _programs(before) != _programs(after):
+        raise NoSwap("programs come or go")  # first lines of scripts ask for them
+    _check_bytecode(before | after, unchanged)
+    _check_links(old, before ^ after, changed, prefix)
 
 
-def fixed_owners(tree: Tree) -> frozenset[str]:
-    """Return the owners of links, and of libraries and programs: those lead to other files."""
-    found = set()
-    for entry in tree:
-        if entry.owner not in found and (
-            entry.link
-            or (entry.kind is Kind.FILE and may_be_elf(entry.path, entry.mode) and _is_elf(entry))
+def _check_path(path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    if (
+        path.startswith((_ACTIVATION, "bin/."))
+        or (folder == "conda-meta" and not name.endswith(".json") and name != "history")
+        or (name.startswith(".") and name.endswith(".hmac"))
+        or name.startswith("_sysconfigdata_")
+        or family_of(name)
+    ):
+        raise NoSwap(f"{path} has a say in activation, in what Python is, or in other files")
+
+
+def _zones(paths: Iterable[str]) -> set[str]:
+    return {path for path in paths if path.startswith(_ZONES)}
+
+
+def _programs(paths: Iterable[str]) -> set[str]:
+    return {path.split("/")[1] for path in paths if path.startswith("bin/")}
+
+
+def _check_bytecode(paths: set[str], others: Iterable[str]) -> None:
+    """Raise NoSwap where a source is in one package and bytecode of it in another."""
+    others = set(others)
+    for path in paths:
+        if "/__pycache__/" in path and source_of(path) in others:
+            raise NoSwap(f"{path} is bytecode of another package")
+    for path in others:
+        if "/__pycache__/" in path and source_of(path) in paths:
+            raise NoSwap(f"{path} is bytecode of another package")
+
+
+def _check_links(old: Remembered, moving: set[str], changed: frozenset[str], prefix: str) -> None:
+    """Raise NoSwap where a link leads to what comes or goes: slimming takes dead links.
+
+    moving: paths that come or go. A link to a folder stays as long as something in it does.
+    """
+    inside = under(prefix, "")
+    stays = [row[0].removeprefix(inside) for row in old.rows if row[3] not in changed]
+    for path, target in old.links.items():
+        below = f"{target}/"
+        if target in moving or (
+            any(one.startswith(below) for one in moving)
+            and not any(one.startswith(below) for one in stays)
         ):
-            found.add(entry.owner)
-    return frozenset(found)
-
-
-def _is_elf(entry: Entry) -> bool:
-    with entry.open() as stream:
-        return stream.read(4) == b"\x7fELF"
+            raise NoSwap(f"the link {path} leads to files that come or go")

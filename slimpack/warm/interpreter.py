@@ -13,9 +13,9 @@ from slimpack.cache.memo import digest_of
 from slimpack.env.locks.lock import Lock
 from slimpack.errors import SlimpackError
 from slimpack.means import Means
-from slimpack.slim.bytecode import cache_tag, candidates, interpreter_tag
+from slimpack.slim.bytecode import cache_tag, candidates
 from slimpack.warm.closure import closure
-from slimpack.warm.noswap import NoSwap
+from slimpack.warm.noswap import StartOver
 
 _WHOLE = "whole"
 
@@ -28,8 +28,8 @@ def python_identity(lock: Lock, packages: Mapping[str, str]) -> str:
 def kept_compiler(lock: Lock, packages: Mapping[str, str], means: Means) -> Compiler | None:
     """Return what writes bytecode for an environment that is not installed.
 
-    None where it has no Python. packages: name -> identity. Raises NoSwap where that
-    Python cannot be installed beside the cache.
+    None where it has no Python. packages: name -> identity. Raises StartOver where that
+    Python cannot be installed beside the cache, or does not run there.
     """
     python = lock.get("python")
     if python is None:
@@ -38,9 +38,12 @@ def kept_compiler(lock: Lock, packages: Mapping[str, str], means: Means) -> Comp
     try:
         _install(lock, prefix, means)
     except (OSError, SlimpackError) as error:
-        raise NoSwap(f"no interpreter: {error}") from error
-    programs = candidates(prefix, python.version)
-    return Compiler(programs, cache_tag(programs[0]) or interpreter_tag(python.version))
+        raise StartOver(f"no interpreter: {error}") from error
+    program = candidates(prefix, python.version)[0]
+    tag = cache_tag(program)
+    if not tag:  # another Python might write something else
+        raise StartOver(f"{program} does not run")
+    return Compiler((program,), tag)
 
 
 def _install(lock: Lock, prefix: Path, means: Means) -> None:

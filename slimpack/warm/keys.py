@@ -13,6 +13,7 @@ from slimpack.cache.memo import digest_of
 from slimpack.config import Config
 from slimpack.env.locks.lock import Lock
 from slimpack.errors import InputError
+from slimpack.warm.closure import depends
 from slimpack.warm.code import own_code
 
 FORMAT = 1
@@ -90,6 +91,10 @@ def part_key(environment: str, packages: Mapping[str, str]) -> str:
     return digest_of(environment, sorted(packages.items()))
 
 
-def family_key(environment: str, packages: Mapping[str, str]) -> str:
-    """Return the key that parts share whose packages have the same names."""
-    return digest_of(environment, sorted(packages))
+def family_key(environment: str, lock: Lock) -> str:
+    """Return the key that parts share whose packages have the same names and needs.
+
+    Some rules of slimming spare what depends on certain packages.
+    """
+    needs = depends(lock)
+    return digest_of(environment, [[name, sorted(needs[name])] for name in sorted(needs)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from slimpack.means import Means
 from slimpack.part import Part
 from slimpack.platforms import SUBDIRS, here
 from slimpack.slim.decisions import Decisions, application_answers
-from slimpack.tree import Tree, under
+from slimpack.tree import Tree, parents, under
 from slimpack.warm.bytes import LayerBytes
 from slimpack.warm.interpreter import kept_compiler
 from slimpack.warm.keys import environment_key, family_key, package_identities, part_key
@@ -29,8 +29,7 @@ from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
 
 if TYPE_CHECKING:  # only builds that have to make something need these
-    from slimpack.relocate import Relocated
-    from slimpack.slimming import Slimming
+    from slimpack.cold import FromNothing
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,8 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
     if old is None:
         old = _relative(subject, means)
     opened = LayerBytes(old.layers, means.layers, scratch)
-    application = collected(config.app, prefix, lambda name: f"bin/{name}" in old.paths)
+    application = collected(config.app, prefix, lambda name: name in old.programs)
+    check_places(application, old.paths, prefix)
     decided = old.decisions
     if decided and decided.application != application_answers(
         decided.questions, application, prefix
@@ -115,7 +115,7 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
             part=old.to_part(opened.open),
             application=application,
             compiler=lambda: kept_compiler(subject.lock, subject.packages, means),
-            kept=Kept(old.packages, old.paths, old.fixed, decided),
+            kept=Kept(old.packages, old.paths, old.links, old.programs, old.fixed, decided),
             changed=(),
         )
     from slimpack.warm.swap import swap
@@ -133,12 +133,31 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
         scratch=scratch,
         opener=opened.open,
     )
+    check_places(application, swapped.kept.paths, prefix)
     return Warm(swapped.part, application, lambda: swapped.compiler, swapped.kept, tuple(changed))
+
+
+def check_places(application: Tree, paths: Mapping[str, str], prefix: str) -> None:
+    """Raise NoSwap where the application wants a place of the environment.
+
+    paths: of the environment before slimming, below the prefix: what goes counts, too.
+    """
+    inside = under(prefix, "")
+    for entry in application:
+        path = entry.path.removeprefix(inside)
+        if f"{entry.path}/" == inside or (
+            entry.path.startswith(inside)
+            and (
+                any(place in paths for place in (path, *parents(path)))
+                or any(place.startswith(f"{path}/") for place in paths)
+            )
+        ):
+            raise NoSwap(f"/{entry.path} has the place of a file of the environment")
 
 
 def _relative(subject: Subject, means: Means) -> Remembered:
     """Return the newest part whose packages have the same names."""
-    found = means.memos.get(FAMILY, family_key(subject.environment, subject.packages))
+    found = means.memos.get(FAMILY, family_key(subject.environment, subject.lock))
     old = _known(found.decode("ascii", "replace"), means) if found else None
     if old is None or old.packages.keys() != subject.packages.keys():
         raise NoSwap("no part with these packages")
@@ -154,24 +173,19 @@ def _known(key: str, means: Means) -> Remembered | None:
 
 def kept_of(
     subject: Subject,
-    moved: Relocated,
-    slimming: Slimming | None,
-    application: Tree,
+    made: FromNothing,
     prefix: str,
 ) -> Kept:
-    """Return what to remember of a part that was made from nothing.
+    """Return what to remember of a part that was made from nothing."""
+    from slimpack.warm.ties import links_of, programs_of, tied
 
-    moved: the environment as it was relocated.
-    """
-    from slimpack.warm.fits import fixed_owners
-
-    inside = under(prefix, "")
+    inside, tree = under(prefix, ""), made.moved.tree
     decided = None
-    if slimming:
+    if slimming := made.slimming:
         decided = Decisions(
             questions=slimming.questions,
             answers=slimming.answers,
-            application=application_answers(slimming.questions, application, prefix),
+            application=application_answers(slimming.questions, made.application, prefix),
             before=tuple((path, one.owner, one.size) for path, one in slimming.before.items()),
             changes=slimming.changes,
             account=slimming.account,
@@ -179,8 +193,10 @@ def kept_of(
         )
     return Kept(
         packages=subject.packages,
-        paths={one.path.removeprefix(inside): one.owner for one in moved.tree},
-        fixed=fixed_owners(moved.tree),
+        paths={one.path.removeprefix(inside): one.owner for one in tree},
+        links=links_of(tree, prefix),
+        programs=programs_of(made.staging),
+        fixed=tied(tree, made.installed, prefix),
         decisions=decided,
     )
 
@@ -195,6 +211,8 @@ def remember(subject: Subject, part: Part, kept: Kept, layering: Layering, means
         value = Remembered(
             packages=kept.packages,
             paths=kept.paths,
+            links=kept.links,
+            programs=kept.programs,
             fixed=kept.fixed,
             rows=rows_of(part.tree, layering.holders),
             layers=layers,
@@ -203,4 +221,4 @@ def remember(subject: Subject, part: Part, kept: Kept, layering: Layering, means
         )
         key = part_key(subject.environment, subject.packages)
         means.memos.put(PART, key, value.to_json())
-        means.memos.put(FAMILY, family_key(subject.environment, subject.packages), key.encode())
+        means.memos.put(FAMILY, family_key(subject.environment, subject.lock), key.encode())

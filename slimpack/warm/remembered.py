@@ -21,9 +21,6 @@ from slimpack.tree import Entry, Kind, Tree
 Row = tuple[str, str, int, str, int, str, int, int, str, int]
 """An entry, its content aside, and the number of the layer that has it."""
 
-HISTORY = "conda-meta/history"
-"""The sign of an environment: empty, and with one package or another."""
-
 Opener = Callable[[int, str], BinaryIO]
 """Opens the content of a path in a layer, by that layer's number."""
 
@@ -34,6 +31,8 @@ class Kept:
 
     packages: Mapping[str, str]
     paths: Mapping[str, str]
+    links: Mapping[str, str]
+    programs: frozenset[str]
     fixed: frozenset[str]
     decisions: Decisions | None
 
@@ -43,14 +42,17 @@ class Remembered:
     """One part, without the bytes of its files: those are in its layers.
 
     packages: name -> identity (`slimpack.warm.keys`). paths: all paths of the environment
-    before slimming, below the prefix, with their owners. fixed: packages whose files other
-    packages lead to, or that lead to others'. layers: those that
-    rows name, by their keys.
+    before slimming, below the prefix, with their owners. links: those that are links, with
+    what they lead to. programs: what scripts find in its ``bin``. fixed: packages that cannot
+    be replaced without a look at others (`slimpack.warm.ties`). layers: those that rows name,
+    by their keys.
     decisions: None where nothing was slimmed.
     """
 
     packages: Mapping[str, str]
     paths: Mapping[str, str]
+    links: Mapping[str, str]
+    programs: frozenset[str]
     fixed: frozenset[str]
     rows: tuple[Row, ...]
     layers: tuple[tuple[str, LayerRecord], ...]
@@ -63,6 +65,8 @@ class Remembered:
         value = {
             "packages": dict(self.packages),
             "paths": dict(self.paths),
+            "links": dict(self.links),
+            "programs": sorted(self.programs),
             "fixed": sorted(self.fixed),
             "rows": self.rows,
             "layers": [[key, asdict(layer)] for key, layer in self.layers],
@@ -90,6 +94,8 @@ class Remembered:
         return cls(
             packages=value["packages"],
             paths=value["paths"],
+            links=value["links"],
+            programs=frozenset(value["programs"]),
             fixed=frozenset(value["fixed"]),
             rows=tuple(map(tuple, value["rows"])),
             layers=tuple((key, LayerRecord(**layer)) for key, layer in value["layers"]),
@@ -111,9 +117,9 @@ class Remembered:
         return part_of(self.part, Tree(self.entries(opener)))
 
     def entries(self, opener: Opener, without: frozenset[str] = frozenset()) -> Iterable[Entry]:
-        """Yield the files, but for those of some owners; conda's history is nobody's in truth."""
+        """Yield the files, but for those of some owners."""
         for path, kind, mode, owner, size, link, uid, gid, identity, layer in self.rows:
-            if owner in without and not path.endswith(HISTORY):
+            if owner in without:
                 continue
             content = (
                 (lambda layer=layer, path=path: opener(layer, path)) if kind == "file" else None

@@ -16,9 +16,10 @@ from slimpack.config import DEFAULT_PROFILE, SlimConfig
 from slimpack.slim.decisions import Decisions, with_others
 from slimpack.slim.predicates import Files
 from slimpack.slim.questions import Answers
+from slimpack.slim.ruleset import Rules
 from slimpack.slim.slimming import Change, Scope, meant_by
 from slimpack.slimming import Slimming, of_installing, rules_of
-from slimpack.tree import Entry, Tree, parents
+from slimpack.tree import Entry, Tree, parents, symlink_entry
 from slimpack.warm.noswap import NoSwap
 
 
@@ -82,14 +83,15 @@ def resume(
     stays = {path: entry for path, entry in files.items() if path not in taken}
     asked = {rule.name: set(meant[rule.name]) for rule in drops if rule.when}
     _check_candidates(old, asked, changed, owners)
-    _check_folders(old, asked, stays, changed)
-    answers = _answers(old, stays, scope, changed, owners)
+    _check_folders(old, asked, stays, changed, {rule.name for rule in drops if not rule.when})
+    _check_resting(old, rules, files, scope, changed)
 
     before = {change.path: change.rule for change in old.changes if change.removed}
     for rule in drops:
         for path in meant[rule.name] if rule.when else ():
             if path not in taken and before.get(path) == rule.name:
                 taken[path] = rule.name
+    answers = _answers(old, stays, taken, scope, changed, owners)
     changes = (
         Change(path, files[path].owner, rule, files[path].size)
         for path, rule in sorted(taken.items())
@@ -125,18 +127,36 @@ def _check_folders(
     asked: Mapping[str, set[str]],
     stays: Mapping[str, Entry],
     changed: Collection[str],
+    plain: Collection[str],
 ) -> None:
     """Raise NoSwap where a folder of candidates has, or has no longer, other files too.
 
     Whoever imports a candidate names the outermost folder without others.
+    plain: rules that are asked first, and whose files no other rule sees.
     """
-    gone = {change.path for change in old.changes if change.removed}
-    before = [path for path, owner, _ in old.before if owner in changed]
-    for candidates in asked.values():
-        folders = {above for path in candidates for above in parents(path)}
-        left = [path for path in before if path not in gone or path in candidates]
-        if _shared(left, candidates) & folders != _shared(stays, candidates) & folders:
+    gone = {change.path for change in old.changes if change.rule in plain}
+    left = [path for path, owner, _ in old.before if owner in changed and path not in gone]
+    for rule, candidates in old.questions.candidates.items():
+        own = {*candidates, *asked.get(rule, ())}
+        folders = {above for path in own for above in parents(path)}
+        if _shared(left, own) & folders != _shared(stays, own) & folders:
             raise NoSwap("folders of tests hold other files")
+
+
+def _check_resting(
+    old: Decisions, rules: Rules, files: Mapping[str, Entry], scope: Scope, changed: Collection[str]
+) -> None:
+    """Raise NoSwap where a rule that rests means files, or none any more: a note tells of it."""
+    before = {
+        path: symlink_entry(path, "-", owner=owner)
+        for path, owner, _ in old.before
+        if owner in changed
+    }
+    for rule in rules.rules:
+        if scope.blocker(rule) and bool(meant_by(rule, before, rules.keeps, scope)) != bool(
+            meant_by(rule, files, rules.keeps, scope)
+        ):
+            raise NoSwap(f"the rule {rule.name} rests, and means other files")
 
 
 def _shared(paths: Iterable[str], candidates: Collection[str]) -> set[str]:
@@ -146,12 +166,15 @@ def _shared(paths: Iterable[str], candidates: Collection[str]) -> set[str]:
 def _answers(
     old: Decisions,
     stays: Mapping[str, Entry],
+    taken: Collection[str],
     scope: Scope,
     changed: Collection[str],
     owners: Mapping[str, str],
 ) -> Answers:
     files = Files(stays, scope.on_disk, scope.prefix)
     new = old.questions.answers(old.questions.asked_of(files))
+    for path, spared in old.questions.spared(files, taken).items():
+        new.setdefault(path, []).extend(spared)
     before = {path: one for path, one in old.answers.items() if owners.get(path) in changed}
     if new != before:
         raise NoSwap("the new files use what slimming took, or no longer use what it left")

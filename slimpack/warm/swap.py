@@ -37,8 +37,10 @@ from slimpack.verify.prefixes import scanned
 from slimpack.warm.closure import closure, depends
 from slimpack.warm.fits import check_files, check_packages
 from slimpack.warm.noswap import NoSwap
-from slimpack.warm.remembered import HISTORY, Kept, Opener, Remembered, part_of
+from slimpack.warm.remembered import Kept, Opener, Remembered, part_of
 from slimpack.warm.resume import Resumed, resume
+
+_HISTORY = "conda-meta/history"
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,10 @@ def swap(
     packages that cannot be had.
     """
     changed = frozenset(name for name in packages if packages[name] != old.packages[name])
-    if lock.platform != SUBDIRS.get(here()) or not changed:
-        raise NoSwap("nothing to swap, or for another platform")
+    if lock.platform != SUBDIRS.get(here()) or old.part["engine"] != RattlerEngine.name:
+        raise NoSwap("for another platform, or installed by another engine")
+    if not changed:
+        raise NoSwap("nothing to swap")
     names = changed | closure(lock, ("python",))
     staging = installed_at(scratch)
     engine = RattlerEngine(means.cache.packages, means.cache.repodata)
@@ -79,11 +83,8 @@ def swap(
 
     spill = scratch / "rewritten"
     spill.mkdir()
-    programs = {path.removeprefix("bin/") for path in old.paths if path.startswith("bin/")}
-    moved = relocate(
-        staging, prefix, installed=installed, scratch=spill, programs=frozenset(programs)
-    )
-    mine = _only(moved, changed, prefix)
+    moved = relocate(staging, prefix, installed=installed, scratch=spill, programs=old.programs)
+    mine = _only(moved, changed, min(packages), prefix)
     check_files(old, mine.tree, changed, prefix)
     environment = _environment(old, installed, changed, staging)
     compiler = content.compiler_of(replace(environment, installed=installed))
@@ -106,14 +107,20 @@ def swap(
     forbidden = build_paths(scratch, means.cache, facts["placeholders"])
     tree = scanned(tree, forbidden, allow=config.image.allow_build_paths)
     whole = _joined(old, tree, changed, decisions, opener)
-    kept = Kept(packages, _paths(old, mine, changed, prefix), old.fixed, decisions)
+    paths = _paths(old, mine, changed, prefix)
+    kept = Kept(packages, paths, old.links, old.programs, old.fixed, decisions)
     return Swapped(part_of(facts, whole), kept, compiler)
 
 
-def _only(moved: Relocated, changed: frozenset[str], prefix: str) -> Relocated:
-    """Return what was relocated of those packages; the sign of an environment stays as it was."""
-    history = under(prefix, HISTORY)
-    tree = moved.tree.filter(lambda entry: entry.owner in changed and entry.path != history)
+def _only(moved: Relocated, changed: frozenset[str], first: str, prefix: str) -> Relocated:
+    """Return what was relocated of those packages.
+
+    first: the package of the whole environment that has the sign of one (`relocate`).
+    """
+    history = under(prefix, _HISTORY)
+    tree = moved.tree.filter(
+        lambda entry: entry.owner in changed and (entry.path != history or entry.owner == first)
+    )
     paths = {entry.path for entry in tree}
     if any(under(prefix, path) in paths for path in moved.unmoved):
         raise NoSwap("a file that cannot be rewritten")
