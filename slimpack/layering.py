@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from threading import Event
 
 from slimpack import app
 from slimpack.cache.memo import Memo, digest_of
@@ -55,6 +56,10 @@ class Layering:
             for entry in plan.entries
             if entry.kind is not Kind.DIRECTORY
         }
+
+
+class _StoppedError(Exception):
+    """Ends the writing of a layer that nobody wants any more."""
 
 
 def layered(
@@ -115,18 +120,24 @@ def _made(plans: Sequence[LayerPlan], names: Sequence[str], means: Means) -> lis
         return replace(means.compression, threads=threads)
 
     done: dict[int, Layer] = {}
+    stopped = Event()
+
+    def advance(amount: int) -> None:
+        if stopped.is_set():
+            raise _StoppedError
+        task.advance(amount)
+
     with means.progress.task("layers", total=total) as task:
 
         def make(number: int) -> Layer:
             def built(blobs: BlobStore) -> Layer:
-                advance = task.advance if number not in done else _unheard
                 return build_layer(
                     names[number],
                     plans[number].entries,
                     blobs=blobs,
                     mtime=means.epoch,
                     compression=compression(number),
-                    advance=advance,
+                    advance=advance if number not in done else None,
                 )
 
             return layers.layer_for(keys[number], names[number], built)
@@ -137,14 +148,11 @@ def _made(plans: Sequence[LayerPlan], names: Sequence[str], means: Means) -> lis
             try:
                 done.update((number, waiting[number].result()) for number in order)
             except BaseException:
+                stopped.set()  # those under way end soon, and nobody waits for their end
                 for future in waiting.values():
                     future.cancel()
                 raise
     return [done[number] for number in range(len(plans))]
-
-
-def _unheard(amount: int) -> None:
-    """Take what a layer tells that is made again, after the task has ended."""
 
 
 def _row(plan: LayerPlan, layer: Layer) -> LayerRow:

@@ -26,7 +26,7 @@ SPEC = "channels: [conda-forge]\ndependencies: [python]\n"
 
 def test_needs_somewhere_to_go(run_process, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = run_process("build", "environment.yml", cwd=tmp_path, code=2)
-    assert "nowhere to put the image: pass --output PATH or --load" in done.stderr
+    assert "nowhere to put the image: pass --output PATH, --load or --push REF" in done.stderr
 
 
 @pytest.mark.parametrize(

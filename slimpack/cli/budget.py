@@ -70,7 +70,13 @@ _LIMITS = (
     click.option(
         "--max-layer", "layer", metavar="SIZE", callback=_size, help="Each layer, compressed."
     ),
-    click.option("--max-files", "files", type=click.IntRange(0), metavar="N"),
+    click.option(
+        "--max-files",
+        "files",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Number of files, of all layers together.",
+    ),
     click.option("--max-layers", "layers", type=click.IntRange(0), metavar="N"),
     click.option(
         "--max-package",
