@@ -11,9 +11,9 @@ from slimpack.compose import (
     check_places,
     gpu_notes,
     image_config,
-    references,
 )
 from slimpack.config import Config, EnvConfig, ImageConfig
+from slimpack.deliver import references
 from slimpack.env.activation import Activation
 from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig

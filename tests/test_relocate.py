@@ -131,7 +131,8 @@ def test_long_shebangs_of_other_installers(
 def test_first_lines(tmp_path: Path, line: bytes, expected: bytes) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/tool").touch()
-    entry = direct_shebang(bytes_entry("x", line, mode=0o755), DEST, lambda name: (tmp_path / "bin" / name).exists())
+    script = bytes_entry("x", line, mode=0o755)
+    entry = direct_shebang(script, DEST, lambda name: (tmp_path / "bin" / name).exists())
     assert entry.read() == expected
     assert entry.mode == 0o755
 

@@ -77,7 +77,13 @@ _LIMITS = (
         metavar="N",
         help="Number of files, of all layers together.",
     ),
-    click.option("--max-layers", "layers", type=click.IntRange(0), metavar="N"),
+    click.option(
+        "--max-layers",
+        "layers",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Number of layers, those of the base included.",
+    ),
     click.option(
         "--max-package",
         "packages",

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from slimpack.errors import ImageError, InputError, SlimpackError
 from slimpack.oci import image as images
-from slimpack.oci import read
+from slimpack.oci import parse
 from slimpack.oci.archive import write_archive
 from slimpack.oci.config import Platform
 from slimpack.oci.digest import sha256
@@ -582,4 +582,4 @@ def test_any_damage_is_read_or_refused(
 
 
 def test_limits_are_as_documented() -> None:
-    assert (read.MAX_MANIFEST, read.MAX_CONFIG, images.MAX_LAYERS) == (4 << 20, 8 << 20, 10_000)
+    assert (parse.MAX_MANIFEST, parse.MAX_CONFIG, images.MAX_LAYERS) == (4 << 20, 8 << 20, 10_000)

@@ -14,6 +14,8 @@ from slimpack.config import Config, SlimConfig
 from slimpack.config_file import read_config
 from slimpack.errors import InputError
 from slimpack.slim.gpu import RULE, Devices, architectures, trimmed
+from slimpack.slim.predicates import Files
+from slimpack.slim.questions import Questions
 from slimpack.slim.record import RECORD
 from slimpack.slim.ruleset import Keep, Rule, Rules
 from slimpack.slim.shrink import shrink
@@ -132,7 +134,8 @@ def test_the_record_and_the_notes_tell_of_it() -> None:
     before = tree(libgpu=GPU)
     rules = rules_of(SlimConfig(gpu_arch=("sm_90",)), "safe")
     files = scope().files(before)
-    slimming = Slimming("safe", rules, scope(), files, (), (), H100)
+    nothing = Questions.of((), Files(files, lambda entry: None, scope().prefix))
+    slimming = Slimming("safe", rules, scope(), files, (), (), nothing, {}, H100)
     after, done = slimming.finished(before)
     assert done.promises() == ("GPU code for sm_90 only; not verified on a GPU",)
     assert done.promised == (90,)
