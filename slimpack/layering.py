@@ -86,11 +86,12 @@ def layered(
     identical = _duplicates(plans, means.memos)
     shares = [_shared(plan, key, means.memos) for plan, key in zip(plans, keys, strict=True)]
     plans = [plan for plan, _ in shares]
-    made = _made(plans, layer_names(plans, titles), means)
+    keys = _keys(plans, means)
+    made = _made(plans, keys, layer_names(plans, titles), means)
     total = Shared(sum(s.files for _, s in shares), sum(s.size for _, s in shares))
     return Layering(
         layers=tuple(made),
-        keys=tuple(_keys(plans, means)),
+        keys=tuple(keys),
         plans=tuple(plans),
         notes=tuple(sharing_notes(identical, total)),
     )
@@ -102,12 +103,14 @@ def _keys(plans: Sequence[LayerPlan], means: Means) -> list[str | None]:
     ]
 
 
-def _made(plans: Sequence[LayerPlan], names: Sequence[str], means: Means) -> list[Layer]:
+def _made(
+    plans: Sequence[LayerPlan], keys: Sequence[str | None], names: Sequence[str], means: Means
+) -> list[Layer]:
     """Return the layers; several are made at a time, the biggest first.
 
     One alone keeps all cores busy only while it is big: tar and digests are made by one.
     """
-    keys, layers = _keys(plans, means), means.layers
+    layers = means.layers
     layers.find(key for key in keys if key)
     missing = [n for n, key in enumerate(keys) if key is None or layers.get(key) is None]
     sizes = {number: tar_size(with_parents(plans[number].entries)) for number in missing}

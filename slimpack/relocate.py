@@ -131,6 +131,7 @@ def relocate(
     files: Sequence[PrefixFile] | None = None,
     origin: str = "",
     programs: Collection[str] = (),
+    owners: Collection[str] | None = None,
 ) -> Relocated:
     """Return the files of `prefix` as they must be at `dest_prefix`.
 
@@ -143,6 +144,7 @@ def relocate(
         None takes them from the package cache that `prefix` was installed from.
     origin: the path that the files name, "" when that is `prefix`.
     programs: that will be in its ``bin`` beside those that are.
+    owners: of the files to return, None for all.
 
     Records in conda-meta are still as they were installed; `with_records` mends
     them once the rest is final. Nothing is written to `prefix` or the package
@@ -153,7 +155,7 @@ def relocate(
     taken = [
         file
         for file in (_from_cache(prefix, installed, scratch) if files is None else files)
-        if file.target not in _INSTALLER_FILES
+        if file.target not in _INSTALLER_FILES and (owners is None or file.owner in owners)
     ]
     collector = _Collector(dest, taken, scratch)
     packer = conda_pack.Packer(str(prefix), collector, dest_prefix=dest_prefix)

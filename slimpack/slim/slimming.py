@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from slimpack.globs import matcher
@@ -226,6 +226,13 @@ def removed_modules(files: Collection[str], gone: Collection[str]) -> tuple[str,
 
     files: all paths below the prefix, before. gone: those that went.
     """
-    before = {module.top for path in files if (module := module_at(path))}
-    left = {module.top for path in files if path not in gone and (module := module_at(path))}
-    return tuple(sorted(before - left))
+    tops = {path: top for path in files if (top := _top(path))}
+    left = {top for path, top in tops.items() if path not in gone}
+    return tuple(sorted(set(tops.values()) - left))
+
+
+@lru_cache(maxsize=1 << 17)
+def _top(path: str) -> str:
+    """Return the top-level module that a path belongs to, "" for none; asked again and again."""
+    module = module_at(path)
+    return module.top if module else ""

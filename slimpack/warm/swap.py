@@ -83,7 +83,13 @@ def swap(
 
     spill = scratch / "rewritten"
     spill.mkdir()
-    moved = relocate(staging, prefix, installed=installed, scratch=spill, programs=old.programs)
+    moved = relocate(
+        *(staging, prefix),
+        installed=installed,
+        scratch=spill,
+        programs=old.programs,
+        owners=changed,
+    )
     mine = _only(moved, changed, min(packages), prefix)
     check_files(old, mine.tree, changed, prefix)
     environment = _environment(old, installed, changed, staging)
