@@ -290,6 +290,17 @@ def test_bytecode_in_the_place_of_a_source_is_the_package_s() -> None:
     assert kept["paths_data"]["paths"] == [{"_path": "m/b.py"}]
 
 
+def test_the_order_of_a_record_does_not_follow_the_installer_s() -> None:
+    """rattler lists a package's files in any order where another claims one of its paths."""
+    records = [
+        {"files": names, "paths_data": {"paths": [{"_path": name} for name in names]}}
+        for names in (["m/a", "m/b"], ["m/b", "m/a"])
+    ]
+    one, other = (portable_record(json.dumps(record).encode(), {}) for record in records)
+    assert one == other
+    assert json.loads(one)["files"] == ["m/a", "m/b"]
+
+
 def test_urls_of_real_channels_stay() -> None:
     record = {"url": "https://conda.example/x/noarch/a-1-0.conda", "channel": "https://c/x/"}
     assert json.loads(portable_record(json.dumps(record).encode(), {}))["url"] == record["url"]

@@ -264,9 +264,13 @@ def portable_record(
 
     named = (path for path in record.get("files", []) if not is_clobbered(path))
     present = (path if there is None else listed_as(path, there) for path in named)
-    record["files"] = list(dict.fromkeys(filter(None, present)))
+    # rattler lists the files of packages that claim the same paths in any order.
+    record["files"] = sorted(set(filter(None, present)))
     declared = record.get("paths_data") or {}
-    declared["paths"] = [item for item in declared.get("paths", []) if kept(item["_path"])]
+    declared["paths"] = sorted(
+        (item for item in declared.get("paths", []) if kept(item["_path"])),
+        key=lambda item: str(item["_path"]),
+    )
     for item in declared["paths"]:
         # A placeholder names the machine that built the package; mostly nothing is left of it.
         item.pop("sha256_in_prefix" if keep_placeholders else "prefix_placeholder", None)

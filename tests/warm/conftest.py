@@ -76,10 +76,12 @@ def furnish(lab: Lab) -> None:
         {
             "lib/docs": Symlink("../share/data"),
             "share/links/one.txt": "one\n",
+            f"{SITE}/links-1.0.dist-info/RECORD": "links.py,,\n../../../share/listed/a.txt,,\n",
             "bin/nothing": Symlink("../lib/nothing"),
             "bin/linked": Executable("#!/usr/bin/env missing-tool\n"),
         },
     )
+    lab.put("listed", {"share/listed/a.txt": "a\n", "share/listed/b.txt": "b\n"})
     lab.put(
         "native",
         {
@@ -90,6 +92,9 @@ def furnish(lab: Lab) -> None:
             "share/licenses/native/LICENSE": "free\n" * 200,
         },
     )
+    lab.put("twin-one", {"share/twins/same.txt": "same\n", "share/twins/one.txt": "1\n"})
+    lab.put("twin-two", {"share/twins/same.txt": "same\n", "share/twins/two.txt": "2\n"})
+    lab.put("tzdata", {f"{SITE}/tzdata/zoneinfo/UTC": "utc\n"})
     lab.put("zones", {"share/zoneinfo/UTC": "utc\n"}, noarch="generic")
     lab.put("zulu", {"share/zulu/a.txt": "a\n", "share/zulu/b.bin": b"\0" * 5000})
     lab.config = CONFIG

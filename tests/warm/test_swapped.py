@@ -76,9 +76,22 @@ def test_swapped(lab: Lab, name: str, files: Files, gone: tuple[str, ...]) -> No
             (),
             id="tests-that-stay-ask-for-more",
         ),
+        pytest.param("twin-one", {}, ("share/twins/same.txt",), id="shared-by-the-first"),
+        pytest.param("twin-two", {}, ("share/twins/same.txt",), id="shared-by-the-other"),
+        pytest.param("listed", {}, ("share/listed/a.txt",), id="in-a-RECORD-of-another"),
+        pytest.param("zulu", {"share/twins/one.txt": "mine\n"}, (), id="taken-over"),
+        pytest.param(
+            "zulu",
+            {f"{SITE}/zulu-1.0.dist-info/RECORD": "zulu.py,,\nbeta/__init__.py,,\n"},
+            (),
+            id="a-RECORD-that-lists-another's",
+        ),
+        pytest.param(
+            "zulu", {f"{SITE}/alpha/__pycache__/x.cpython-30.pyc": b"x"}, (), id="old-bytecode"
+        ),
         pytest.param("zulu", {f"{SITE}/alpha/more.py": "from .tests import x\n"}, (), id="folder"),
     ],
 )
 def test_the_same_as_from_nothing(lab: Lab, name: str, files: Files, gone: tuple[str, ...]) -> None:
     lab.change(name, files, *gone)
-    lab.same()
+    lab.right()
