@@ -50,6 +50,8 @@ RUN ["{PREFIX}/bin/python", "{PREFIX}/bin/conda-unpack"]
 FROM {BASE}
 COPY --from=unpacked {PREFIX} {PREFIX}
 """
+# Nothing is downloaded: packages lie in the context.
+_BUILD = ("docker", "build", "--network", "none")
 _BUILDKIT = {**os.environ, "DOCKER_BUILDKIT": "1"}
 _NEW_ENVIRONMENT = (PACKAGES, ONE_PURE, ONE_HEAVY)
 
@@ -93,7 +95,7 @@ class Docker:
             say("filling the cache mount of the Dockerfile")
             for name in ("app", "checks"):
                 (self.context / name).mkdir()
-            measure(("docker", "build", "--quiet", "."), cwd=self.context, env=_BUILDKIT)
+            measure((*_BUILD, "--progress", "plain", "."), cwd=self.context, env=_BUILDKIT)
 
     def _link_packages(self) -> None:
         shutil.copy2(self.project.lock, self.context / "pixi.lock")
@@ -131,7 +133,7 @@ class Docker:
                 )
             )
         cold = ("--no-cache",) if case == PACKAGES else ()
-        building.append(("docker", "build", "--quiet", *cold, "--tag", image, "."))
+        building.append((*_BUILD, "--quiet", *cold, "--tag", image, "."))
         before = cpu_of_children() + _cpu_of_engine()
         built = [measure(command, cwd=self.context, env=_BUILDKIT) for command in building]
         pushed = measure(("docker", "push", "--quiet", image), cwd=self.context)

@@ -15,13 +15,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from benchmarks.channel.build import build_channel
 from benchmarks.channel.index import index_channel
 from benchmarks.channel.renew import one_line_more, renew
 from benchmarks.demo import ROOT, say
-from benchmarks.running import Measured, measure
+from benchmarks.running import Measured, RunError, measure
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import read_files
 
@@ -121,9 +120,11 @@ class Project:
         self.slimpack("lock", *options, "--output", str(self.lock), "--quiet")
 
     def locked(self) -> list[Path]:
-        """Return the package files of the lock."""
-        urls = re.findall(r"^- conda: (file:\S+)$", self.lock.read_text("utf-8"), re.MULTILINE)
-        return sorted({Path(unquote(urlsplit(url).path)) for url in urls})
+        """Return the package files of the lock, which has paths for those of a local channel."""
+        names = re.findall(r"^- conda: (\S+)$", self.lock.read_text("utf-8"), re.MULTILINE)
+        if not names:
+            raise RunError(f"no packages in {self.lock}")
+        return sorted(map(Path, names))
 
 
 def without_prepare(settings: str) -> str:

@@ -179,13 +179,15 @@ def test_an_application_line_is_added(project: Project) -> None:
     assert text == "app = None\n\n# one line more\n"
 
 
-def test_the_lock_names_the_package_files(project: Project) -> None:
-    path, _ = project.newest(PURE)
-    project.lock.write_text(
-        f"environments: {{packages: {{linux-64: [{{conda: {path.as_uri()}}}]}}}}\n"
-        f"packages:\n- conda: {path.as_uri()}\n  sha256: 0\n"
-    )
-    assert project.locked() == [path]
+def test_the_lock_names_the_package_files(project: Project, tmp_path: Path) -> None:
+    (project.config / "slimpack.toml").write_text('[env]\nspec = "environment.yml"\n')
+    (project.config / "environment.yml").write_text("dependencies: [idna]\n")
+    project.solve()
+    (path,) = project.locked()
+    assert path == project.newest(PURE)[0]
+    project.lock.write_text("version: 6\npackages: []\n")
+    with pytest.raises(RunError, match="no packages"):
+        project.locked()
 
 
 def test_a_cold_cache_keeps_downloads_or_nothing(project: Project, tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_the_context_follows_the_project(
     method = Docker(project, context, packed=False)
     for case in (PACKAGES, ONE_PURE):
         path, _ = project.newest(PURE)
-        project.lock.write_text(f"packages:\n- conda: {path.as_uri()}\n")
+        project.lock.write_text(f"packages:\n- conda: {path}\n")
         method.prepare(case)
         assert [found.name for found in context.glob("channel/*/*")] == [path.name]
         assert (context / "pixi.lock").read_bytes() == project.lock.read_bytes()
