@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slimpack.cache import Cache
 from slimpack.cache.building import BuildCaches, open_caches
@@ -88,7 +88,7 @@ class _Task:
             except StartOver:
                 raise
             except SlimpackError as error:
-                if caches.layers.recheck():
+                if warm and caches.layers.recheck():
                     raise StartOver(str(error)) from error
                 raise
 
@@ -99,7 +99,8 @@ class _Task:
         known = None
         contents = contents_of(self.config) if warm else None
         key = whole_key(contents, self.config, self.epoch, self.cache)
-        if key and not self.outputs.documents:
+        # What is told of a build, or shared, has to be at hand.
+        if key and not (self.outputs.documents or self.remote.to):
             known = recall_whole(key, caches.layers, caches.memos)
         told: Told = ()
         if known:
@@ -110,9 +111,7 @@ class _Task:
             made = self._made(means, scratch, names, warm=warm)
             images = tuple(one.image for one in made)
             results = tuple(one.result for one in made)
-            key = whole_key(contents, self.config, self.epoch, self.cache)
-            if key and all(one.source.locked for one in made):
-                remember_whole(key, Whole(images, results), caches.memos)
+            self._remember(contents, made, caches)
             if self.outputs.documents:
                 with stage("documents"):
                     told = caches.layers.healing(lambda: self._told(made, names))
@@ -150,6 +149,16 @@ class _Task:
             build_image(own, means, folder, names=names, warm=warm)
             for own, folder in _for_each(self.config, scratch)
         ]
+
+    def _remember(self, contents: list[Any] | None, made: list[Made], caches: BuildCaches) -> None:
+        """Keep what came of the build, if it says all, and nobody wrote its files meanwhile."""
+        if contents is None or not all(one.pinned for one in made):
+            return
+        whole = Whole(tuple(one.image for one in made), tuple(one.result for one in made))
+        if not whole.is_proven(self.config.verify) or contents_of(self.config) != contents:
+            return
+        if key := whole_key(contents, self.config, self.epoch, self.cache):
+            remember_whole(key, whole, caches.memos)
 
     def _told(self, made: list[Made], names: tuple[str, ...]) -> Told:
         """Return each image with the documents that are wanted of it."""

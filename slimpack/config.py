@@ -71,7 +71,6 @@ class ImageConfig:
 
     references: NAME:TAG as flags give them; used instead of `name` and `tags`.
     prefix, user, workdir: "" for what the runtime says.
-    base: an OCI layout or docker-archive on disk instead of the runtime's base.
     base: an image instead of the runtime's base, a path or a reference in a registry.
     layers: at most so many layers above the base.
     max_layer_size: bytes of files; larger groups are split.

@@ -38,6 +38,7 @@ from slimpack.verify.prefixes import scanned
 from slimpack.warm.basis import basis
 from slimpack.warm.compiled import compiled
 from slimpack.warm.interpreter import python_identity
+from slimpack.warm.locked import is_pinned
 from slimpack.warm.noswap import StartOver
 from slimpack.warm.proof import keep_proof, known_proof, proof_key
 from slimpack.warm.recall import remember
@@ -50,12 +51,13 @@ if TYPE_CHECKING:
 class Made:
     """An image, and what to tell of its build.
 
-    source: the input. facts: gives what provenance needs to know.
+    pinned: its input says all of which packages (`slimpack.warm.locked.is_pinned`).
+    facts: gives what provenance needs to know.
     """
 
     image: Image
     result: BuildResult
-    source: Input
+    pinned: bool
     facts: Callable[[], BuildFacts]
 
 
@@ -151,7 +153,7 @@ def build_image(
     def facts() -> BuildFacts:
         return _facts(config, made.input, base, prefix, means, part, lock)
 
-    return Made(image, result, made.input, facts)
+    return Made(image, result, is_pinned(made.input, lock), facts)
 
 
 def _facts(

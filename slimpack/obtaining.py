@@ -19,7 +19,8 @@ from slimpack.means import Means
 from slimpack.part import Part
 from slimpack.stages import Stages
 from slimpack.tree import Tree
-from slimpack.warm.locked import Locked, keep_locked, known_lock
+from slimpack.warm.keys import slim_files
+from slimpack.warm.locked import Locked, keep_locked, known_lock, lock_key
 from slimpack.warm.recall import Subject, kept_of, recall, subject_of
 from slimpack.warm.remembered import Kept
 
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """The input. lock: what it says, as an earlier build read it; else `located`."""
+    """The input. lock: what it says, as an earlier build read it; else `located`.
+
+    key: `lock_key` before anything was read.
+    """
 
     input: Input
     platform: str
+    key: str | None
     lock: Locked | None = None
     located: Located | None = None
 
@@ -63,7 +68,7 @@ def find(config: Config, means: Means, scratch: Path, *, warm: bool) -> Source:
     """Find out what the input is. Raises what `slimpack.environment.locate` does."""
     known = known_lock(config, means.memos) if warm else None
     if known:
-        return Source(known.source, known.platform, known)
+        return Source(known.source, known.platform, lock_key(config), known)
     return _located(config, means, scratch)
 
 
@@ -83,7 +88,8 @@ def obtain(
     Raises the children of SlimpackError.
     """
     lock = source.lock
-    if lock and not base.gpu:  # what is for GPUs is looked at anew
+    asked = lock is not None and not base.gpu  # what is for GPUs is looked at anew
+    if lock and asked:
         subject = subject_of(config, base, prefix, lock.lock, lock.engine, notes=lock.notes)
         with stage("recall"):
             found = _recalled(subject, source.input, config, prefix, means, scratch / "w")
@@ -100,8 +106,8 @@ def obtain(
         )
         if not base.gpu:
             locked = Locked(source.input, source.platform, plan.lock, engine.name, plan.notes)
-            keep_locked(config, locked, means.memos)
-    if warm and not lock:
+            keep_locked(config, source.key, locked, means.memos)
+    if warm and not asked:
         with stage("recall"):
             found = _recalled(subject, source.input, config, prefix, means, scratch / "w")
         if found:
@@ -116,8 +122,9 @@ def obtain(
 def _located(config: Config, means: Means, scratch: Path) -> Source:
     from slimpack.environment import locate, platform_of
 
+    key = lock_key(config)
     found = locate(config, scratch, means.progress)
-    return Source(found.source, platform_of(found, config), located=found)
+    return Source(found.source, platform_of(found, config), key, located=found)
 
 
 def _decided(
@@ -183,7 +190,7 @@ def _made(
 
     found = from_nothing(planned, config, base, prefix, source.platform, means, scratch, stage)
     kept = None
-    if subject:
+    if subject and subject.files == slim_files(config):  # else somebody wrote them meanwhile
         kept = kept_of(subject, found, prefix)
     return Obtained(
         input=source.input,

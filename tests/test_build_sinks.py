@@ -57,8 +57,10 @@ def on_machine(folder: Path, cache_dir: Path) -> dict[str, str]:
     return {"SLIMPACK_CACHE_DIR": str(folder)}
 
 
-def build(run: Run, project: Path, *arguments: str, **env: str) -> dict[str, Any]:
-    done = run("build", "pixi.lock", "--no-verify", "--json", *arguments, cwd=project, env=env)
+def build(
+    run: Run, project: Path, *arguments: str, source: str = "pixi.lock", **env: str
+) -> dict[str, Any]:
+    done = run("build", source, "--no-verify", "--json", *arguments, cwd=project, env=env)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
@@ -163,6 +165,60 @@ def test_another_build_of_a_package_is_put_into_the_last_image(
     assert told["reused"] == "the environment but for data"
     cold = build(run, project, "-o", "cold.tar", "--no-cache")
     assert told["digest"] == cold["digest"]
+
+
+def test_a_lock_beside_a_project_counts(run: Run, project: Path, mini: MiniChannel) -> None:
+    (project / "pixi.toml").write_text(
+        f"[workspace]\nname = 'x'\nchannels = ['{mini.url}']\nplatforms = ['linux-64']\n"
+        "[dependencies]\ntool = '*'\n"
+    )
+    first = build(run, project, "-o", "out.tar", source="pixi.toml")
+    (project / "pixi.lock").unlink()
+    run("lock", "data", "-c", mini.url, "-o", "pixi.lock", *GLIBC, "-q", cwd=project)
+    second = build(run, project, "-o", "out.tar", source="pixi.toml")
+    assert (first["packages"], second["packages"]) == (2, 1)
+
+
+def test_a_file_that_changes_meanwhile_is_not_remembered_as_it_was(
+    run: Run, project: Path
+) -> None:
+    with (project / "slimpack.toml").open("a") as stream:
+        command = f"echo changed > {project}/app/main.txt; echo changed > main.txt"
+        stream.write(f"[app]\nprepare = ['sh', '-c', '{command}']\n")
+    build(run, project, "-o", "out.tar")
+    (project / "app/main.txt").write_text("hello\n")
+    assert not build(run, project, "-o", "out.tar")["reused"]
+
+
+def test_what_is_known_is_shared(run: Run, project: Path, registry: str, tmp_path: Path) -> None:
+    cache = f"{registry}/team/cache"
+    build(run, project, "-o", "out.tar")
+    assert build(run, project, "-o", "out.tar")["reused"] == "everything"
+    build(run, project, "-o", "out.tar", "--cache-to", cache)
+    tags = subprocess.run(
+        ["skopeo", "list-tags", "--tls-verify=false", f"docker://{cache}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = json.loads(tags.stdout)["Tags"]
+    assert any(name.startswith("layer-") for name in names)
+    assert any(name.startswith("memo-part-") for name in names)
+
+
+@pytest.mark.parametrize("layer", [0, -1])  # the base's, and the application's
+def test_damaged_layers_of_a_known_image_are_made_again(
+    run: Run, project: Path, cache_dir: Path, layer: int
+) -> None:
+    first = build(run, project, "-o", "out.tar")
+    blob = cache_dir / "blobs/sha256" / first["layers"][layer]["digest"].partition(":")[2]
+    data = blob.read_bytes()
+    blob.write_bytes(data[:-20] + bytes(20))
+    again = build(run, project, "-o", "again.tar")
+    assert again["digest"] == first["digest"]
+    assert (project / "again.tar").read_bytes() == (project / "out.tar").read_bytes()
+    assert blob.read_bytes() == data
+    assert build(run, project, "-o", "out.tar")["reused"] == "everything"
 
 
 def test_nowhere_to_go(run: Run, project: Path) -> None:

@@ -81,6 +81,7 @@ class LayerCache:
         self._far = far
         self._records = Memo(cache.records, self.notes)
         self._wrong: set[str] = set()  # damaged, but not ours to remove
+        self._lent: set[str] = set()  # that nobody here can make again
         self._making = threading.Lock()
         self._counting = threading.Lock()
 
@@ -109,6 +110,15 @@ class LayerCache:
     def has(self, record: LayerRecord) -> bool:
         """Tell whether the bytes seem to be here, and count that as a use of them."""
         return _present(self.blobs.path(record.digest), record.size)
+
+    def lend(self, record: LayerRecord, name: str) -> Layer:
+        """Return a layer of which only the blob is known, and nobody who could make it again.
+
+        When it is damaged, or gone, `recheck` tells, and the build has to start over.
+        """
+        path = self.blobs.path(record.digest)
+        self._lent.add(record.digest)
+        return record.layer(name, lambda: path.open("rb"))
 
     def missing(self) -> dict[str, LayerRecord]:
         """Return the layers that were given out and whose bytes are not here, by key."""
@@ -143,10 +153,13 @@ class LayerCache:
         return layer
 
     def recheck(self) -> bool:
-        """Read the blobs of all layers given out; tell whether any is wrong, and now removed."""
+        """Read the blobs of all layers given out; tell whether any is wrong, and now removed.
+
+        Of those that were lent, also tell whether one is not there any more.
+        """
         wrong = {
             digest
-            for digest in self._digests() - self._wrong
+            for digest in (self._digests() | self._lent) - self._wrong
             if not intact(self.blobs.path(digest), digest)
         }
         for digest in wrong:
@@ -156,18 +169,18 @@ class LayerCache:
             except OSError as error:
                 self._wrong.add(digest)
                 self.notes.unwritable(self.blobs.directory, error)
-        return bool(wrong)
+        return bool(wrong) or self._is_lost()
 
     def healing(self, work: Callable[[], T]) -> T:
         """Return ``work()``; once more if it failed and a blob of the cache was damaged.
 
         A damaged blob shows when its last byte is read, or in whoever reads it: then it
-        is removed, so that it is made again.
+        is removed, so that it is made again. Where nobody can, the error is raised.
         """
         try:
             return work()
         except SlimpackError:
-            if not self.recheck():
+            if not self.recheck() or self._is_lost():
                 raise
         return work()
 
@@ -236,8 +249,13 @@ class LayerCache:
     def _digests(self) -> set[str]:
         return {layer.digest for layer in list(self.used.values())}
 
+    def _is_lost(self) -> bool:
+        return any(
+            digest in self._wrong or not self.blobs.path(digest).exists() for digest in self._lent
+        )
+
     def _make_room(self) -> bool:
-        removed = make_room(self._cache, self._digests())
+        removed = make_room(self._cache, self._digests() | self._lent)
         if removed.number:
             self.notes.add(f"the disk is full: {removed.number} layers were removed from the cache")
         return bool(removed.number)

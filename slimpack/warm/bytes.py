@@ -57,7 +57,7 @@ class LayerBytes:
         target = self._scratch / f"layer-{number}.tar"
         try:
             return self._read(layer, target)
-        except (ImageError, OSError) as error:
+        except ImageError as error:
             with suppress(OSError):
                 blob.unlink()
             raise StartOver(f"layer {record.digest} cannot be read: {error}") from error

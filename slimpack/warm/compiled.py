@@ -33,7 +33,7 @@ def compiled(
     means: Means,
     scratch: Path,
 ) -> tuple[Tree, BytecodeReport]:
-    """Return an application with its bytecode; see `slimpack.content.with_bytecode`.
+    """Return an application with its bytecode; see `slimpack.bytecode.with_bytecode`.
 
     compiler: asked only where it has to be. identity: of the Python, "" when unknown.
     """

@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from slimpack.cache.layers import LayerCache
-from slimpack.cache.record import LayerRecord, record_of
+from slimpack.cache.record import LayerRecord, check_record, record_of
+from slimpack.errors import ImageError
 from slimpack.oci.image import Image
 from slimpack.oci.jsontext import parse_object
 from slimpack.oci.layer import Source
@@ -30,19 +31,21 @@ def image_from_json(value: Mapping[str, Any], layers: LayerCache) -> Image | Non
     Raises KeyError, TypeError, ValueError or ImageError for anything else.
     """
     manifest, config = value["manifest"].encode(), value["config"].encode()
-    known = [(name, LayerRecord(**record)) for name, record in value["layers"]]
+    known = [
+        (name, check_record(LayerRecord(**record), "what is remembered"))
+        for name, record in value["layers"]
+    ]
 
     def source(digest: str, size: int) -> Source:
         path = layers.blobs.path(digest)
         return lambda: path.open("rb")
 
     image = parse_image(manifest, parse_object(manifest, "manifest"), value["type"], config, source)
+    if [layer.digest for layer in image.layers] != [record.digest for _, record in known]:
+        raise ImageError("what is remembered has records of other layers")
     if not all(layers.has(record) for _, record in known):
         return None
     return replace(
         image,
-        layers=tuple(
-            record.layer(name, layer.source)
-            for (name, record), layer in zip(known, image.layers, strict=True)
-        ),
+        layers=tuple(layers.lend(record, name) for name, record in known),
     )

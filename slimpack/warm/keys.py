@@ -52,11 +52,12 @@ def environment_key(
     engine: str,
     variables: Sequence[tuple[str, str]],
     notes: Sequence[str],
+    files: Sequence[str],
 ) -> str:
     """Return what the part follows from beside packages and application.
 
     subdir: conda's. engine: name of what installs. variables, notes: of the specification.
-    Raises InputError for files of rules or traces that cannot be read.
+    files: see `slim_files`.
     """
     env = config.env
     return digest_of(
@@ -65,17 +66,21 @@ def environment_key(
         [subdir, prefix, engine],
         [base.image.config_digest, base.prefix, base.gpu],
         [env.cuda, list(env.allow_cpu), env.cuda_compat],
-        _slim(config),
+        _slim(config, files),
         list(config.image.allow_build_paths),
         [list(pair) for pair in variables],
         list(notes),
     )
 
 
-def _slim(config: Config) -> dict[str, Any]:
-    found = asdict(config.slim)
-    for key in ("rules", "trace"):
-        found[key] = [_content(path) for path in found[key]]
+def slim_files(config: Config) -> list[str]:
+    """Return the digests of files with rules and traces. Raises InputError for one that is not there."""
+    return [_content(path) for path in (*config.slim.rules, *config.slim.trace)]
+
+
+def _slim(config: Config, files: Sequence[str]) -> dict[str, Any]:
+    count = len(config.slim.rules)
+    found = {**asdict(config.slim), "rules": files[:count], "trace": files[count:]}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 

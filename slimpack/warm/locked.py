@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from slimpack.cache.memo import Memo, digest_of
 from slimpack.config import Config
 from slimpack.env.inputs.identify import Input, InputKind
-from slimpack.env.locks.lock import Lock, LockedPackage
+from slimpack.env.locks.lock import Lock, LockedPackage, read_explicit
+from slimpack.errors import InputError
 from slimpack.platforms import resolve
 from slimpack.warm.code import own_code
 from slimpack.warm.identity import file_digest
@@ -34,9 +36,30 @@ class Locked:
     notes: tuple[str, ...] = ()
 
 
+def is_pinned(source: Input, lock: Lock | None) -> bool:
+    """Tell whether a lock's file says all of what is installed.
+
+    It does not when a project's file was given and the lock lies beside it, when a folder,
+    or what has to be built, is installed, or when whatever is behind a URL is taken.
+    """
+    if lock is None or not source.locked or source.manifest or source.path is None:
+        return False
+    if source.kind is InputKind.EXPLICIT and not _has_digests(source.path):
+        return False
+    return all(package.sha256 or package.md5 for package in lock.packages) and all(
+        one.sha256 and urlsplit(one.url).path.endswith(".whl") for one in lock.pypi
+    )
+
+
+def _has_digests(path: Path) -> bool:
+    with suppress(InputError):  # it was there when it was read
+        return all(entry.digest for entry in read_explicit(path))
+    return False
+
+
 def known_lock(config: Config, memos: Memo) -> Locked | None:
     """Return what the input says, if it is a lock that was read before."""
-    key = _key(config)
+    key = lock_key(config)
     data = memos.get(LOCK, key) if key else None
     if data is None:
         return None
@@ -52,10 +75,11 @@ def known_lock(config: Config, memos: Memo) -> Locked | None:
     return None
 
 
-def keep_locked(config: Config, locked: Locked, memos: Memo) -> None:
-    """Keep what a lock says."""
-    key = _key(config)
-    if key is None or locked.lock.pypi or not locked.source.locked or locked.source.manifest:
+def keep_locked(config: Config, key: str | None, locked: Locked, memos: Memo) -> None:
+    """Keep what a lock says. key: `lock_key` before it was read; it may be another file now."""
+    if key is None or locked.lock.pypi or not is_pinned(locked.source, locked.lock):
+        return
+    if lock_key(config) != key:
         return
     value = {
         "kind": locked.source.kind.name,
@@ -67,7 +91,7 @@ def keep_locked(config: Config, locked: Locked, memos: Memo) -> None:
     memos.put(LOCK, key, json.dumps(value).encode())
 
 
-def _key(config: Config) -> str | None:
+def lock_key(config: Config) -> str | None:
     """Return what the reading follows from; None where it is more than a file."""
     env = config.env
     if len(env.inputs) != 1 or env.cuda or env.cuda_compat or env.channels or env.lock:

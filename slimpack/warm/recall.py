@@ -23,7 +23,13 @@ from slimpack.slim.decisions import Decisions, application_answers
 from slimpack.tree import Tree, parents, under
 from slimpack.warm.bytes import LayerBytes
 from slimpack.warm.interpreter import kept_compiler
-from slimpack.warm.keys import environment_key, family_key, package_identities, part_key
+from slimpack.warm.keys import (
+    environment_key,
+    family_key,
+    package_identities,
+    part_key,
+    slim_files,
+)
 from slimpack.warm.kinds import FAMILY, PART
 from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
@@ -36,12 +42,13 @@ if TYPE_CHECKING:  # only builds that have to make something need these
 class Subject:
     """What is built, as far as parts are remembered by it.
 
-    environment: see `environment_key`. packages: name -> identity.
+    environment: see `environment_key`. packages: name -> identity. files: see `slim_files`.
     """
 
     environment: str
     packages: dict[str, str]
     lock: Lock
+    files: list[str]
 
 
 @dataclass(frozen=True)
@@ -71,15 +78,17 @@ def subject_of(
     """Return by what a part is remembered, None where it cannot be.
 
     lock: complete, with what pip installs. engine: name of what installs it.
-    variables, notes: of the specification.
+    variables, notes: of the specification. Raises InputError for files of rules or traces
+    that cannot be read.
     """
     packages = package_identities(lock)
     if packages is None or lock.pypi or lock.platform != SUBDIRS.get(here()):
         return None
     if config.slim.profile == "traced":
         return None  # what is traced depends on every import of the application
-    key = environment_key(config, base, prefix, lock.platform, engine, variables, notes)
-    return Subject(key, packages, lock)
+    files = slim_files(config)
+    key = environment_key(config, base, prefix, lock.platform, engine, variables, notes, files)
+    return Subject(key, packages, lock, files)
 
 
 def recall(

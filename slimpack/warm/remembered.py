@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
-from slimpack.cache.record import LayerRecord
+from slimpack.cache.record import LayerRecord, check_record
 from slimpack.env.activation import Activation
 from slimpack.part import Part
 from slimpack.result import Slimmed
@@ -98,7 +98,10 @@ class Remembered:
             programs=frozenset(value["programs"]),
             fixed=frozenset(value["fixed"]),
             rows=tuple(map(tuple, value["rows"])),
-            layers=tuple((key, LayerRecord(**layer)) for key, layer in value["layers"]),
+            layers=tuple(
+                (key, check_record(LayerRecord(**layer), "what is remembered"))
+                for key, layer in value["layers"]
+            ),
             part=value["part"],
             decisions=known
             and Decisions(

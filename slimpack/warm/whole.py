@@ -21,13 +21,14 @@ from slimpack import app
 from slimpack.cache.folders import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.memo import Memo, digest_of
-from slimpack.config import Config
+from slimpack.config import Config, VerifyConfig
 from slimpack.errors import ImageError, SlimpackError
 from slimpack.oci.image import Image
 from slimpack.platforms import here
 from slimpack.reading import unchanging
 from slimpack.result import BuildResult
 from slimpack.tree import Kind
+from slimpack.verify.model import Verification
 from slimpack.warm.code import own_code
 from slimpack.warm.identity import base_identity, file_digest, plain
 from slimpack.warm.images import image_from_json, image_to_json
@@ -43,6 +44,21 @@ class Whole:
 
     images: tuple[Image, ...]
     results: tuple[BuildResult, ...]
+
+    def is_proven(self, config: VerifyConfig) -> bool:
+        """Tell whether another build would prove no more: nothing was missing on this machine."""
+        if not config.enabled or config.sandbox == "none":
+            return True
+        return all(
+            one.verified and one.verified.sandbox and not _missed(one.verified, config)
+            for one in self.results
+        )
+
+
+def _missed(verification: Verification, config: VerifyConfig) -> bool:
+    """Tell whether a test of the user's may have waited for a GPU that is not here."""
+    smoke = next((one for one in verification.results if one.name == "smoke"), None)
+    return any(test.gpu for test in config.smoke) and bool(smoke is None or smoke.findings)
 
 
 def contents_of(config: Config) -> list[Any] | None:
@@ -120,6 +136,6 @@ def _contents(config: Config) -> Iterator[list[Any]]:
         for rule in config.app.copy:
             for folder, folders, files in os.walk(rule.source):
                 folders.sort()
-                for name in sorted(files):
-                    path = Path(folder, name)
-                    yield [str(path), file_digest(path) if path.is_file() else ""]
+                for path in (Path(folder, name) for name in sorted(files)):
+                    mode = path.lstat().st_mode
+                    yield [str(path), mode, file_digest(path) if path.is_file() else ""]
