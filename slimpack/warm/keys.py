@@ -74,7 +74,7 @@ def environment_key(
 
 
 def slim_files(config: Config) -> list[str]:
-    """Return the digests of files with rules and traces. Raises InputError for one that is not there."""
+    """Return the digests of files with rules and traces; InputError for what cannot be read."""
     return [_content(path) for path in (*config.slim.rules, *config.slim.trace)]
 
 
