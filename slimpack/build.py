@@ -19,7 +19,7 @@ from slimpack.config import DEFAULT_EPOCH, Config
 from slimpack.deliver import Pushing, Told, deliver, references
 from slimpack.errors import InputError, SlimpackError
 from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import DEFAULT, Compression
+from slimpack.oci.compress import chosen
 from slimpack.oci.index import Deliverable, Index
 from slimpack.outputs import NO_REMOTE, Outputs, RemoteCaching
 from slimpack.platforms import resolve
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from slimpack.imaging import Made
     from slimpack.means import Means
     from slimpack.registry.connecting import Registries
-
-_LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
 
 
 def build(
@@ -187,14 +185,14 @@ class _Task:
     def _means(self, caches: BuildCaches, registries: Registries | None) -> Means:
         from slimpack.means import Means
 
-        kind, level = self.config.image.compression, self.config.image.compression_level
+        image = self.config.image
         return Means(
             cache=self.cache,
             layers=caches.layers,
             memos=caches.memos,
             progress=self.progress,
             epoch=self.epoch,
-            compression=Compression(kind=kind, level=_LEVELS[kind] if level is None else level),
+            compression=chosen(image.compression, image.compression_level),
             registries=registries,
         )
 

@@ -12,7 +12,7 @@ from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.config import Config
 from slimpack.errors import InputError, VerifyError
-from slimpack.oci.compress import DEFAULT, Compression
+from slimpack.oci.compress import Compression, chosen
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import TAR, Layer
 from slimpack.own import (
@@ -35,7 +35,6 @@ from slimpack.registry.reference import is_reference
 from slimpack.verify.model import Verification
 
 _OF_THE_BASE = (BASE_DIGEST, BASE_NAME)
-_LEVELS = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ def _compression(image: Image, recorded: Recorded) -> Compression:
     stored = {layer.media_type for layer in image.layers}
     if stored == {TAR} and kind != "none":  # a docker-archive of an engine
         return Compression("none", 0)
-    return Compression(kind=kind, level=_LEVELS[kind] if level is None else level)
+    return chosen(kind, level)
 
 
 def _differ(image: Image, recorded: Recorded, base: Base) -> bool:
