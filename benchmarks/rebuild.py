@@ -16,7 +16,6 @@ import argparse
 import json
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -47,7 +46,7 @@ from benchmarks.rebuilding.phases import phases
 from benchmarks.rebuilding.project import HEAVY, PURE, Project
 from benchmarks.rebuilding.pushed import arrived, layers, stored
 from benchmarks.rebuilding.results import Runs, explanation, table, to_json
-from benchmarks.running import RunError
+from benchmarks.running import RunError, docker
 from benchmarks.setup.apt import SetupError, install
 from benchmarks.setup.engine import ensure_engine
 from benchmarks.setup.peers import PEERS
@@ -95,22 +94,24 @@ def bench(project: Project, count: int, ways: Sequence[str]) -> None:
     """Go through all cases with all ways, `count` times, and write what came out."""
     install([PEERS[name] for name in ("docker-registry",) if shutil.which(name) is None])
     with_docker = bool({NAIVE, PACKED}.intersection(ways))
-    if with_docker:
-        ensure_engine()
-        say("making the images that Dockerfiles stand on")
-        load_bases(WORK / "bases", WORK / "cache-of-bases")
-    project.make()
-    methods = {way: method for way, method in all_methods(project).items() if way in ways}
-    found = {
-        (way, case): Runs()
-        for case in CASES
-        for way, method in methods.items()
-        if case in method.cases
-    }
-    for number in range(count):
-        say(f"run {number + 1} of {count}")
-        repetition(project, methods, found, check=number == 0, lock=with_docker)
-    text = "\n".join((*table(found), "", explanation(found), "", *_facts(), ""))
+    with ExitStack() as stack:
+        if with_docker:
+            ensure_engine()
+            stack.enter_context(dockerfiles.tidy())
+            say("making the images that Dockerfiles stand on")
+            load_bases(WORK / "bases", WORK / "cache-of-bases")
+        project.make()
+        methods = {way: method for way, method in all_methods(project).items() if way in ways}
+        found = {
+            (way, case): Runs()
+            for case in CASES
+            for way, method in methods.items()
+            if case in method.cases
+        }
+        for number in range(count):
+            say(f"run {number + 1} of {count}")
+            repetition(project, methods, found, check=number == 0, lock=with_docker)
+    text = "\n".join((*table(found), "", explanation(found), "", _facts(), ""))
     if set(ways) == set(METHODS):
         write(found, text)
     print(text)
@@ -199,35 +200,35 @@ def write(found: Mapping[tuple[str, str], Runs], text: str) -> None:
 def commands() -> dict[str, list[str]]:
     """Return what each way runs, for the reader."""
     build = "slimpack build --channel CHANNEL --push HOST/app:1"
-    docker = ["docker build --tag HOST/app:1 .", "docker push HOST/app:1"]
+    image = [
+        "docker build --network none --quiet --tag HOST/app:1 .  # cold: --no-cache",
+        "docker push --quiet HOST/app:1",
+    ]
     return {
         SLIMPACK: [build],
         UNVERIFIED: [f"{build} --no-verify"],
-        NAIVE: docker,
-        PACKED: ["conda-pack --n-threads 2 --prefix PREFIX --output env.tar.gz", *docker],
+        NAIVE: image,
+        PACKED: ["conda-pack --n-threads 2 --prefix PREFIX --output env.tar.gz", *image],
     }
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what was compared."""
-    engine = subprocess.run(
-        ("docker", "version", "--format", "{{.Server.Version}}"),
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    """Return the versions of what was compared; of an engine only where there is one."""
+    engine = ""
+    if shutil.which("docker"):
+        engine = docker("version", "--format", "{{.Server.Version}}", check=False).stdout.strip()
     return {
         "slimpack": __version__,
         "Python": platform.python_version(),
         **{name: version(name) for name in ("conda-pack", "py-rattler", "zstandard")},
-        "Docker": engine.stdout.strip(),
+        **({"Docker": engine} if engine else {}),
     }
 
 
-def _facts() -> list[str]:
+def _facts() -> str:
     computer = ", ".join(machine().values())
     used = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return [f"Machine: {computer}. Versions: {used}."]
+    return f"Machine: {computer}. Versions: {used}."
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,6 +156,24 @@ def clean(host: str) -> None:
     """Remove the images of a registry, and what builds left of earlier ones."""
     docker("rmi", "--force", f"{host}/{REPOSITORY}:{TAG}", check=False)
     docker("image", "prune", "--force", "--filter", f"label={LABEL}", check=False)
+
+
+@contextmanager
+def tidy() -> Iterator[None]:
+    """Afterwards, remove the images below and what BuildKit keeps since this began."""
+    before = _cached()
+    try:
+        yield
+    finally:
+        docker("rmi", "--force", BASE, DEBIAN, check=False)
+        for record in sorted(_cached() - before):
+            docker("builder", "prune", "--all", "--force", "--filter", f"id={record}", check=False)
+
+
+def _cached() -> set[str]:
+    """Return the ids of BuildKit's cache; Docker marks those in use by a star."""
+    told = docker("system", "df", "--verbose", "--format", "{{json .BuildCache}}").stdout
+    return {record["ID"].rstrip("*") for record in json.loads(told) or ()}
 
 
 def _cpu_of_engine() -> float:

@@ -131,8 +131,8 @@ def _cells(
     yield megabytes(int(statistics.median(runs.memory))) if ours else ""
     sent = statistics.median(runs.sent)
     yield f"{sent / 1e6:.3f}"
-    theirs = found[PACKED, case].sent if (PACKED, case) in found else []
-    yield f"{sent / statistics.median(theirs):.5f}" if theirs else ""
+    theirs = statistics.median(found[PACKED, case].sent) if (PACKED, case) in found else 0
+    yield f"{sent / theirs:.5f}" if theirs else ""
     yield f"{statistics.median(runs.layers):.0f}"
 
 

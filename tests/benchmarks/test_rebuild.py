@@ -110,6 +110,12 @@ def test_the_table_has_a_row_for_what_was_measured_and_targets_for_slimpack_alon
     assert "3 runs" in explanation(found)
 
 
+def test_where_the_others_send_nothing_there_is_no_share_of_it() -> None:
+    found = {(way, SAME): runs([1], 0) for way in METHODS}
+    *_, row = table(found)
+    assert row.endswith("|  | 1 |")
+
+
 def test_json_has_every_run_and_the_names_of_changed_layers(
     found: dict[tuple[str, str], Runs],
 ) -> None:
