@@ -114,7 +114,7 @@ def build_image(
     )
     with stage("verify"):
         try:
-            key = proof_key(image, own, (one.path for one in application), config.verify)
+            key = proof_key(image, own, application, prefix, config.verify)
             verification = _verified(image, names, config, made.staging, scratch, means, key)
         except VerifyError as error:
             if made.staging is None:  # what failed in the environment, too, is no fault

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from threading import Event
 
 from slimpack import app
-from slimpack.cache.memo import Memo, digest_of
+from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.cache.record import layer_key
 from slimpack.compose import layer_names, sharing_notes
 from slimpack.config import ImageConfig
@@ -175,7 +175,7 @@ def _shared(plan: LayerPlan, key: str | None, memos: Memo) -> tuple[LayerPlan, S
     key = digest_of(key, sorted(one.path for one in plan.entries if one.owner in _APART))
     data = memos.get("sharing", key)
     if data is not None:
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
+        with suppress(*MALFORMED):
             return _linked(plan, json.loads(data))
     done, shared = share(plan, apart=_APART)
     links = {entry.path: entry.link for entry in done.entries if entry.kind is Kind.HARDLINK}
@@ -207,9 +207,11 @@ def _duplicates(plans: Sequence[LayerPlan], memos: Memo) -> tuple[Duplicate, ...
     key = digest_of(sorted([one.path, one.owner, one.size, one.identity] for one in files))
     data = memos.get("duplicates", key)
     if data is not None:
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
+        with suppress(*MALFORMED):
             return tuple(
-                Duplicate(item["sha256"], item["size"], tuple(map(tuple, item["copies"])))
+                Duplicate(
+                    item["sha256"], int(item["size"]), tuple((o, p) for o, p in item["copies"])
+                )
                 for item in json.loads(data)
             )
     found = duplicates(entries)

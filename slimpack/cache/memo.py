@@ -22,12 +22,19 @@ from pathlib import Path
 from typing import Protocol
 
 from slimpack.cache.notes import CacheNotes
-from slimpack.errors import SlimpackError
+from slimpack.errors import ImageError, SlimpackError
 from slimpack.files import atomic_file
 from slimpack.oci.jsontext import canonical
 
 MAX_DATA = 128 << 20
 """Most bytes of one result; a larger one is not kept."""
+
+MALFORMED = (
+    *(ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(RecursionError, ImageError),
+)
+"""What reading a result raises that is of another form than it should be: those that come from
+registries may be anything."""
 
 _MAGIC = b"slimpack memo 1\n"
 _HEAD = len(_MAGIC) + 32

@@ -13,10 +13,10 @@ from dataclasses import asdict
 from typing import Any
 
 from slimpack.base import Base, assemble
-from slimpack.cache.memo import digest_of
+from slimpack.cache.memo import MALFORMED, digest_of
 from slimpack.config import Config
 from slimpack.debian.model import ResolvedPackage
-from slimpack.errors import ImageError, SlimpackError
+from slimpack.errors import SlimpackError
 from slimpack.means import Means
 from slimpack.oci.rootfs import Placed
 from slimpack.oci.untar import Member
@@ -64,7 +64,7 @@ def _known(config: Config, platform: str, means: Means) -> Base | None:
     data = means.memos.get(BASE, key) if key else None
     if data is None:
         return None
-    with suppress(ValueError, KeyError, TypeError, AttributeError, ImageError):
+    with suppress(*MALFORMED):
         return _from_json(json.loads(data), means)
     return None
 

@@ -10,16 +10,18 @@ import base64
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from slimpack.bytecode import Compiler, with_bytecode, without_bytecode
-from slimpack.cache.memo import digest_of
+from slimpack.cache.memo import MALFORMED, digest_of
 from slimpack.means import Means
 from slimpack.slim.bytecode import BytecodeReport, source_of
 from slimpack.tree import Entry, Kind, Tree, bytes_entry
 from slimpack.warm.code import own_code
 from slimpack.warm.kinds import BYTECODE
+from slimpack.warm.restore import restored
 
 _MAX = 64 << 20  # bytes of bytecode that are worth keeping
 
@@ -44,7 +46,7 @@ def compiled(
     key = digest_of(own_code(), identity, prefix, [[one.path, one.identity] for one in code])
     known = means.memos.get(BYTECODE, key) if identity else None
     if known is not None:
-        with suppress(ValueError, KeyError, TypeError, AttributeError):
+        with suppress(*MALFORMED):
             return _with(tree, json.loads(known))
     done, report = with_bytecode(
         tree,
@@ -58,9 +60,7 @@ def compiled(
     if identity and not report.note and sum(entry.size for entry in made) <= _MAX:
         value = {
             "files": [[one.path, one.owner, _text(one)] for one in made],
-            "compiled": report.compiled,
-            "dropped": report.dropped,
-            "failed": report.failed,
+            "report": asdict(BytecodeReport(0, 0, report.compiled, report.dropped, report.failed)),
         }
         means.memos.put(BYTECODE, key, json.dumps(value).encode())
     return done, report
@@ -68,13 +68,13 @@ def compiled(
 
 def _with(tree: Tree, value: dict[str, Any]) -> tuple[Tree, BytecodeReport]:
     bare = without_bytecode(tree)
+    if not all(source_of(path) in tree for path, _, _ in value["files"]):
+        raise ValueError("bytecode of other sources")
     made = [
         bytes_entry(path, base64.b64decode(text), owner=owner)
         for path, owner, text in value["files"]
     ]
-    failed = tuple((path, why) for path, why in value["failed"])
-    report = BytecodeReport(compiled=value["compiled"], dropped=value["dropped"], failed=failed)
-    return bare.merge(made), report
+    return bare.merge(made), restored(BytecodeReport, value["report"])
 
 
 def _text(entry: Entry) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from slimpack.cache.memo import Memo, digest_of
+from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, read_explicit
@@ -63,7 +63,7 @@ def known_lock(config: Config, memos: Memo) -> Locked | None:
     data = memos.get(LOCK, key) if key else None
     if data is None:
         return None
-    with suppress(ValueError, KeyError, TypeError, AttributeError):
+    with suppress(*MALFORMED):
         value = json.loads(data)
         return Locked(
             source=Input(InputKind[value["kind"]], Path(config.env.inputs[0])),

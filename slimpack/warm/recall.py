@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from slimpack.application import collected
 from slimpack.base import Base
 from slimpack.bytecode import Compiler
+from slimpack.cache.memo import MALFORMED
 from slimpack.cache.record import record_of
 from slimpack.config import Config
 from slimpack.env.locks.lock import Lock
-from slimpack.errors import ImageError
 from slimpack.layering import Layering
 from slimpack.means import Means
 from slimpack.part import Part
@@ -115,13 +115,16 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
     application = collected(config.app, prefix, lambda name: name in old.programs)
     check_places(application, old.paths, prefix)
     decided = old.decisions
-    if decided and decided.application != application_answers(
-        decided.questions, application, prefix
-    ):
+    with _doubted():
+        same = not decided or decided.application == application_answers(
+            decided.questions, application, prefix
+        )
+        part = old.to_part(opened.open) if known else None
+    if not same:
         raise NoSwap("the application uses what slimming took, or no longer what it left")
-    if known:
+    if part:
         return Warm(
-            part=old.to_part(opened.open),
+            part=part,
             application=application,
             compiler=lambda: kept_compiler(subject.lock, subject.packages, means),
             kept=Kept(old.packages, old.paths, old.links, old.programs, old.fixed, decided),
@@ -144,6 +147,15 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
     )
     check_places(application, swapped.kept.paths, prefix)
     return Warm(swapped.part, application, lambda: swapped.compiler, swapped.kept, tuple(changed))
+
+
+@contextmanager
+def _doubted() -> Iterator[None]:
+    """Raise NoSwap where what is remembered, maybe by somebody else, makes no sense."""
+    try:
+        yield
+    except MALFORMED as error:
+        raise NoSwap(f"what is remembered makes no sense: {error}") from error
 
 
 def check_places(application: Tree, paths: Mapping[str, str], prefix: str) -> None:
@@ -174,7 +186,7 @@ def _relative(subject: Subject, means: Means) -> Remembered:
 
 
 def _known(key: str, means: Means) -> Remembered | None:
-    with suppress(ValueError, KeyError, TypeError, AttributeError, ImageError):
+    with suppress(*MALFORMED):
         data = means.memos.get(PART, key)
         return Remembered.from_json(data) if data else None
     return None

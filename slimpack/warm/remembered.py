@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, BinaryIO, cast
 
 from slimpack.cache.record import LayerRecord, check_record
-from slimpack.env.activation import Activation
 from slimpack.part import Part
-from slimpack.result import Slimmed
-from slimpack.slim.bytecode import BytecodeReport
 from slimpack.slim.decisions import Decisions
 from slimpack.slim.questions import Questions
 from slimpack.slim.record import read_record
 from slimpack.slim.slimming import Change
 from slimpack.tree import Entry, Kind, Tree
+from slimpack.warm.restore import restored_fields, texts
 
 Row = tuple[str, str, int, str, int, str, int, int, str, int]
 """An entry, its content aside, and the number of the layer that has it."""
+
+_ROW = (str, str, int, str, int, str, int, int, str, int)
 
 Opener = Callable[[int, str], BinaryIO]
 """Opens the content of a path in a layer, by that layer's number."""
@@ -70,7 +70,7 @@ class Remembered:
             "fixed": sorted(self.fixed),
             "rows": self.rows,
             "layers": [[key, asdict(layer)] for key, layer in self.layers],
-            "part": self.part,
+            "part": {name: _plain(one) for name, one in self.part.items()},
             "decisions": known
             and {
                 "questions": known.questions.to_json(),
@@ -92,23 +92,23 @@ class Remembered:
         value = json.loads(data)
         known = value["decisions"]
         return cls(
-            packages=value["packages"],
-            paths=value["paths"],
-            links=value["links"],
+            packages=texts(value["packages"]),
+            paths=texts(value["paths"]),
+            links=texts(value["links"]),
             programs=frozenset(value["programs"]),
             fixed=frozenset(value["fixed"]),
-            rows=tuple(map(tuple, value["rows"])),
+            rows=_rows(value["rows"]),
             layers=tuple(
                 (key, check_record(LayerRecord(**layer), "what is remembered"))
                 for key, layer in value["layers"]
             ),
-            part=value["part"],
+            part=restored_fields(Part, value["part"], without="tree"),
             decisions=known
             and Decisions(
                 questions=Questions.from_json(known["questions"]),
-                answers=known["answers"],
-                application=known["application"],
-                before=tuple(map(tuple, known["before"])),
+                answers=dict(known["answers"]),
+                application=dict(known["application"]),
+                before=tuple((path, owner, int(size)) for path, owner, size in known["before"]),
                 changes=tuple(Change(*one) for one in known["changes"]),
                 account=read_record(known["account"].encode(), "what is remembered"),
                 record=read_record(known["record"].encode(), "what is remembered"),
@@ -116,7 +116,7 @@ class Remembered:
         )
 
     def to_part(self, opener: Opener) -> Part:
-        """Return the part, whose contents `opener` gives."""
+        """Return the part, whose contents `opener` gives; ValueError for rows that are none."""
         return part_of(self.part, Tree(self.entries(opener)))
 
     def entries(self, opener: Opener, without: frozenset[str] = frozenset()) -> Iterable[Entry]:
@@ -142,52 +142,25 @@ def rows_of(tree: Tree, layers: Mapping[str, int]) -> tuple[Row, ...]:
 
 
 def facts_of(part: Part) -> dict[str, Any]:
-    """Return what is known of a part beside its files, as JSON has it."""
-    return {
-        "activation": asdict(part.activation),
-        "titles": dict(part.titles),
-        "packages": part.packages,
-        "pypi": part.pypi,
-        "cuda": part.cuda,
-        "source": part.source,
-        "engine": part.engine,
-        "placeholders": list(part.placeholders),
-        "bytecode": asdict(part.bytecode),
-        "slimmed": asdict(part.slimmed),
-        "devices": list(part.devices),
-        "notes": list(part.notes),
-    }
+    """Return what is known of a part beside its files, by the names of its fields."""
+    found = {one.name: getattr(part, one.name) for one in fields(part) if one.name != "tree"}
+    return {**found, "source": ""}  # a path of this machine is of no use on others
 
 
 def part_of(facts: Mapping[str, Any], tree: Tree) -> Part:
     """Return the part that `facts_of` was given, with `tree`."""
-    activation, bytecode, slimmed = facts["activation"], facts["bytecode"], facts["slimmed"]
-    return Part(
-        tree=tree,
-        activation=Activation(
-            env=_pairs(activation["env"]),
-            path=tuple(activation["path"]),
-            notes=tuple(activation["notes"]),
-        ),
-        titles=facts["titles"],
-        packages=facts["packages"],
-        pypi=facts["pypi"],
-        cuda=facts["cuda"],
-        source=facts["source"],
-        engine=facts["engine"],
-        placeholders=tuple(facts["placeholders"]),
-        bytecode=BytecodeReport(**{**bytecode, "failed": _pairs(bytecode["failed"])}),
-        slimmed=Slimmed(
-            **{
-                **slimmed,
-                "rules": tuple(map(tuple, slimmed["rules"])),
-                "packages": tuple(slimmed["packages"]),
-            }
-        ),
-        devices=tuple(facts["devices"]),
-        notes=tuple(facts["notes"]),
-    )
+    return Part(tree=tree, **facts)
 
 
-def _pairs(values: Sequence[Sequence[str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in values)
+def _rows(values: Iterable[Sequence[Any]]) -> tuple[Row, ...]:
+    rows = [cast(Row, tuple(row)) for row in values]
+    if not {tuple(map(type, row)) for row in rows} <= {_ROW}:
+        raise TypeError("what is remembered of a file is of another form")
+    return tuple(rows)
+
+
+def _plain(value: Any) -> Any:
+    """Return a fact of a part as JSON has it."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

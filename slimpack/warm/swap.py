@@ -11,7 +11,7 @@ not fit is a `NoSwap`, and the build starts from nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +196,7 @@ def _facts(
     tree: Tree,
 ) -> dict[str, Any]:
     """Return what is known of the part now; see `slimpack.warm.remembered.facts_of`."""
-    failed = tuple((path, why) for path, why in old.part["bytecode"]["failed"] if path[1:] in tree)
+    failed = tuple((path, why) for path, why in old.part["bytecode"].failed if path[1:] in tree)
     cached = sum(bool(source_of(entry.path)) for entry in tree)
     report = BytecodeReport(kept=cached - bytecode.compiled, compiled=bytecode.compiled)
     placeholders = {*old.part["placeholders"], *installed.placeholders}
@@ -204,9 +204,9 @@ def _facts(
         **old.part,
         "titles": {package.name: package.dist for package in lock.packages},
         "cuda": cuda_version(tuple((one.name, one.version) for one in lock.packages)),
-        "placeholders": sorted(placeholders),
-        "bytecode": asdict(replace(report, failed=(*failed, *bytecode.failed))),
-        "slimmed": asdict(Slimmed.of(decisions.account if decisions else None)),
+        "placeholders": tuple(sorted(placeholders)),
+        "bytecode": replace(report, failed=(*failed, *bytecode.failed)),
+        "slimmed": Slimmed.of(decisions.account if decisions else None),
     }
 
 

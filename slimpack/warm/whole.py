@@ -20,9 +20,9 @@ from typing import Any
 from slimpack import app
 from slimpack.cache.folders import Cache
 from slimpack.cache.layers import LayerCache
-from slimpack.cache.memo import Memo, digest_of
+from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config, VerifyConfig
-from slimpack.errors import ImageError, SlimpackError
+from slimpack.errors import SlimpackError
 from slimpack.oci.image import Image
 from slimpack.platforms import here
 from slimpack.reading import unchanging
@@ -100,7 +100,7 @@ def recall_whole(key: str, layers: LayerCache, memos: Memo) -> Whole | None:
     data = memos.get(WHOLE, key)
     if data is None:
         return None
-    with suppress(ValueError, KeyError, TypeError, AttributeError, ImageError):
+    with suppress(*MALFORMED):
         value = json.loads(data)
         images = [image_from_json(one["image"], layers) for one in value["images"]]
         results = tuple(restored(BuildResult, one["result"]) for one in value["images"])

@@ -1,0 +1,180 @@
+"""What is remembered of builds may be anything: others write into caches that registries keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slimpack.cache.memo import MALFORMED, sealed, unsealed
+from slimpack.config import SmokeTest, VerifyConfig
+from slimpack.env.inputs.identify import Input, InputKind
+from slimpack.env.locks.lock import Lock, LockedPackage, PypiPackage
+from slimpack.part import Part
+from slimpack.result import BuildResult
+from slimpack.slim.decisions import application_answers
+from slimpack.tree import bytes_entry
+from slimpack.verify.model import Finding, Result, Verification
+from slimpack.warm.locked import is_pinned
+from slimpack.warm.remembered import Remembered
+from slimpack.warm.whole import Whole
+from tests.support.channel import MiniChannel
+from tests.warm.lab import SITE, Lab
+
+pytestmark = pytest.mark.channel
+
+JUNK: tuple[Any, ...] = (None, 1, -1.5, True, "x", [], {}, [1], ["x"], [["x"]], {"x": 1}, {"": []})
+DEEP = b"[" * 100_000
+KINDS = ("part", "family", "bytecode", "sharing", "duplicates", "lock")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A project with some packages that was built once. Nobody may change it."""
+    folder = tmp_path_factory.mktemp("memos")
+    lab = Lab(folder, MiniChannel(folder / "channel"))
+    lab.python()
+    lab.put("alpha", {f"{SITE}/alpha/__init__.py": "", f"{SITE}/alpha/tests/test_a.py": "\n"})
+    lab.put("twins", {"share/one.txt": "same\n" * 3000, "share/two.txt": "same\n" * 3000})
+    lab.config = "[slim]\nprofile = 'serve'\n[[app.copy]]\nfrom = 'app'\nto = '/app'\n"
+    (lab.project / "app").mkdir()
+    (lab.project / "app/main.py").write_text("import alpha\n")
+    lab.warm()
+    return lab
+
+
+def memos(cache: Path, kind: str) -> list[Path]:
+    return sorted(path for path in (cache / "memos" / kind).rglob("*") if path.is_file())
+
+
+def content(path: Path) -> bytes:
+    kind, head, rest = path.parts[-3:]
+    data = unsealed(kind, head + rest, path.read_bytes())
+    assert data is not None
+    return data
+
+
+def places(value: Any, depth: int = 3) -> Iterator[tuple[str | int, ...]]:
+    """Yield the ways to whatever is in a JSON value; of lists and large objects, to a few."""
+    if depth and isinstance(value, dict | list):
+        keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+        for key in keys if len(keys) < 40 else keys[:2]:
+            yield (key,)
+            yield from ((key, *more) for more in places(value[key], depth - 1))
+
+
+def test_a_part_of_any_shape_is_a_part_or_is_told(built: Lab) -> None:
+    (path,) = memos(built.cache, "part")
+    text = content(path)
+    application = [bytes_entry("app/main.py", b"import alpha\nload('libx.so')\n")]
+    assert json.loads(text)["part"]["source"] == ""  # where it was built is nobody's business
+    assert str(built.folder) not in text.decode()
+    told = 0
+    for way in places(json.loads(text)):
+        for junk in JUNK:
+            value = json.loads(text)
+            place = value
+            for key in way[:-1]:
+                place = place[key]
+            place[way[-1]] = junk
+            try:
+                found = Remembered.from_json(json.dumps(value).encode())
+                part = found.to_part(lambda layer, path: pytest.fail("nobody reads"))
+                if found.decisions:
+                    application_answers(found.decisions.questions, application, "/opt/env")
+            except MALFORMED:
+                told += 1
+            else:
+                check(part)
+    assert told > 500
+    with pytest.raises(MALFORMED):
+        Remembered.from_json(DEEP)
+
+
+def check(part: Part) -> None:
+    """Look at what a build will use without another look."""
+    texts = (
+        part.cuda,
+        part.engine,
+        part.source,
+        *part.notes,
+        *part.placeholders,
+        *part.titles.values(),
+    )
+    pairs = [text for pair in part.activation.env for text in pair]
+    assert all(isinstance(text, str) for text in (*texts, *pairs, *part.activation.path))
+    assert all(type(number) is int for number in (part.packages, part.pypi, *part.devices))
+    assert part.bytecode + part.bytecode
+
+
+@pytest.mark.parametrize(
+    "data", [b"null", b"[]", b'{"x": 1}', b"7", b'{"files": 1}', b"\xff", DEEP]
+)
+def test_memos_of_any_shape_do_no_harm(built: Lab, tmp_path: Path, data: bytes) -> None:
+    lab = built.copy(tmp_path)
+    for kind in KINDS:
+        found = memos(lab.cache, kind)
+        assert found, kind
+        for path in found:
+            folder = path.parent
+            path.unlink()  # a link to that of the project that nobody may change
+            path.write_bytes(sealed(kind, folder.name + path.name, data))
+    (lab.project / "app/main.py").write_text("import alpha\nx = 1\n")
+    lab.same()
+
+
+LOCK = Lock("linux-64", (LockedPackage("a", "1", "0", "noarch", "u", sha256="0" * 64),), "")
+WHEEL = PypiPackage("b", "1", "https://h/b-1-py3-none-any.whl", "0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "pinned"),
+    [
+        (lambda lock: lock, True),
+        (lambda lock: replace(lock, pypi=(WHEEL,)), True),
+        (lambda lock: replace(lock, pypi=(replace(WHEEL, url="file:///folder"),)), False),
+        (lambda lock: replace(lock, pypi=(replace(WHEEL, sha256=""),)), False),
+        (lambda lock: replace(lock, pypi=(replace(WHEEL, url="https://h/b.tar.gz"),)), False),
+        (lambda lock: replace(lock, packages=(replace(lock.packages[0], sha256=""),)), False),
+        (lambda lock: None, False),
+    ],
+)
+def test_a_lock_says_all_or_not(change: Callable[[Lock], Lock | None], pinned: bool) -> None:
+    assert is_pinned(Input(InputKind.LOCK, Path("pixi.lock")), change(LOCK)) is pinned
+
+
+def test_other_inputs_say_less(tmp_path: Path) -> None:
+    beside = Input(InputKind.LOCK, Path("pixi.lock"), manifest=Path("pixi.toml"))
+    assert not is_pinned(beside, LOCK)
+    assert not is_pinned(Input(InputKind.SPECS, None, specs=("a",)), LOCK)
+    path = tmp_path / "explicit.txt"
+    source = Input(InputKind.EXPLICIT, path)
+    assert not is_pinned(source, LOCK)  # it is gone
+    url = "https://h/noarch/a-1-0.conda"
+    for line, pinned in ((url, False), (f"{url}#{'0' * 64}", True)):
+        path.write_text(f"@EXPLICIT\n{line}\n")
+        assert is_pinned(source, LOCK) is pinned
+
+
+def result(*checks: Result, sandbox: str = "bubblewrap") -> BuildResult:
+    """Return what is told of a build, as far as its proof goes."""
+    found = object.__new__(BuildResult)
+    verified = Verification("x", "image", "linux/amd64", sandbox, checks)
+    object.__setattr__(found, "verified", verified)
+    return found
+
+
+def test_a_build_is_proven_when_another_would_prove_no_more() -> None:
+    gpu = VerifyConfig(smoke=(SmokeTest(("x",), gpu=True),))
+    made = Result("smoke", "error", "", "")
+    waiting = replace(made, findings=(Finding("", "no GPU here", severity="warning"),))
+    off = VerifyConfig(enabled=False)
+    assert Whole((), (result(made),)).is_proven(gpu)
+    assert not Whole((), (result(waiting),)).is_proven(gpu)
+    assert not Whole((), (result(sandbox=""),)).is_proven(VerifyConfig())
+    assert Whole((), (result(sandbox=""),)).is_proven(VerifyConfig(sandbox="none"))
+    assert Whole((), (result(sandbox=""),)).is_proven(off)
