@@ -116,10 +116,11 @@ def _made(
     sizes = {number: tar_size(with_parents(plans[number].entries)) for number in missing}
     total, pool_size = sum(sizes.values()), min(_AT_ONCE, cores())
 
+    # One that is most of the work gets all cores, and nothing else runs beside it.
+    alone = {number for number, size in sizes.items() if size * 2 > total}
+
     def compression(number: int) -> Compression:
-        # One that is most of the work is not left to a single core.
-        alone = sizes.get(number, 0) * 2 > total
-        threads = cores() if alone else max(1, cores() // pool_size)
+        threads = cores() if number in alone else max(1, cores() // pool_size)
         return replace(means.compression, threads=threads)
 
     done: dict[int, Layer] = {}
@@ -145,7 +146,9 @@ def _made(
 
             return layers.layer_for(keys[number], names[number], built)
 
-        order = sorted(range(len(plans)), key=lambda number: -plans[number].size)
+        done.update((number, make(number)) for number in alone)
+        left = set(range(len(plans))) - alone
+        order = sorted(left, key=lambda number: -plans[number].size)
         with ThreadPoolExecutor(pool_size) as pool:
             waiting = {number: pool.submit(make, number) for number in order}
             try:
