@@ -5,21 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slimpack.cache.memo import MALFORMED, sealed, unsealed
-from slimpack.config import SmokeTest, VerifyConfig
+from slimpack.cache import Cache
+from slimpack.cache.layers import LayerCache
+from slimpack.cache.memo import MALFORMED, Memo, sealed, unsealed
+from slimpack.cache.record import record_of
+from slimpack.config import Config, EnvConfig, SmokeTest, VerifyConfig
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, PypiPackage
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.compress import Compression
+from slimpack.oci.layer import build_layer
 from slimpack.part import Part
 from slimpack.result import BuildResult
 from slimpack.slim.decisions import application_answers
 from slimpack.tree import bytes_entry
 from slimpack.verify.model import Finding, Result, Verification
-from slimpack.warm.locked import is_pinned
+from slimpack.warm.bytes import LayerBytes
+from slimpack.warm.code import libraries
+from slimpack.warm.locked import Locked, is_pinned, keep_locked, lock_key
+from slimpack.warm.noswap import StartOver
 from slimpack.warm.remembered import Remembered
 from slimpack.warm.whole import Whole
 from tests.support.channel import MiniChannel
@@ -125,6 +135,44 @@ def test_memos_of_any_shape_do_no_harm(built: Lab, tmp_path: Path, data: bytes) 
             path.write_bytes(sealed(kind, folder.name + path.name, data))
     (lab.project / "app/main.py").write_text("import alpha\nx = 1\n")
     lab.same()
+
+
+def test_a_full_disk_is_no_fault_of_a_layer(tmp_path: Path) -> None:
+    cache = LayerCache(Cache(tmp_path / "cache"), BlobStore(tmp_path / "spare"))
+    entries = [bytes_entry("data", b"data")]
+    made = build_layer("x", entries, blobs=cache.blobs, mtime=0, compression=Compression("none", 0))
+    opened = LayerBytes([("ab" * 32, record_of(made))], cache, tmp_path / "no folder")
+    with pytest.raises(StartOver, match="cannot be written"):
+        opened.open(0, "data")
+    assert made.digest in cache.blobs
+
+
+def test_locks_with_credentials_are_not_kept(built: Lab, tmp_path: Path) -> None:
+    plain = "- conda: https://host/linux-64/a-1-0.conda\n"
+    for text, kept in ((plain, 1), (plain.replace("host", "me:secret@host"), 0)):
+        cache = Cache(tmp_path / str(kept))
+        path = built.project / "pixi.lock"
+        config = Config(built.project, env=EnvConfig(inputs=(str(path),)))
+        locked = Locked(Input(InputKind.LOCK, path), "linux/amd64", replace(LOCK, text=text), "x")
+        keep_locked(config, lock_key(config), locked, Memo(cache.memos))
+        assert len(memos(cache.root, "lock")) == kept
+
+
+def test_locks_that_changed_while_they_were_read_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "pixi.lock"
+    path.write_text("1")
+    config = Config(tmp_path, env=EnvConfig(inputs=(str(path),)))
+    key = lock_key(config)
+    path.write_text("2")
+    locked = Locked(Input(InputKind.LOCK, path), "linux/amd64", LOCK, "x")
+    keep_locked(config, key, locked, Memo(tmp_path / "memos"))
+    assert not memos(tmp_path, "lock")
+
+
+def test_keys_tell_libraries_of_others() -> None:
+    names = ("conda-pack", "installer", "py-rattler")
+    versions = [f"{name.replace('-', '_')}-{metadata.version(name)}" for name in names]
+    assert libraries() == versions
 
 
 LOCK = Lock("linux-64", (LockedPackage("a", "1", "0", "noarch", "u", sha256="0" * 64),), "")

@@ -11,13 +11,15 @@ from pathlib import Path
 from slimpack.cache.folders import Cache
 
 LAYERS, RECORDS, RESULTS, UNFINISHED = "layers", "records", "results", "unfinished"
-PACKAGES, CHANNELS, DEBIAN, SCRATCH = "packages", "channels", "debian", "scratch"
+PACKAGES, PYTHONS, CHANNELS, DEBIAN = "packages", "pythons", "channels", "debian"
+SCRATCH = "scratch"
 PARTS = {
     LAYERS: "layers that were built or pulled",
     RECORDS: "what is known of layers",
     RESULTS: "results of stages",
     UNFINISHED: "files being written, or left by a build that was killed",
     PACKAGES: "conda packages",
+    PYTHONS: "Pythons that compile applications",
     CHANNELS: "indexes of channels",
     DEBIAN: "packages of Debian bases",
     SCRATCH: "scratch folders of builds",
@@ -55,12 +57,13 @@ def kept(cache: Cache) -> Iterator[Item]:
 def fetched(cache: Cache) -> Iterator[Item]:
     """Yield what was fetched for builds, and their scratch folders.
 
-    A conda package is one item. Making a hard link to a file sets its ctime, so the
-    newest one tells when a package was last installed; of other files their atime does,
-    as far as the file system keeps it, or else when they came.
+    A conda package is one item, and so is an installed Python. Making a hard link to a file
+    sets its ctime, so the newest one tells when a package was last installed; of other
+    files their atime does, as far as the file system keeps it, or else when they came.
     """
     inodes: set[tuple[int, int]] = set()
     yield from _packages(cache, inodes)
+    yield from _each(cache.interpreters, PYTHONS, inodes)
     for part, folder in ((CHANNELS, cache.repodata), (DEBIAN, cache.debian)):
         for entry, status in _files(folder):
             used = max(status.st_atime, status.st_mtime)

@@ -61,6 +61,8 @@ class LayerBytes:
             with suppress(OSError):
                 blob.unlink()
             raise StartOver(f"layer {record.digest} cannot be read: {error}") from error
+        except OSError as error:  # no fault of the layer's: the disk is full
+            raise StartOver(f"{target} cannot be written: {error}") from error
 
     @staticmethod
     def _read(layer: Layer, target: Path) -> dict[str, tuple[Path, int, int]]:

@@ -18,6 +18,7 @@ from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, read_explicit
+from slimpack.env.redact import redacted
 from slimpack.errors import InputError
 from slimpack.platforms import resolve
 from slimpack.warm.code import own_code
@@ -79,6 +80,9 @@ def keep_locked(config: Config, key: str | None, locked: Locked, memos: Memo) ->
     """Keep what a lock says. key: `lock_key` before it was read; it may be another file now."""
     if key is None or locked.lock.pypi or not is_pinned(locked.source, locked.lock):
         return
+    text = locked.lock.text
+    if redacted(text) != text:
+        return  # credentials stay where their owner keeps them
     if lock_key(config) != key:
         return
     value = {

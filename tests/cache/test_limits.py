@@ -166,6 +166,19 @@ def test_what_was_fetched_goes_by_its_own_age(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_pythons_that_compile_applications_are_counted_and_go(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    shared = package(cache, "python-3.11-0") / "lib" / "1.txt"
+    python = cache.interpreters / "0123456789abcdef"
+    (python / "bin").mkdir(parents=True)
+    (python / "bin" / "python").hardlink_to(shared)
+    (python / "own.txt").write_bytes(bytes(30))
+    assert totals(fetched(cache))["pythons"][:2] == (1, 30)  # a package's file counts there
+    assert trim_fetched(cache, 3600.0).number == 0
+    assert trim_fetched(cache, 0.0).number == 2
+    assert not python.exists()
+
+
 def test_a_hard_link_is_a_use_of_a_package(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     folder = package(cache, "zlib-1.3-0")
