@@ -94,7 +94,9 @@ def read_deliverable(path: Path, *, ref: str = "") -> Deliverable:
 def _only_index(files: Files, ref: str) -> Object | None:
     """Return the descriptor of an index, if that is all there is under that name."""
     check_layout(files)
-    listed = {str(item.get("digest")): item for item in _listed(files, ref)}
+    # The documents that a build leaves in a layout stand beside the index.
+    found = (item for item in _listed(files, ref) if not is_attestation(item))
+    listed = {str(item.get("digest")): item for item in found}
     (item, *others) = listed.values() or [{}]
     return item if not others and item.get("mediaType") in INDEX_TYPES else None
 

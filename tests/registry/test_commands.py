@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from slimpack.oci.artifact import Artifact, Document
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image, make_image
-from slimpack.oci.index import Index
-from slimpack.oci.layout import write_layout
+from slimpack.oci.index import Index, images_of
+from slimpack.oci.layout import write_artifacts, write_layout
 from slimpack.oci.read import read_deliverable, read_image
 from slimpack.oci.validate import validate
 from tests.oci.oci_images import sample_config, sample_image
@@ -80,6 +81,13 @@ def test_all_platforms_and_one(
     done = run("pull", name, "-o", "all/", "--json", cwd=folder, env=own_cache)
     assert json.loads(done.stdout)["platforms"] == ["linux/amd64", "linux/arm64"]
     assert read_deliverable(folder / "all").digest == both.digest
+
+    # As a build with --sbom leaves it: each image's documents stand beside the index.
+    for image in images_of(both):
+        kind = "application/spdx+json"
+        document = Artifact(kind, (Document(kind, b"{}"),), image.descriptor())
+        write_artifacts([document], folder / "both")
+    assert run("push", "both", name, "-q", cwd=folder, env=own_cache).stdout.strip() == both.digest
 
     arm = read_image(folder / "both", ARM)
     run("pull", name, "-o", "arm/", "--platform", "linux/arm64", cwd=folder, env=own_cache)
