@@ -115,6 +115,18 @@ def test_another_context_and_place(project: Path, run: Run) -> None:
     assert "!deploy/env.txt" in (project / "deploy/App.Dockerfile.dockerignore").read_text()
 
 
+@pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.dockerignore"])
+def test_what_somebody_else_wrote_stays(project: Path, run: Run, name: str) -> None:
+    (project / name).write_text("# mine\n")
+    before = sorted(project.rglob("*"))
+    done = run("dockerfile", *IMAGES, cwd=project, code=2)
+    assert f"{name} is there, and was not written by `slimpack dockerfile`" in done.stderr
+    assert sorted(project.rglob("*")) == before
+    run("dockerfile", *IMAGES, "--force", cwd=project)
+    assert "# mine" not in (project / name).read_text()
+    run("dockerfile", *IMAGES, cwd=project)  # over its own
+
+
 def test_profiles_and_epoch_are_obeyed(project: Path, run: Run) -> None:
     env = {"SOURCE_DATE_EPOCH": "12345"}
     run("dockerfile", *IMAGES, "--profile", "none", "--prefix", "/opt/x", cwd=project, env=env)

@@ -17,7 +17,7 @@ from slimpack.cli.telling import telling_options
 from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.dockerfile.pin import pinned
 from slimpack.dockerfile.plan import Planned, Wanted, plan
-from slimpack.dockerfile.render import render, render_ignore
+from slimpack.dockerfile.render import HEAD, IGNORE_HEAD, render, render_ignore
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.progress import Progress
@@ -60,6 +60,9 @@ from slimpack.registry.connecting import Registries
 @click.option(
     "--base", metavar="IMAGE", help="As for `slimpack build`: a reference is the final image, too."
 )
+@click.option(
+    "-f", "--force", is_flag=True, help="Replace a Dockerfile that this command did not write."
+)
 @prefix_option(
     "--prefix", help="Where the environment lies in the image [default: the runtime's, /opt/env]."
 )
@@ -73,6 +76,7 @@ def dockerfile_command(
     builder_image: str,
     final_image: str,
     pin: bool,
+    force: bool,
     runtime: str | None,
     base: str | None,
     prefix: str | None,
@@ -89,6 +93,10 @@ def dockerfile_command(
     check_output(str(output), config)
     if output.is_dir():
         raise InputError(f"{output} is a folder", hint="name the file: -o FOLDER/Dockerfile")
+    ignore = output.with_name(f"{output.name}.dockerignore")
+    if not force:
+        _check_ours(output, HEAD)
+        _check_ours(ignore, IGNORE_HEAD)
     lock = config.env.lock
     if lock is not None and lock.suffix != ".txt":
         raise InputError(
@@ -107,7 +115,7 @@ def dockerfile_command(
         )
     files = (
         *planned.files,
-        (output.with_name(f"{output.name}.dockerignore"), render_ignore(planned.recipe)),
+        (ignore, render_ignore(planned.recipe)),
         (output, render(planned.recipe)),
     )
     for path, text in files:
@@ -118,6 +126,18 @@ def dockerfile_command(
         click.echo(json.dumps(_json(planned, written), indent=2))
     elif not quiet:
         click.echo(_summary(planned, written))
+
+
+def _check_ours(path: Path, head: str) -> None:
+    """Raise InputError for a file that somebody wrote by hand."""
+    if not path.is_file():
+        return
+    with path.open("rb") as stream:
+        if stream.read(len(head.encode())) != head.encode():
+            raise InputError(
+                f"{path} is there, and was not written by `slimpack dockerfile`",
+                hint="name another file with -o, or pass --force to replace it",
+            )
 
 
 def _json(planned: Planned, written: list[str]) -> dict[str, object]:

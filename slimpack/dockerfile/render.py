@@ -36,6 +36,11 @@ _USELESS = ("bin/activate*", "bin/deactivate*", "bin/conda-unpack", ".mambarc", 
 _NAME_OF_URL = r"s,^[a-z0-9+.-]*://.*/([^/#?]*)\.(conda|tar\.bz2)([#?].*)?$,\1,p"
 
 
+# How our files begin, so that one that somebody else wrote is known.
+HEAD = "# Written by `slimpack dockerfile`"
+IGNORE_HEAD = "# Of the context, only what the Dockerfile copies."
+
+
 def render(recipe: Recipe) -> str:
     """Return the Dockerfile. Raises InputError for values that none can express."""
     stages = [_head(recipe), _environment(recipe)]
@@ -46,7 +51,7 @@ def render(recipe: Recipe) -> str:
 
 def render_ignore(recipe: Recipe) -> str:
     """Return the .dockerignore for this Dockerfile: nothing but what is copied."""
-    lines = ["# Of the context, only what the Dockerfile copies."]
+    lines = [IGNORE_HEAD]
     places = [source.path for source in recipe.sources]
     if "" not in places:
         lines += ["*", f"!{escaped_path(recipe.lock)}"]
@@ -84,7 +89,7 @@ def _head(recipe: Recipe) -> str:
         f"docker buildx build --platform {recipe.platform} --file {shell([recipe.file], '-o')}"
     )
     lines = [
-        "# Written by `slimpack dockerfile`: run it again rather than change this file.",
+        f"{HEAD}: run it again rather than change this file.",
         f"# For {recipe.platform}. In the folder that is the context:",
         f"#   {command}{name} .",
         "#",
