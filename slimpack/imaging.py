@@ -24,7 +24,6 @@ from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.cuda.arch import promise
 from slimpack.env.inputs.identify import Input
 from slimpack.env.locks.lock import Lock
-from slimpack.errors import VerifyError
 from slimpack.layering import layered
 from slimpack.means import Means
 from slimpack.obtaining import find, obtain
@@ -45,6 +44,10 @@ from slimpack.warm.recall import remember
 
 if TYPE_CHECKING:
     from slimpack.provenance import BuildFacts
+
+
+_OF_USERS = {"smoke"}
+"""Checks that say the same of an image whoever made its parts, and when."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,6 @@ def build_image(
     check_environment(run, forbidden)
     with stage("layers"):
         own = layered(tree, part.titles, config=config.image, below=base.view, means=means)
-        if subject and made.kept and not made.known:
-            remember(subject, part, made.kept, own, means)
     image = make_image(
         own.layers,
         run,
@@ -113,13 +114,16 @@ def build_image(
         comment="slimpack",
     )
     with stage("verify"):
-        try:
-            key = proof_key(image, own, application, prefix, config.verify)
-            verification = _verified(image, names, config, made.staging, scratch, means, key)
-        except VerifyError as error:
+        key = proof_key(image, own, application, prefix, config.verify)
+        verification = _verified(image, names, config, made.staging, scratch, means, key)
+        failed = {one.name for one in verification.failed} if verification else set()
+        if failed - _OF_USERS:
             if made.staging is None:  # what failed in the environment, too, is no fault
-                raise StartOver(str(error)) from error
-            raise
+                raise StartOver(f"{', '.join(sorted(failed))} failed")
+        elif subject and made.kept and not made.known:
+            remember(subject, part, made.kept, own, means)
+        if verification:
+            _raise_if_failed(verification)
     rows = (*base.rows, *own.rows)
     bytecode = part.bytecode + code
     result = BuildResult(
@@ -193,7 +197,7 @@ def _verified(
     means: Means,
     key: str,
 ) -> Verification | None:
-    """Prove that the image works before anybody gets it; None where that is switched off.
+    """Return what proves that the image works, or not; None where that is switched off.
 
     Every byte was searched for build paths while the layers were written. What could not
     be imported in the environment as it was installed is no fault of the image.
@@ -202,7 +206,7 @@ def _verified(
     if not config.verify.enabled:
         return None
     from slimpack.verify.opening import open_image, open_prefix
-    from slimpack.verify.verifying import raise_if_failed, verify
+    from slimpack.verify.verifying import verify
 
     name = names[0] if names else "the image"
     progress = means.progress
@@ -214,10 +218,16 @@ def _verified(
     result = verify(
         subject, config.verify, scan=False, before=before, known=known, progress=progress
     )
-    raise_if_failed(result)
     if not known:
         keep_proof(key, result, means.memos)
     return result
+
+
+def _raise_if_failed(verification: Verification) -> None:
+    """Raise VerifyError before anybody gets what does not work."""
+    from slimpack.verify.verifying import raise_if_failed
+
+    raise_if_failed(verification)
 
 
 def _promises(part: Part, config: Config, verification: Verification | None) -> Iterator[str]:

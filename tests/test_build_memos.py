@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,18 +18,24 @@ from slimpack.cache.record import record_of
 from slimpack.config import Config, EnvConfig, SmokeTest, VerifyConfig
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, PypiPackage
+from slimpack.errors import DaemonError
+from slimpack.layering import Layering
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
+from slimpack.oci.config import ImageConfig
+from slimpack.oci.image import make_image
 from slimpack.oci.layer import build_layer
 from slimpack.part import Part
 from slimpack.result import BuildResult
 from slimpack.slim.decisions import application_answers
 from slimpack.tree import bytes_entry
+from slimpack.verify import verifying
 from slimpack.verify.model import Finding, Result, Verification
 from slimpack.warm.bytes import LayerBytes
 from slimpack.warm.code import libraries
 from slimpack.warm.locked import Locked, is_pinned, keep_locked, lock_key
 from slimpack.warm.noswap import StartOver
+from slimpack.warm.proof import proof_key
 from slimpack.warm.remembered import Remembered
 from slimpack.warm.whole import Whole
 from tests.support.channel import MiniChannel
@@ -135,6 +141,70 @@ def test_memos_of_any_shape_do_no_harm(built: Lab, tmp_path: Path, data: bytes) 
             path.write_bytes(sealed(kind, folder.name + path.name, data))
     (lab.project / "app/main.py").write_text("import alpha\nx = 1\n")
     lab.same()
+
+
+@pytest.mark.parametrize(("check", "made", "kept"), [("imports", 2, 0), ("smoke", 1, 1)])
+def test_what_is_not_proven_is_not_remembered(
+    built: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str, made: int, kept: int
+) -> None:
+    """A warm build cannot tell what failed in the environment, too; one from nothing can."""
+    lab = built.copy(tmp_path)
+    finding = Finding("", "does not work")
+    wrong = Verification(
+        "x", "image", "linux/amd64", "x", (Result(check, "error", "", "", (finding,)),)
+    )
+    calls = []
+
+    def verify(*_: object, **options: object) -> Verification:
+        calls.append(options["before"])
+        return wrong
+
+    monkeypatch.setattr(verifying, "verify", verify)
+    (lab.project / "app/main.py").write_text("import alpha\nx = 2\n")
+    assert "does not work" in lab.run(lab.cache, "--verify", code=11).stderr
+    assert [bool(before) for before in calls] == [False, True][:made]
+    fresh = tmp_path / "fresh"
+    lab.run(fresh, "--verify", code=11)
+    assert len(memos(fresh, "part")) == kept
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("app/main.py", False),
+        ("app/sitecustomize.py", True),
+        ("opt/env/lib/python3.11/site-packages/mine.py", True),
+        ("opt/env/lib/python3.11/site-packages/mine.pth", True),
+    ],
+)
+def test_proof_of_an_environment_counts_what_the_application_puts_into_it(
+    path: str, counts: bool
+) -> None:
+    image = make_image([], ImageConfig())
+    keys = {
+        proof_key(
+            image,
+            Layering((), (), (), ()),
+            [bytes_entry(path, data)],
+            "/opt/env",
+            VerifyConfig(),
+        )
+        for data in (b"1", b"2")
+    }
+    assert len(keys) == (2 if counts else 1)
+
+
+def test_an_error_of_a_build_that_started_over_is_told_as_it_is(
+    built: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = built.copy(tmp_path)
+    monkeypatch.setattr(LayerCache, "recheck", lambda self: True)
+    monkeypatch.setattr("slimpack.build.deliver", no_engine)
+    assert "no engine answers" in lab.run(lab.cache, code=DaemonError.exit_code).stderr
+
+
+def no_engine(*_: object, **__: object) -> NoReturn:
+    raise DaemonError("no engine answers")
 
 
 def test_a_full_disk_is_no_fault_of_a_layer(tmp_path: Path) -> None:
