@@ -245,6 +245,34 @@ def test_keys_tell_libraries_of_others() -> None:
     assert libraries() == versions
 
 
+@pytest.mark.parametrize(
+    ("place", "junk"),
+    [
+        (("decisions", "questions", "modules"), {}),
+        (("decisions", "questions", "ignored"), {"x": 1}),
+        (("decisions", "changes"), [[1, 2, 3, 4, 5]]),
+        (("decisions", "account"), "{}"),
+        (("links",), {"": "share"}),
+        (("rows",), [["..", "file", 1, "twins", 1, "", 0, 0, "", 0]]),
+    ],
+)
+def test_other_packages_in_a_part_of_any_shape(
+    built: Lab, tmp_path: Path, place: tuple[str, ...], junk: Any
+) -> None:
+    lab = built.copy(tmp_path)
+    (path,) = memos(lab.cache, "part")
+    value = json.loads(content(path))
+    inner = value
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = junk
+    key = path.parent.name + path.name
+    path.unlink()
+    path.write_bytes(sealed("part", key, json.dumps(value).encode()))
+    lab.change("alpha", {f"{SITE}/alpha/more.py": "import os\n"})
+    lab.run(lab.cache)
+
+
 LOCK = Lock("linux-64", (LockedPackage("a", "1", "0", "noarch", "u", sha256="0" * 64),), "")
 WHEEL = PypiPackage("b", "1", "https://h/b-1-py3-none-any.whl", "0" * 64)
 

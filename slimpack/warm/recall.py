@@ -135,16 +135,17 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
     changed = sorted(
         name for name in subject.packages if subject.packages[name] != old.packages[name]
     )
-    swapped = swap(
-        old,
-        subject.packages,
-        subject.lock,
-        config=config,
-        prefix=prefix,
-        means=means,
-        scratch=scratch,
-        opener=opened.open,
-    )
+    with _doubted():
+        swapped = swap(
+            old,
+            subject.packages,
+            subject.lock,
+            config=config,
+            prefix=prefix,
+            means=means,
+            scratch=scratch,
+            opener=opened.open,
+        )
     check_places(application, swapped.kept.paths, prefix)
     return Warm(swapped.part, application, lambda: swapped.compiler, swapped.kept, tuple(changed))
 
