@@ -16,6 +16,15 @@ _WORDS = {
     "BrokenPipeError": "the connection broke off",
 }
 
+NO_TLS = "what answers there does not speak TLS"
+# What OpenSSL, by its version, calls an answer that is no TLS record, such as one of HTTP.
+_NO_RECORD = (
+    "WRONG_VERSION_NUMBER",
+    "RECORD_LAYER_FAILURE",
+    "PACKET_LENGTH_TOO_LONG",
+    "UNKNOWN_PROTOCOL",
+)
+
 
 def reason(error: BaseException) -> str:
     """Say in a few words why a connection failed, without addresses or stacks.
@@ -33,5 +42,7 @@ def reason(error: BaseException) -> str:
         seen.add(id(inner))
     if isinstance(inner, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({inner.verify_message})"
+    if isinstance(inner, ssl.SSLError):
+        return NO_TLS if inner.reason in _NO_RECORD else f"TLS failed ({inner.reason})"
     name = type(inner).__name__
     return _WORDS.get(name, name)

@@ -9,6 +9,7 @@ import click
 from slimpack.attaching import attach, find_subject
 from slimpack.attestation import Attestation, documents_of, read_document
 from slimpack.cache import default_cache
+from slimpack.cli.images import reference
 from slimpack.cli.progress import choose
 from slimpack.cli.sign import key_help, tlog_option
 from slimpack.cli.telling import insecure_option, sbom_option
@@ -22,7 +23,7 @@ from slimpack.signing import Signer
 
 
 @click.command("attest", short_help="Attach SBOMs and provenance to an image in a registry.")
-@click.argument("reference", metavar="REF")
+@click.argument("text", metavar="REF")
 @sbom_option
 @click.option(
     "--provenance",
@@ -43,7 +44,7 @@ from slimpack.signing import Signer
 @tlog_option
 @insecure_option
 def attest_command(
-    reference: str,
+    text: str,
     sboms: tuple[str, ...],
     provenance: Path | None,
     documents: tuple[Path, ...],
@@ -69,7 +70,7 @@ def attest_command(
             f"{provenance} is no provenance, but {given[-1].form.name}",
             hint="attach it with --document",
         )
-    wanted = Reference.parse(reference)
+    wanted = reference(text)
     with Registries(insecure=insecure) as registries:
         subject = find_subject(wanted, registries)
         made = _made(subject.reference, str(wanted), sboms, registries) if sboms else []

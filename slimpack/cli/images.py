@@ -13,7 +13,7 @@ import click
 from slimpack.cache import default_cache
 from slimpack.cli.progress import choose
 from slimpack.cli.telling import Function, insecure_option, platform_option, with_options
-from slimpack.errors import RegistryError
+from slimpack.errors import InputError, RegistryError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
@@ -22,6 +22,7 @@ from slimpack.platforms import resolve
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch
+from slimpack.registry.reference import Reference
 from slimpack.sources import Source, image_source, open_deliverable, open_image
 
 _OPTIONS = (
@@ -96,6 +97,19 @@ def all_of(
             ref=ref,
             progress=progress,
         )
+
+
+def reference(text: str) -> Reference:
+    """Read a reference where a command takes nothing else; a path gets a hint of its own."""
+    try:
+        return Reference.parse(text)
+    except InputError as error:
+        if Path(text).exists():
+            error.hint = (
+                "that is a path; an image in a registry is HOST/REPOSITORY:TAG, and `slimpack "
+                "push` brings one there"
+            )
+        raise
 
 
 @contextmanager

@@ -6,16 +6,20 @@ import json
 
 import click
 
-from slimpack.cli.images import all_of
+from slimpack.cache import default_cache
+from slimpack.cli.images import reference
 from slimpack.cli.outputs import check_form
 from slimpack.cli.telling import insecure_option, platform_option, telling_options
 from slimpack.deliver import deliver
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.config import Platform
 from slimpack.oci.index import images_of
 from slimpack.outputs import Outputs
+from slimpack.platforms import resolve
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
 from slimpack.registry.pull import prefetch
-from slimpack.registry.reference import Reference
+from slimpack.sources import image_names, open_deliverable
 
 
 @click.command("pull", short_help="Copy an image from a registry to this machine.")
@@ -48,11 +52,15 @@ def pull_command(
     """
     for output in outputs:
         check_form(output)
-    reference = Reference.parse(text)
+    source = reference(text)
+    wanted = Platform.parse(resolve(platform)) if platform else None
     with Registries(insecure=insecure) as registries:
-        image = all_of(reference, registries, progress, platform)
+        blobs = BlobStore(default_cache().blobs)
+        image = open_deliverable(
+            source, registries, blobs=blobs, platform=wanted, progress=progress
+        )
         prefetch(image, registries, progress)
-        names = [f"{reference.name}:{reference.tag}"] if reference.tag else []
+        names = image_names(source, image.digest)
         deliver(image, names, Outputs(paths=outputs), progress)
     platforms = [str(one.platform) for one in images_of(image)]
     if as_json:

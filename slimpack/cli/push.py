@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from slimpack.cli.images import all_of
+from slimpack.cli.images import all_of, reference
 from slimpack.cli.table import megabytes
 from slimpack.cli.telling import insecure_option, platform_option, telling_options
 from slimpack.progress import Progress
@@ -50,7 +50,7 @@ def push_command(
     Credentials are those of `slimpack login`, docker login and podman login.
     """
     source = image_source(text)
-    references = [Reference.parse(target) for target in targets]
+    references = [reference(target) for target in targets]
     with Registries(insecure=insecure) as registries:
         image = all_of(source, registries, progress, platform, ref)
         pushed = push(

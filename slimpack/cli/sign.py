@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from slimpack.attaching import find_subject
+from slimpack.cli.images import reference
 from slimpack.cli.telling import insecure_option
 from slimpack.registry.connecting import Registries
-from slimpack.registry.reference import Reference
 from slimpack.signing import Signer
 
 key_help = "cosign's private key: a file, or a URI of one (awskms://..., env://NAME)."
@@ -32,9 +32,9 @@ def sign_command(references: tuple[str, ...], key: str, tlog: bool, insecure: bo
     """
     signer = Signer(key, tlog=tlog, insecure=insecure)
     signer.check()
-    parsed = [Reference.parse(text) for text in references]
+    parsed = [reference(text) for text in references]
     with Registries(insecure=insecure) as registries:
-        for reference in parsed:
-            subject = find_subject(reference, registries)
+        for one in parsed:
+            subject = find_subject(one, registries)
             signer.sign(str(subject.reference), recursive=subject.is_index)
             click.echo(f"signed    {subject.reference}")

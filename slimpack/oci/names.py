@@ -56,10 +56,10 @@ def split_name(name: str) -> tuple[str, str, str]:
     host, path = (first, rest) if has_host(name) else (DEFAULT_HOST, name)
     match = _PATH.fullmatch(path) if len(path) <= 255 else None
     if match is None or not _HOST.fullmatch(host):
-        raise InputError(
-            f"{name[:300]!r} is not a name for an image",
-            hint="use lower-case letters, digits and . _ - as in name:tag or host/name:tag",
-        )
+        hint = "use lower-case letters, digits and . _ - as in name:tag or host/name:tag"
+        if "://" in name:
+            hint = "leave out what stands before the host, as in ghcr.io/me/app:1.0"
+        raise InputError(f"{name[:300]!r} is not a name for an image", hint=hint)
     host = DEFAULT_HOST if host == "index.docker.io" else host
     bare = host == DEFAULT_HOST and "/" not in match["path"]
     return host, f"library/{match['path']}" if bare else match["path"], match["tag"] or ""

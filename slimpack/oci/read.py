@@ -39,7 +39,10 @@ from slimpack.oci.parse import (
 from slimpack.oci.source import Files, folder_files, tar_files
 from slimpack.oci.validate import validate
 
-_FORMATS = "give an OCI layout folder, or a tar made by slimpack, docker save or skopeo"
+_FORMATS = (
+    "give an OCI layout folder, a tar made by slimpack, docker save or skopeo, or an image in a "
+    "registry with its host (docker.io/library/NAME:TAG)"
+)
 
 
 def read_image(path: Path, platform: Platform | None = None, *, ref: str = "") -> Image:
@@ -146,7 +149,8 @@ def _choose(found: Iterator[_Found], path: Path, platform: Platform | None, ref:
     wanted = " ".join(filter(None, (ref, f"for {platform}" if platform else "")))
     if fitting:
         raise InputError(
-            f"{path} holds {len(fitting)} images: {there}", hint="choose one by name or platform"
+            f"{path} holds {len(fitting)} images: {there}",
+            hint="choose one with --platform, or by name with --ref",
         )
     raise InputError(
         f"{path} holds no image {wanted}".rstrip(),

@@ -19,6 +19,7 @@ from slimpack.registry.credentials import (
     helper_key,
     login_path,
 )
+from slimpack.registry.failures import DeniedError
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,13 @@ def login(
     file = read_auth_file(path)
     keychain = OneCredential(host, Credentials(username, password))
     with Registries(keychain=keychain, insecure=insecure, environ=environ) as registries:
-        registries.of(host).check()
+        try:
+            registries.of(host).check()
+        except DeniedError as error:
+            error.hint = (
+                "check user name and password; many registries want an access token as password"
+            )
+            raise
     key = helper_key(host)
     (helper, *_) = file.helpers(host) or ("",)
     if helper:

@@ -12,6 +12,7 @@ from slimpack.errors import InputError
 from slimpack.oci.names import DEFAULT_TAG, has_host, split_name
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_ONLY_HOST = re.compile(r"[^/:]*\.[^/:]*(?::[0-9]{2,5})?|localhost(?::[0-9]{2,5})?")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Reference:
     def parse(cls, text: str) -> Reference:
         """Read a reference; without a host it is docker.io's, without tag and digest ``latest``.
 
-        Raises InputError for a name that Docker would refuse.
+        Raises InputError for a name that Docker would refuse, and for a host alone, which it
+        would look for among the official images of docker.io.
         """
         name, at, digest = text.partition("@")
         if at and not _DIGEST.fullmatch(digest):
@@ -40,6 +42,11 @@ class Reference:
                 hint="a digest is sha256: and 64 lower-case hexadecimal digits",
             )
         host, repository, tag = split_name(name)
+        if _ONLY_HOST.fullmatch(name):
+            raise InputError(
+                f"{text[:300]!r} names a registry, and no repository on it",
+                hint="write HOST/REPOSITORY:TAG, as in ghcr.io/me/app:1.0",
+            )
         return cls(host, repository, tag or ("" if digest else DEFAULT_TAG), digest)
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from urllib3.response import BaseHTTPResponse
 
 from slimpack import __version__
 from slimpack.errors import RegistryError
-from slimpack.network import reason
+from slimpack.network import NO_TLS, reason
 from slimpack.oci.digest import ByteStream
 from slimpack.registry.calls import BROKEN, MAX_ANSWER, Answer, BodyStream, Call, release
 from slimpack.registry.connections import Connections, is_loopback
@@ -35,7 +35,9 @@ AGENT = f"slimpack/{__version__}"
 
 
 class Authorizes(Protocol):
-    """Who makes Authorization headers."""
+    """Who makes Authorization headers. host: of the registry, as users call it."""
+
+    host: str
 
     def header(self, access: Access) -> str:
         """Return the header for a request, "" for none."""
@@ -49,6 +51,8 @@ class Authorizes(Protocol):
 
 class Anonymous:
     """Makes no Authorization header."""
+
+    host = "HOST"
 
     def header(self, access: Access) -> str:
         """Return that there is none."""
@@ -198,7 +202,11 @@ class Session:
                 hint="name the CA's file in SSL_CERT_FILE, or put it into "
                 f"/etc/docker/certs.d/{host}/ca.crt; docs/registries.md",
             )
-        return PassingError(f"{what}: {host}: {told}", hint="check the network and the name")
+        hint = "check the network and the name"
+        if told == NO_TLS:
+            hint = "if it speaks plain HTTP only, accept that with --insecure"
+        where = "" if what.endswith(f" {host}") else f"{host}: "
+        return PassingError(f"{what}: {where}{told}", hint=hint)
 
     def _failure(self, call: Call, response: BaseHTTPResponse) -> RegistryError:
         try:
@@ -210,6 +218,7 @@ class Session:
         error = failure(call.what, response.status, response.headers, data, self._secrets)
         if response.status in (401, 403) and (who := self._auth.who(call.access)):
             error.message += f", asked {who}"
+            error.hint = error.hint.replace("HOST", self._auth.host)
         return error
 
     def _check_url(self, url: str, what: str) -> None:

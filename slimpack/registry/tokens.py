@@ -82,7 +82,7 @@ class Authenticator:
         *,
         plain: bool,
     ) -> None:
-        self._host = host
+        self.host = host
         self._find = find
         self._ask = ask
         self._secrets = secrets
@@ -104,7 +104,7 @@ class Authenticator:
         elif challenges:
             names = ", ".join(sorted({challenge.scheme for challenge in challenges}))
             raise RegistryError(
-                f"{self._host} asks for a login of the kind {names[:100]!r}",
+                f"{self.host} asks for a login of the kind {names[:100]!r}",
                 hint="slimpack knows Basic and Bearer",
             )
 
@@ -190,11 +190,11 @@ class Authenticator:
         except ValueError:
             host = None
         if host is None or parts.scheme not in ("http", "https") or parts.username is not None:
-            raise RegistryError(f"{self._host} names a token server without a proper address")
-        own = self._plain and parts.netloc == self._host
+            raise RegistryError(f"{self.host} names a token server without a proper address")
+        own = self._plain and parts.netloc == self.host
         if parts.scheme == "http" and not own and not is_loopback(parts.netloc):
             raise RegistryError(
-                f"{self._host} names the token server http://{parts.netloc[:200]}, without TLS",
+                f"{self.host} names the token server http://{parts.netloc[:200]}, without TLS",
                 hint="credentials go over TLS alone; the registry has to name an https:// address",
             )
 

@@ -350,7 +350,7 @@ def test_a_refusal_says_whose_credentials_were_sent(
         push(image, [reference(fake)], sessions(ME))
     with pytest.raises(DeniedError, match="asked without credentials") as caught:
         push(image, [reference(fake)], sessions())
-    assert "slimpack login" in caught.value.hint
+    assert caught.value.hint == f"log in with: slimpack login {fake.host}"
 
 
 # Logging in
@@ -367,8 +367,9 @@ def test_login_keeps_what_was_tried(fake: Fake, tokens: TokenServer, tmp_path: P
 
 
 def test_a_wrong_password_is_not_kept(fake: Fake, tokens: TokenServer, tmp_path: Path) -> None:
-    with pytest.raises(DeniedError):
+    with pytest.raises(DeniedError) as caught:
         login(fake.host, "me", "wrong-word-9", environ={"DOCKER_CONFIG": str(tmp_path / "docker")})
+    assert "check user name and password" in caught.value.hint
     assert not (tmp_path / "docker").exists()
 
 

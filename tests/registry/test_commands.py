@@ -137,10 +137,18 @@ def test_what_cannot_be_pushed_or_pulled(
 ) -> None:
     done = run("push", "layout", "UPPER", cwd=folder, env=own_cache, code=2)
     assert "'UPPER' is not a name for an image" in done.stderr
+    for arguments in (
+        ("push", "layout", "./both"),
+        ("pull", "./layout", "-o", "x.tar"),
+        ("attest", "./layout", "--sbom", "spdx"),
+    ):
+        done = run(*arguments, cwd=folder, env=own_cache, code=2)
+        assert "that is a path" in done.stderr
     done = run("pull", f"{fake.host}/x", "-o", "x.zip", cwd=folder, env=own_cache, code=2)
     assert "x.zip: expected FILE.tar" in done.stderr
     done = run("pull", f"{fake.host}/x", "-o", "x.tar", cwd=folder, env=own_cache, code=12)
     assert "answered 404" in done.stderr
+    assert "no file of that name" not in done.stderr  # none was looked for
     done = run("inspect", f"{fake.host}/x", "--ref", "y", cwd=folder, env=own_cache, code=2)
     assert "names one image" in done.stderr
     assert not (folder / "x.tar").exists()

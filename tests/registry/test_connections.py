@@ -120,6 +120,15 @@ def test_plain_http_elsewhere_does(fake: Fake, monkeypatch: pytest.MonkeyPatch) 
     assert [one.path for one in fake.asked("GET")] == [ping]
 
 
+def test_plain_http_elsewhere_is_named(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server without TLS that is taken for one elsewhere."""
+    monkeypatch.setattr("slimpack.registry.connecting.is_loopback", lambda host: False)
+    with pytest.raises(PassingError, match="does not speak TLS") as caught:
+        has(opened(), fake.host)
+    assert str(caught.value).count(fake.host) == 1
+    assert "--insecure" in caught.value.hint
+
+
 def test_a_proxy_with_a_password(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", f"http://me:pass%20word@{fake.host}")
     fake.on("GET", "^http:", lambda handler: handler.answer(200, b"{}"))

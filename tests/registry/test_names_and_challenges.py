@@ -47,6 +47,28 @@ def test_what_is_no_reference(text: str) -> None:
         Reference.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://ghcr.io/me/app:1", "leave out what stands before the host"),
+        ("docker://ghcr.io/me/app:1", "leave out what stands before the host"),
+        ("ghcr.io", "write HOST/REPOSITORY:TAG"),
+        ("127.0.0.1:5000", "write HOST/REPOSITORY:TAG"),
+        ("localhost:5000", "write HOST/REPOSITORY:TAG"),
+        ("ghcr.io/Me/app", "lower-case"),
+    ],
+)
+def test_what_is_meant_by_others_is_told(text: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Reference.parse(text)
+    assert hint in caught.value.hint
+
+
+def test_an_official_image_with_a_dot_is_written_out() -> None:
+    assert Reference.parse("docker.io/my.app:10").repository == "library/my.app"
+    assert Reference.parse("my.app:v1").repository == "library/my.app"
+
+
 _WORDS = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=8)
 _HOSTS = st.one_of(
     st.builds("{}.{}".format, _WORDS, _WORDS),
