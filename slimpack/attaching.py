@@ -66,7 +66,7 @@ def told_of(document: Attestation, subject: Subject) -> dict[str, Any]:
     raise InputError(
         f"the {document.form.name} document tells of {min(document.about)}, "
         f"not of {subject.reference}",
-        hint="name the image that it was made for, or make a new one with --sbom",
+        hint="name the image that it was made for, or make a new one",
     )
 
 

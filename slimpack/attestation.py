@@ -191,7 +191,10 @@ def read_document(path: Path) -> Attestation:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+        raise InputError(
+            f"{path} is not valid JSON: {error}",
+            hint="attach what `slimpack build --sbom` and `--provenance` wrote",
+        ) from error
     form = _form_of(value)
     if form is None:
         raise InputError(

@@ -40,6 +40,8 @@ def test_needs_somewhere_to_go(run_process, tmp_path: Path) -> None:  # type: ig
         (["build", "e.yml", "-o", "x.tar", "--base", "none"], "none"),
         (["build", "e.yml", "-o", "x.tar", "--config", "none.toml"], "none.toml: No such file"),
         (["build", "e.yml", "-o", "x.tar", "-t", "Bad Name"], "Bad Name"),
+        (["build", "e.yml", "--load", "--sbom", "spdx"], "an engine keeps no SBOM"),
+        (["build", "e.yml", "-o", "x.tar", "--builder-id", "https://ci"], "pass --provenance"),
         (["inspect", "none.tar"], "none.tar"),
         (["runtime", "show", "nope"], "nope"),
         (["bild"], "error: No such command 'bild'"),

@@ -56,16 +56,16 @@ _OPTIONS = (
         help="HOST/REPOSITORY with what other machines built (docs/cache.md).",
     ),
     click.option(
-        "--no-cache",
-        "fresh",
-        is_flag=True,
-        help="Use nothing that an earlier build made, downloads aside.",
-    ),
-    click.option(
         "--cache-to",
         "to",
         metavar="REPOSITORY",
         help="HOST/REPOSITORY where the next machine finds what this one builds.",
+    ),
+    click.option(
+        "--no-cache",
+        "fresh",
+        is_flag=True,
+        help="Use nothing that an earlier build made, downloads aside.",
     ),
 )
 
@@ -96,6 +96,12 @@ def sink_options(function: Function) -> Function:
             raise click.UsageError(
                 "nowhere to put the image: pass --output PATH, --load or --push REF"
             )
+        if (sboms or provenance) and not (paths or references):
+            raise click.UsageError(
+                "an engine keeps no SBOM and no provenance: pass --output or --push, too"
+            )
+        if builder_id and not provenance:
+            raise click.UsageError("--builder-id is told in provenance: pass --provenance, too")
         for path in paths:
             check_form(path)
             check_output(path, config)
