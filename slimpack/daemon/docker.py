@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, cast
 
 import docker
+import docker.constants
 import docker.errors
 import docker.utils
 import requests
@@ -36,6 +38,7 @@ class Engine(Protocol):
         """End the connection."""
 
 
+_CAUSES = 50  # of an error, at most so many are looked at
 TIMEOUT = 600  # seconds of silence; an engine may unpack a big layer without a word
 
 
@@ -88,11 +91,31 @@ def connect() -> Engine:
         client = docker.APIClient(timeout=TIMEOUT, **docker.utils.kwargs_from_env())
         return cast("Engine", client)
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-        raise DaemonError(f"cannot reach a Docker engine: {error}", hint=_hint(error)) from error
+        place = os.environ.get("DOCKER_HOST", "") or docker.constants.DEFAULT_UNIX_SOCKET
+        raise DaemonError(
+            f"cannot reach a Docker engine at {place.replace('http+unix', 'unix')}: {_why(error)}",
+            hint=_hint(error),
+        ) from error
+
+
+def _why(error: BaseException) -> str:
+    """Return what the system said; libraries wrap it in several exceptions."""
+    waiting: list[object] = [error]
+    for inner in waiting:
+        if isinstance(inner, OSError) and inner.errno and inner.strerror:
+            return inner.strerror
+        if isinstance(inner, BaseException) and len(waiting) < _CAUSES:
+            waiting += [*inner.args, inner.__cause__, getattr(inner, "reason", None)]
+    return str(error)
 
 
 def _hint(error: BaseException) -> str:
     instead = "or write a file with --output and load that"
+    if "paramiko" in str(error):
+        return (
+            "forward its socket (ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock HOST) and name "
+            f"that: DOCKER_HOST=unix:///tmp/docker.sock, {instead}"
+        )
     if "PermissionError" in str(error) or "Permission denied" in str(error):
         return f"you may not use its socket: join the group docker, or use sudo, {instead}"
     return f"start Docker, or point DOCKER_HOST at a running engine, {instead}"

@@ -300,6 +300,9 @@ def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     with pytest.raises(DaemonError, match="cannot reach a Docker engine") as caught:
         load_into_docker(small_image(tmp_path), ["a:1"])
+    place = f"unix://{tmp_path}/no.sock"
+    told = f"cannot reach a Docker engine at {place}: No such file or directory"
+    assert str(caught.value).splitlines()[0] == told
     assert "start Docker" in caught.value.hint
     assert "--output" in caught.value.hint
 
@@ -308,6 +311,13 @@ def test_an_address_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("DOCKER_HOST", "carrier-pigeon://home")
     with pytest.raises(DaemonError, match="cannot reach a Docker engine"):
         load_into_docker(small_image(tmp_path), ["a:1"])
+
+
+def test_an_engine_behind_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "ssh://me@host.invalid")
+    with pytest.raises(DaemonError, match=r"at ssh://me@host\.invalid: .*ssh") as caught:
+        load_into_docker(small_image(tmp_path), ["a:1"])
+    assert "ssh -nNT -L" in caught.value.hint
 
 
 def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
