@@ -57,8 +57,10 @@ def build(
     task = _Task(config, outputs, cache, remote, fresh, progress, epoch)
     try:
         return task.run(warm=not fresh)
-    except StartOver:
-        return task.run(warm=False)
+    except StartOver as error:
+        built = task.run(warm=False)
+        why = f"built from nothing, as an earlier build was of no use: {error.message}"
+        return replace(built, notes=(*built.notes, why))
 
 
 @dataclass(frozen=True)

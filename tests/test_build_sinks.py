@@ -216,6 +216,7 @@ def test_damaged_layers_of_a_known_image_are_made_again(
     blob.write_bytes(data[:-20] + bytes(20))
     again = build(run, project, "-o", "again.tar")
     assert again["digest"] == first["digest"]
+    assert any("built from nothing" in note for note in again["notes"])
     assert (project / "again.tar").read_bytes() == (project / "out.tar").read_bytes()
     assert blob.read_bytes() == data
     assert build(run, project, "-o", "out.tar")["reused"] == "everything"

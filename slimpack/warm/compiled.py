@@ -60,7 +60,7 @@ def compiled(
     if identity and not report.note and sum(entry.size for entry in made) <= _MAX:
         value = {
             "files": [[one.path, one.owner, _text(one)] for one in made],
-            "report": asdict(BytecodeReport(0, 0, report.compiled, report.dropped, report.failed)),
+            "report": asdict(report),
         }
         means.memos.put(BYTECODE, key, json.dumps(value).encode())
     return done, report
