@@ -111,7 +111,7 @@ class _Task:
             made = self._made(means, scratch, names, warm=warm)
             images = tuple(one.image for one in made)
             results = tuple(one.result for one in made)
-            self._remember(contents, made, caches)
+            self._remember(key, contents, made, caches)
             if self.outputs.documents:
                 with stage("documents"):
                     told = caches.layers.healing(lambda: self._told(made, names))
@@ -150,14 +150,20 @@ class _Task:
             for own, folder in _for_each(self.config, scratch)
         ]
 
-    def _remember(self, contents: list[Any] | None, made: list[Made], caches: BuildCaches) -> None:
-        """Keep what came of the build, if it says all, and nobody wrote its files meanwhile."""
+    def _remember(
+        self, before: str | None, contents: list[Any] | None, made: list[Made], caches: BuildCaches
+    ) -> None:
+        """Keep what came of the build, if it says all, and nobody wrote its files meanwhile.
+
+        before: the key as it was, None where the base had to be asked for anew.
+        """
         if contents is None or not all(one.pinned for one in made):
             return
         whole = Whole(tuple(one.image for one in made), tuple(one.result for one in made))
         if not whole.is_proven(self.config.verify) or contents_of(self.config) != contents:
             return
-        if key := whole_key(contents, self.config, self.epoch, self.cache):
+        key = whole_key(contents, self.config, self.epoch, self.cache)
+        if key and before in (None, key):
             remember_whole(key, whole, caches.memos)
 
     def _told(self, made: list[Made], names: tuple[str, ...]) -> Told:

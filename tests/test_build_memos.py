@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from slimpack.base import Base
 from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.memo import MALFORMED, Memo, sealed, unsealed
@@ -20,17 +21,20 @@ from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, PypiPackage
 from slimpack.errors import DaemonError
 from slimpack.layering import Layering
+from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import make_image
 from slimpack.oci.layer import build_layer
 from slimpack.part import Part
+from slimpack.progress import SILENT
 from slimpack.result import BuildResult
 from slimpack.slim.decisions import application_answers
 from slimpack.tree import bytes_entry
 from slimpack.verify import verifying
 from slimpack.verify.model import Finding, Result, Verification
+from slimpack.warm import basis
 from slimpack.warm.bytes import LayerBytes
 from slimpack.warm.code import libraries
 from slimpack.warm.locked import Locked, is_pinned, keep_locked, lock_key
@@ -205,6 +209,22 @@ def test_an_error_of_a_build_that_started_over_is_told_as_it_is(
 
 def no_engine(*_: object, **__: object) -> NoReturn:
     raise DaemonError("no engine answers")
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"), [(("a", "a"), 1), ((None, "a"), 1), (("a", "b"), 0), (("a", None), 0)]
+)
+def test_a_base_is_remembered_by_what_it_was_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str | None, ...], kept: int
+) -> None:
+    found = iter(keys)
+    monkeypatch.setattr(basis, "_key", lambda *_: (key := next(found)) and key * 64)
+    base = Base(make_image([], ImageConfig()), "2.36", "/opt/env", "", {})
+    monkeypatch.setattr(basis, "assemble", lambda *_, **__: base)
+    memo, layers = Memo(tmp_path), LayerCache(Cache(tmp_path), BlobStore(tmp_path))
+    means = Means(Cache(tmp_path), layers, memo, SILENT, 0, Compression("none", 0))
+    assert basis.basis(Config(tmp_path), "linux/amd64", means, warm=False) is base
+    assert len(list((tmp_path / "base").rglob("*"))) == 2 * kept
 
 
 def test_a_full_disk_is_no_fault_of_a_layer(tmp_path: Path) -> None:

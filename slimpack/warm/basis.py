@@ -34,6 +34,7 @@ def basis(config: Config, platform: str, means: Means, *, warm: bool) -> Base:
     """
     if warm and (known := _known(config, platform, means)):
         return known
+    before = _key(config, platform, means)
     base = assemble(
         config,
         platform,
@@ -44,7 +45,8 @@ def basis(config: Config, platform: str, means: Means, *, warm: bool) -> Base:
         progress=means.progress,
         registries=means.registries,
     )
-    if key := _key(config, platform, means):
+    key = _key(config, platform, means)
+    if key and before in (None, key):  # else another build has asked Debian anew meanwhile
         with suppress(ValueError):  # a layer whose size nobody knows
             means.memos.put(BASE, key, json.dumps(_to_json(base)).encode())
     return base
