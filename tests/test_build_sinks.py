@@ -179,9 +179,7 @@ def test_a_lock_beside_a_project_counts(run: Run, project: Path, mini: MiniChann
     assert (first["packages"], second["packages"]) == (2, 1)
 
 
-def test_a_file_that_changes_meanwhile_is_not_remembered_as_it_was(
-    run: Run, project: Path
-) -> None:
+def test_a_file_that_changes_meanwhile_is_not_remembered_as_it_was(run: Run, project: Path) -> None:
     with (project / "slimpack.toml").open("a") as stream:
         command = f"echo changed > {project}/app/main.txt; echo changed > main.txt"
         stream.write(f"[app]\nprepare = ['sh', '-c', '{command}']\n")
