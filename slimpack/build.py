@@ -17,7 +17,7 @@ from slimpack.cache.building import BuildCaches, open_caches
 from slimpack.cache.limits import size_limit
 from slimpack.config import DEFAULT_EPOCH, Config
 from slimpack.deliver import Pushing, Told, deliver, references
-from slimpack.errors import InputError, SlimpackError
+from slimpack.errors import ImageError, InputError, InstallError, RelocationError, SlimpackError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import chosen
 from slimpack.oci.index import Deliverable, Index
@@ -145,10 +145,17 @@ class _Task:
     ) -> list[Made]:
         from slimpack.imaging import build_image
 
-        return [
-            build_image(own, means, folder, names=names, warm=warm)
-            for own, folder in _for_each(self.config, scratch)
-        ]
+        try:
+            return [
+                build_image(own, means, folder, names=names, warm=warm)
+                for own, folder in _for_each(self.config, scratch)
+            ]
+        except StartOver:
+            raise
+        except (ImageError, InstallError, RelocationError) as error:
+            if warm and means.memos.used:  # what was remembered may be the reason
+                raise StartOver(str(error)) from error
+            raise
 
     def _remember(
         self, before: str | None, contents: list[Any] | None, made: list[Made], caches: BuildCaches

@@ -17,9 +17,8 @@ from urllib.parse import urlsplit
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config
 from slimpack.env.inputs.identify import Input, InputKind
-from slimpack.env.locks.lock import Lock, LockedPackage, read_explicit
+from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.redact import redacted
-from slimpack.errors import InputError
 from slimpack.platforms import resolve
 from slimpack.warm.code import own_code
 from slimpack.warm.identity import file_digest
@@ -41,21 +40,15 @@ def is_pinned(source: Input, lock: Lock | None) -> bool:
     """Tell whether a lock's file says all of what is installed.
 
     It does not when a project's file was given and the lock lies beside it, when a folder,
-    or what has to be built, is installed, or when whatever is behind a URL is taken.
+    or what has to be built, is installed, or when whatever is behind a URL is taken. What
+    an @EXPLICIT list or a conda-lock.yml leaves out, the channels are asked for, and may
+    tell otherwise tomorrow.
     """
-    if lock is None or not source.locked or source.manifest or source.path is None:
-        return False
-    if source.kind is InputKind.EXPLICIT and not _has_digests(source.path):
+    if lock is None or source.kind is not InputKind.LOCK or source.manifest:
         return False
     return all(package.sha256 or package.md5 for package in lock.packages) and all(
         one.sha256 and urlsplit(one.url).path.endswith(".whl") for one in lock.pypi
     )
-
-
-def _has_digests(path: Path) -> bool:
-    with suppress(InputError):  # it was there when it was read
-        return all(entry.digest for entry in read_explicit(path))
-    return False
 
 
 def known_lock(config: Config, memos: Memo) -> Locked | None:

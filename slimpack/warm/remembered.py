@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, BinaryIO, cast
 
 from slimpack.cache.record import LayerRecord, check_record
 from slimpack.part import Part
-from slimpack.slim.decisions import Decisions
+from slimpack.slim.decisions import Decisions, Found
 from slimpack.slim.questions import Questions
 from slimpack.slim.record import read_record
 from slimpack.slim.slimming import Change
 from slimpack.tree import Entry, Kind, Tree
-from slimpack.warm.restore import restored_fields, texts
+from slimpack.warm.restore import restored_fields, rows, strings, texts
 
 Row = tuple[str, str, int, str, int, str, int, int, str, int]
 """An entry, its content aside, and the number of the layer that has it."""
 
+_NAMES = ("whole", "bare")  # of libraries, in questions
 _ROW = (str, str, int, str, int, str, int, int, str, int)
 
 Opener = Callable[[int, str], BinaryIO]
@@ -95,9 +96,9 @@ class Remembered:
             packages=texts(value["packages"]),
             paths=texts(value["paths"]),
             links=texts(value["links"]),
-            programs=frozenset(value["programs"]),
-            fixed=frozenset(value["fixed"]),
-            rows=_rows(value["rows"]),
+            programs=frozenset(strings(value["programs"])),
+            fixed=frozenset(strings(value["fixed"])),
+            rows=cast(tuple[Row, ...], rows(value["rows"], *_ROW)),
             layers=tuple(
                 (key, check_record(LayerRecord(**layer), "what is remembered"))
                 for key, layer in value["layers"]
@@ -105,11 +106,13 @@ class Remembered:
             part=restored_fields(Part, value["part"], without="tree"),
             decisions=known
             and Decisions(
-                questions=Questions.from_json(known["questions"]),
+                questions=_questions(known["questions"]),
                 answers=dict(known["answers"]),
                 application=dict(known["application"]),
-                before=tuple((path, owner, int(size)) for path, owner, size in known["before"]),
-                changes=tuple(Change(*one) for one in known["changes"]),
+                before=cast(tuple[Found, ...], rows(known["before"], str, str, int)),
+                changes=tuple(
+                    Change(*one) for one in rows(known["changes"], str, str, str, int, bool)
+                ),
                 account=read_record(known["account"].encode(), "what is remembered"),
                 record=read_record(known["record"].encode(), "what is remembered"),
             ),
@@ -152,11 +155,16 @@ def part_of(facts: Mapping[str, Any], tree: Tree) -> Part:
     return Part(tree=tree, **facts)
 
 
-def _rows(values: Iterable[Sequence[Any]]) -> tuple[Row, ...]:
-    rows = [cast(Row, tuple(row)) for row in values]
-    if not {tuple(map(type, row)) for row in rows} <= {_ROW}:
-        raise TypeError("what is remembered of a file is of another form")
-    return tuple(rows)
+def _questions(value: Mapping[str, Any]) -> Questions:
+    for name in ("candidates", "words", "modules", "ignored"):
+        for found in dict(value[name]).values():
+            strings(found)
+    strings(value["at_start"])
+    questions = Questions.from_json({**value, **{one: texts(value[one]) for one in _NAMES}})
+    asked, rules = questions.words.keys(), questions.candidates.keys() & questions.ignored.keys()
+    if asked != questions.modules.keys() or not asked <= rules:
+        raise ValueError("questions of rules that have no candidates")
+    return questions
 
 
 def _plain(value: Any) -> Any:

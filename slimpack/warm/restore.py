@@ -34,6 +34,20 @@ def texts(value: Any) -> dict[str, str]:
     return value
 
 
+def strings(value: Any) -> tuple[str, ...]:
+    """Return a list of text; TypeError for anything else."""
+    found: tuple[str, ...] = _tuple((str, ...), value)
+    return found
+
+
+def rows(value: Any, *kinds: type) -> tuple[tuple[Any, ...], ...]:
+    """Return lists with values of these types as tuples; quick for many thousands."""
+    found = tuple(map(tuple, value))
+    if not {tuple(map(type, row)) for row in found} <= {kinds}:
+        raise TypeError(f"rows of another form than {kinds}")
+    return found
+
+
 def _restored(kind: Any, value: Any) -> Any:
     if is_dataclass(kind) and isinstance(kind, type):
         return kind(**restored_fields(kind, value))

@@ -47,6 +47,7 @@ class Lab:
     options: tuple[str, ...] = ()
     packages: dict[str, Path] = field(default_factory=dict)
     made: dict[str, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
+    input: str = "pixi.lock"
 
     def __post_init__(self) -> None:
         self.project = self.folder / "project"
@@ -105,7 +106,7 @@ class Lab:
         self.lock()
         output = cache.with_name(f"{cache.name}.oci")
         shutil.rmtree(output, ignore_errors=True)
-        command = ("build", "pixi.lock", "--base", str(self.folder / "base"), "--no-verify")
+        command = ("build", self.input, "--base", str(self.folder / "base"), "--no-verify")
         done = call(
             (*command, "-o", f"{output}/", "--json", *self.options, *arguments),
             self.project,
@@ -146,7 +147,7 @@ class Lab:
         equal("configuration", *({"": image.config_json} for image in images))
         keys = ("digest", "packages", "slimmed", "files", "layers", "notes")
         for told in (warm, cold):  # sizes of records depend on where an environment was installed
-            told["slimmed"].pop("before_bytes")
+            told["slimmed"].pop("before_bytes", None)
         equal("result", *({key: told[key] for key in keys} for told in (warm, cold)))
 
     def known(self) -> None:
@@ -210,6 +211,23 @@ def contents_of(image: Image) -> list[dict[str, str]]:
                     names[member.name] = names[member.linkname]
         found.append(names)
     return found
+
+
+def memos_of(cache: Path) -> list[Path]:
+    """Return the files of all memos and records, in order."""
+    kinds = [cache / "memos", cache / "records"]
+    return sorted(path for kind in kinds for path in kind.rglob("*") if path.is_file())
+
+
+def blobs_of(cache: Path) -> list[Path]:
+    """Return the blobs of a cache, in order."""
+    return sorted(path for path in (cache / "blobs").rglob("*") if path.is_file())
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Replace a file, which may be a hard link to another cache's."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(data)
 
 
 def write_base(folder: Path, users: str = "nobody:x:65534:65534::/:/nologin\n") -> None:
