@@ -166,14 +166,16 @@ def tidy() -> Iterator[None]:
         yield
     finally:
         docker("rmi", "--force", BASE, DEBIAN, check=False)
-        for record in sorted(_cached() - before):
+        made = {record: date for record, date in _cached().items() if record not in before}
+        # The newest first: BuildKit keeps what others were made from.
+        for record in sorted(made, key=made.__getitem__, reverse=True):
             docker("builder", "prune", "--all", "--force", "--filter", f"id={record}", check=False)
 
 
-def _cached() -> set[str]:
-    """Return the ids of BuildKit's cache; Docker marks those in use by a star."""
+def _cached() -> dict[str, str]:
+    """Return id -> date of BuildKit's records; Docker marks those in use by a star."""
     told = docker("system", "df", "--verbose", "--format", "{{json .BuildCache}}").stdout
-    return {record["ID"].rstrip("*") for record in json.loads(told) or ()}
+    return {record["ID"].rstrip("*"): record["CreatedAt"] for record in json.loads(told) or ()}
 
 
 def _cpu_of_engine() -> float:
