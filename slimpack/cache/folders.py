@@ -19,6 +19,16 @@ from tempfile import TemporaryDirectory
 
 from slimpack.errors import InputError
 
+# What the system says of a place where nothing can be made, whoever tries the next time.
+_NO_PLACE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+)
+
 
 @dataclass(frozen=True)
 class Cache:
@@ -94,7 +104,7 @@ class Cache:
                 scratch = TemporaryDirectory(prefix="b", dir=folder, ignore_cleanup_errors=True)
                 mine = _lock(Path(scratch.name))
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            if error.errno not in _NO_PLACE:
                 raise
             raise InputError(
                 f"{error.filename}: cannot be written",

@@ -145,6 +145,19 @@ def test_no_build_starts_where_nothing_can_be_written(disk: Path) -> None:
     assert caught.value.hint == "set SLIMPACK_CACHE_DIR to a folder that can"
 
 
+@pytest.mark.parametrize("place", ["c", "c/tmp"])
+def test_a_file_in_place_of_the_cache_is_named(tmp_path: Path, place: str) -> None:
+    file = tmp_path / place
+    file.parent.mkdir(exist_ok=True)
+    file.touch()
+    with (
+        pytest.raises(InputError, match=r"/c/tmp: cannot be written") as caught,
+        Cache(tmp_path / "c").scratch(),
+    ):
+        raise AssertionError("unreachable")
+    assert "SLIMPACK_CACHE_DIR" in caught.value.hint
+
+
 def test_a_damaged_read_only_cache(disk: Path, tmp_path: Path) -> None:
     maker = Maker("numpy")
     before = opened(disk / "c", tmp_path / "spare")
