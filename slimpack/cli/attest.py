@@ -38,7 +38,7 @@ from slimpack.signing import Signer
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="CycloneDX, SPDX or provenance that lies in a file; may be given several times.",
+    help="CycloneDX, SPDX or provenance that lies in a file; more than once for several.",
 )
 @click.option("--key", metavar="KEY", help=f"Sign them, too. {key_help}")
 @tlog_option

@@ -56,7 +56,7 @@ def slim_options(default: str) -> Callable[[Function], Function]:
             "--gpu-arch",
             multiple=True,
             metavar="ARCH",
-            help="Keep GPU code for such devices only (sm_90); can be given several times.",
+            help="Keep GPU code for such devices only (sm_90); more than once for several.",
         ),
         click.option(
             "--gpu-ptx",
