@@ -72,7 +72,11 @@ class _Done:
 @click.option("--load", is_flag=True, help="Load it into an engine, the first that answers.")
 @click.option("--load-into", type=click.Choice(ENGINES), help="Load it into this engine.")
 @click.option(
-    "--push", "targets", multiple=True, metavar="REF", help="Push it to HOST/REPOSITORY:TAG."
+    "--push",
+    "targets",
+    multiple=True,
+    metavar="REF",
+    help="Push it as HOST/REPOSITORY:TAG; more than once for several.",
 )
 @click.option(
     "--check", is_flag=True, help="Deliver nothing; exit with 1 if there is another base."
