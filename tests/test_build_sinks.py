@@ -220,6 +220,15 @@ def test_damaged_layers_of_a_known_image_are_made_again(
     assert build(run, project, "-o", "out.tar")["reused"] == "everything"
 
 
+@pytest.mark.sandbox
+def test_what_was_proven_is_told_again(run: Run, project: Path) -> None:
+    first, second = (build(run, project, "-o", "out.tar", "--verify") for _ in range(2))
+    assert (first["reused"], second["reused"]) == ("", "everything")
+    assert first["verified"]["sandbox"]
+    assert second["verified"] == first["verified"]
+    assert second["notes"] == first["notes"]
+
+
 def test_nowhere_to_go(run: Run, project: Path) -> None:
     done = run("build", "pixi.lock", cwd=project, code=2)
     assert "nowhere to put the image" in done.stderr
