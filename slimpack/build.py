@@ -96,6 +96,9 @@ class _Task:
         self, scratch: Path, caches: BuildCaches, registries: Registries | None, *, warm: bool
     ) -> Built:
         names, stage = references(self.config.image), Stages()
+        if registries:  # nobody wants to learn after the build that a password is wrong
+            for host in dict.fromkeys(one.host for one in self.outputs.push):
+                registries.of(host).check()
         known = None
         contents = contents_of(self.config) if warm else None
         key = whole_key(contents, self.config, self.epoch, self.cache)

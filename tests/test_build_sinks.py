@@ -223,7 +223,7 @@ def test_damaged_layers_of_a_known_image_are_made_again(
 @pytest.mark.sandbox
 def test_what_was_proven_is_told_again(run: Run, project: Path) -> None:
     first, second = (build(run, project, "-o", "out.tar", "--verify") for _ in range(2))
-    assert (first["reused"], second["reused"]) == ("", "everything")
+    assert second["reused"] == "everything"
     assert first["verified"]["sandbox"]
     assert second["verified"] == first["verified"]
     assert second["notes"] == first["notes"]
@@ -232,3 +232,13 @@ def test_what_was_proven_is_told_again(run: Run, project: Path) -> None:
 def test_nowhere_to_go(run: Run, project: Path) -> None:
     done = run("build", "pixi.lock", cwd=project, code=2)
     assert "nowhere to put the image" in done.stderr
+
+
+def test_a_registry_that_cannot_be_had_is_told_before_the_build(run: Run, project: Path) -> None:
+    (project / "pixi.lock").write_text("version: 7\n")  # which the build would not get past
+    done = run(
+        *("build", "pixi.lock", "--push", "127.0.0.1:9/team/app:1"),
+        cwd=project,
+        code=12,
+    )
+    assert "127.0.0.1:9" in done.stderr
