@@ -109,7 +109,8 @@ def swap(
     if resumed:
         tree, decisions = resumed.finished(tree)
     tree = content.with_true_records(tree, environment, mine, prefix).map(identified)
-    facts = _facts(old, lock, installed, decisions, bytecode, tree)
+    failed = _failed(old, bytecode, changed, prefix)
+    facts = _facts(old, lock, installed, decisions, replace(bytecode, failed=failed), tree)
     forbidden = build_paths(scratch, means.cache, facts["placeholders"])
     tree = scanned(tree, forbidden, allow=config.image.allow_build_paths)
     whole = _joined(old, tree, changed, decisions, opener)
@@ -196,7 +197,6 @@ def _facts(
     tree: Tree,
 ) -> dict[str, Any]:
     """Return what is known of the part now; see `slimpack.warm.remembered.facts_of`."""
-    failed = tuple((path, why) for path, why in old.part["bytecode"].failed if path[1:] in tree)
     cached = sum(bool(source_of(entry.path)) for entry in tree)
     report = BytecodeReport(kept=cached - bytecode.compiled, compiled=bytecode.compiled)
     placeholders = {*old.part["placeholders"], *installed.placeholders}
@@ -205,9 +205,19 @@ def _facts(
         "titles": {package.name: package.dist for package in lock.packages},
         "cuda": cuda_version(tuple((one.name, one.version) for one in lock.packages)),
         "placeholders": tuple(sorted(placeholders)),
-        "bytecode": replace(report, failed=(*failed, *bytecode.failed)),
+        "bytecode": replace(report, failed=bytecode.failed),
         "slimmed": Slimmed.of(decisions.account if decisions else None),
     }
+
+
+def _failed(
+    old: Remembered, new: BytecodeReport, changed: frozenset[str], prefix: str
+) -> tuple[tuple[str, str], ...]:
+    """Return the sources of all packages that cannot be compiled, as a report has them."""
+    inside = f"/{under(prefix, '')}"
+    before = old.part["bytecode"].failed
+    stay = [one for one in before if old.paths.get(one[0].removeprefix(inside)) not in changed]
+    return tuple(sorted((*stay, *new.failed)))
 
 
 def _paths(

@@ -16,33 +16,34 @@ def test_nothing(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("name", "files", "gone"),
     [
-        pytest.param("beta", {f"{SITE}/beta/core.py": "import alpha\n"}, (), id="module"),
         pytest.param("alpha", {f"{SITE}/alpha/__init__.py": "import beta # now\n"}, (), id="line"),
         pytest.param("alpha", {}, ("include/alpha.h",), id="dropped-file-gone"),
-        pytest.param("zulu", {"include/zulu.h": "int zulu;\n"}, (), id="header"),
-        pytest.param("gamma", {"site-packages/gamma/b.py": "x = 1\n"}, (), id="noarch"),
-        pytest.param(
-            "beta", {"share/beta/prefix.txt": f"at {PLACEHOLDER}/lib\n"}, (), id="placeholder"
-        ),
-        pytest.param("beta", {"bin/beta": Executable("#!/usr/bin/env python\n")}, (), id="script"),
-        pytest.param(
-            "zulu", {"share/zulu/LICENSE": "free\n" * 200}, (), id="same-as-another-package's"
-        ),
-        pytest.param("zulu", {"share/zulu/b.bin": b"\1" * 3_000_000}, (), id="bigger"),
-        pytest.param("zulu", {}, ("share/zulu/b.bin", "share/zulu/a.txt"), id="nothing-left"),
         pytest.param(
             "beta",
             {
+                f"{SITE}/beta/core.py": "import alpha\n",
+                f"{SITE}/beta/__pycache__/old.cpython-30.pyc": b"x",
                 f"{SITE}/beta-1.0.dist-info/RECORD": "beta/__init__.py,,\nbeta/gone.py,,\n",
                 f"{SITE}/beta-1.0.dist-info/METADATA": "Name: beta\nVersion: 1\n",
+                "share/beta/prefix.txt": f"at {PLACEHOLDER}/lib\n",
+                "share/beta/é\u3042.txt": "x" * 200,
+                "bin/beta": Executable("#!/usr/bin/env python\n"),
             },
             (),
-            id="record",
+            id="files-of-many-kinds",
         ),
+        pytest.param("gamma", {"site-packages/gamma/b.py": "x = 1\n"}, (), id="noarch"),
         pytest.param(
-            "beta", {f"{SITE}/beta/__pycache__/old.cpython-30.pyc": b"x"}, (), id="bytecode"
+            "zulu",
+            {
+                "include/zulu.h": "int zulu;\n",
+                "share/zulu/LICENSE": "free\n" * 200,  # as others have it
+                "share/zulu/b.bin": b"\1" * 3_000_000,
+            },
+            (),
+            id="bigger",
         ),
-        pytest.param("beta", {"share/beta/é\u3042.txt": "x" * 200}, (), id="name"),
+        pytest.param("zulu", {}, ("share/zulu/b.bin", "share/zulu/a.txt"), id="nothing-left"),
     ],
 )
 def test_swapped(lab: Lab, name: str, files: Files, gone: tuple[str, ...]) -> None:
