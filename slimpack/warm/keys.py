@@ -27,8 +27,8 @@ def package_identities(lock: Lock) -> dict[str, str] | None:
     """
     blocks: dict[str, str] = {}
     section = lock.text.partition("\npackages:\n")[2]
-    for block in section.split("\n- "):
-        kind, _, rest = block.removeprefix("- ").partition(": ")
+    for block in f"\n{section}".split("\n- ")[1:]:
+        kind, _, rest = block.partition(": ")
         if kind == "conda":
             blocks[_tail(rest.partition("\n")[0].strip())] = block.strip()
     found = {}

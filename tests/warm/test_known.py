@@ -6,6 +6,8 @@ import shutil
 
 import pytest
 
+from slimpack.env.locks.lock import Lock, LockedPackage
+from slimpack.warm.keys import package_identities
 from tests.elf.builder import make_elf
 from tests.warm.lab import SITE, Lab, write_base
 
@@ -118,3 +120,19 @@ def test_needs_that_spare_others(lab: Lab) -> None:
     lab.warm()
     lab.change("zulu", {}, depends=("pyopencl",))
     assert lab.right() == ""
+
+
+def test_the_first_package_of_a_lock_is_known_as_any_other() -> None:
+    """rattler sorts by URL: a package from another channel changes who comes first."""
+    packages = tuple(
+        LockedPackage(name, "1", "0", "noarch", f"https://h/noarch/{name}-1-0.conda", sha256=name)
+        for name in ("a", "b")
+    )
+    blocks = [f"- conda: {one.url}\n  sha256: {one.sha256}\n" for one in packages]
+    one, other = (
+        package_identities(Lock("linux-64", packages, "\npackages:\n" + "".join(order)))
+        for order in (blocks, blocks[::-1])
+    )
+    assert one == other
+    assert one is not None
+    assert len(set(one.values())) == 2
