@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +99,11 @@ def test_compatibility_libraries_on_request(cuda: MiniChannel, run: Run, tmp_pat
     assert required.startswith("cuda>=13.0 driver>=535,driver<536 ")
 
 
-def test_an_image_by_reference_is_not_pulled(cuda: MiniChannel, run: Run, tmp_path: Path) -> None:
-    config = configuration(cuda.url, "user", "cuda-runtime", 'cuda = "12.8"')
+def test_an_image_by_reference_is_pulled(cuda: MiniChannel, run: Run, tmp_path: Path) -> None:
+    """As `runtimes/cuda-runtime.toml` names NVIDIA's; here from where nobody answers."""
+    reference = f"127.0.0.1:9/nvidia/cuda@sha256:{'0' * 64}"
+    (tmp_path / "mine.toml").write_text(f'extends = "cuda-runtime"\nimage = "{reference}"\n')
+    config = configuration(cuda.url, "user", "./mine.toml", 'cuda = "12.8"')
     (tmp_path / "slimpack.toml").write_text(config)
-    done = run("build", "-o", "out.tar", cwd=tmp_path, code=2, env={**os.environ})
-    assert "skopeo copy docker://nvidia/cuda:12.8.1-runtime-ubuntu24.04" in done.stderr
+    done = run("build", "-o", "out.tar", cwd=tmp_path, code=12)
+    assert "127.0.0.1:9" in done.stderr
