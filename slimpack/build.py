@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from slimpack.cache import Cache
 from slimpack.cache.building import BuildCaches, open_caches
+from slimpack.cache.kinds import SHARED
 from slimpack.cache.limits import size_limit
 from slimpack.config import DEFAULT_EPOCH, Config
 from slimpack.deliver import Pushing, Told, deliver, references
@@ -26,7 +27,6 @@ from slimpack.platforms import resolve
 from slimpack.progress import SILENT, Progress
 from slimpack.result import Built
 from slimpack.stages import Stages
-from slimpack.warm.kinds import SHARED
 from slimpack.warm.noswap import StartOver
 from slimpack.warm.whole import Whole, contents_of, recall_whole, remember_whole, whole_key
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from threading import Event
 
 from slimpack import app
+from slimpack.cache.kinds import DUPLICATES, SHARING
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.cache.record import layer_key
 from slimpack.compose import layer_names, sharing_notes
@@ -176,13 +177,13 @@ def _shared(plan: LayerPlan, key: str | None, memos: Memo) -> tuple[LayerPlan, S
     if key is None:
         return share(plan, apart=_APART)
     key = digest_of(key, sorted(one.path for one in plan.entries if one.owner in _APART))
-    data = memos.get("sharing", key)
+    data = memos.get(SHARING, key)
     if data is not None:
         with suppress(*MALFORMED):
             return _linked(plan, json.loads(data))
     done, shared = share(plan, apart=_APART)
     links = {entry.path: entry.link for entry in done.entries if entry.kind is Kind.HARDLINK}
-    memos.put("sharing", key, json.dumps(links).encode())
+    memos.put(SHARING, key, json.dumps(links).encode())
     return done, shared
 
 
@@ -208,7 +209,7 @@ def _duplicates(plans: Sequence[LayerPlan], memos: Memo) -> tuple[Duplicate, ...
     if not all(entry.identity for entry in files):
         return duplicates(entries)
     key = digest_of(sorted([one.path, one.owner, one.size, one.identity] for one in files))
-    data = memos.get("duplicates", key)
+    data = memos.get(DUPLICATES, key)
     if data is not None:
         with suppress(*MALFORMED):
             return tuple(
@@ -218,5 +219,5 @@ def _duplicates(plans: Sequence[LayerPlan], memos: Memo) -> tuple[Duplicate, ...
                 for item in json.loads(data)
             )
     found = duplicates(entries)
-    memos.put("duplicates", key, json.dumps([asdict(item) for item in found]).encode())
+    memos.put(DUPLICATES, key, json.dumps([asdict(item) for item in found]).encode())
     return found

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from slimpack.base import Base, assemble
+from slimpack.cache.kinds import BASE
 from slimpack.cache.memo import MALFORMED, digest_of
 from slimpack.config import Config
 from slimpack.debian.model import ResolvedPackage
@@ -24,7 +25,6 @@ from slimpack.platforms import here
 from slimpack.warm.code import own_code
 from slimpack.warm.identity import base_identity
 from slimpack.warm.images import image_from_json, image_to_json
-from slimpack.warm.kinds import BASE
 
 
 def basis(config: Config, platform: str, means: Means, *, warm: bool) -> Base:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from slimpack.bytecode import Compiler, with_bytecode, without_bytecode
+from slimpack.cache.kinds import BYTECODE
 from slimpack.cache.memo import MALFORMED, digest_of
 from slimpack.means import Means
 from slimpack.slim.bytecode import BytecodeReport, source_of
 from slimpack.tree import Entry, Kind, Tree, bytes_entry
 from slimpack.warm.code import own_code
-from slimpack.warm.kinds import BYTECODE
 from slimpack.warm.restore import restored
 
 _MAX = 64 << 20  # bytes of bytecode that are worth keeping

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from slimpack.cache.kinds import LOCK
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config
 from slimpack.env.inputs.identify import Input, InputKind
@@ -22,7 +23,6 @@ from slimpack.env.redact import redacted
 from slimpack.platforms import resolve
 from slimpack.warm.code import own_code
 from slimpack.warm.identity import file_digest
-from slimpack.warm.kinds import LOCK
 
 
 @dataclass(frozen=True)

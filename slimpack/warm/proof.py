@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from slimpack import app
+from slimpack.cache.kinds import PROOF
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import VerifyConfig
 from slimpack.layering import Layering
@@ -21,7 +22,6 @@ from slimpack.platforms import here
 from slimpack.tree import Entry, under
 from slimpack.verify.model import Result, Verification
 from slimpack.warm.code import own_code
-from slimpack.warm.kinds import PROOF
 from slimpack.warm.restore import restored
 
 # What Python runs at start, wherever it finds it (`site`).

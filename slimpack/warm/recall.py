@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from slimpack.application import collected
 from slimpack.base import Base
 from slimpack.bytecode import Compiler
+from slimpack.cache.kinds import FAMILY, PART
 from slimpack.cache.memo import MALFORMED
 from slimpack.cache.record import record_of
 from slimpack.config import Config
@@ -30,7 +31,6 @@ from slimpack.warm.keys import (
     part_key,
     slim_files,
 )
-from slimpack.warm.kinds import FAMILY, PART
 from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
 

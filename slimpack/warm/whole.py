@@ -19,6 +19,7 @@ from typing import Any
 
 from slimpack import app
 from slimpack.cache.folders import Cache
+from slimpack.cache.kinds import WHOLE
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config, VerifyConfig
@@ -32,7 +33,6 @@ from slimpack.verify.model import Verification
 from slimpack.warm.code import own_code
 from slimpack.warm.identity import base_identity, file_digest, plain
 from slimpack.warm.images import image_from_json, image_to_json
-from slimpack.warm.kinds import WHOLE
 from slimpack.warm.restore import restored
 
 _FORMAT = 1
