@@ -66,10 +66,14 @@ class Obtained:
 
 def find(config: Config, means: Means, scratch: Path, *, warm: bool) -> Source:
     """Find out what the input is. Raises what `slimpack.environment.locate` does."""
-    known = known_lock(config, means.memos) if warm else None
+    key = lock_key(config)
+    known = known_lock(config, key, means.memos) if warm else None
     if known:
-        return Source(known.source, known.platform, lock_key(config), known)
-    return _located(config, means, scratch)
+        return Source(known.source, known.platform, key, known)
+    from slimpack.environment import locate, platform_of
+
+    found = locate(config, scratch, means.progress)
+    return Source(found.source, platform_of(found, config), key, located=found)
 
 
 def obtain(
@@ -119,23 +123,13 @@ def obtain(
     return _made(subject, source, planned, config, base, prefix, means, scratch, stage)
 
 
-def _located(config: Config, means: Means, scratch: Path) -> Source:
-    from slimpack.environment import locate, platform_of
-
-    key = lock_key(config)
-    found = locate(config, scratch, means.progress)
-    return Source(found.source, platform_of(found, config), key, located=found)
-
-
 def _decided(
     source: Source, config: Config, base: Base, means: Means, scratch: Path, stage: Stages
 ) -> Planned:
-    from slimpack.environment import decide
+    from slimpack.environment import decide, locate
 
-    located = source.located or _located(config, means, scratch).located
-    assert located is not None
     return decide(
-        located,
+        source.located or locate(config, scratch, means.progress),
         config,
         source.platform,
         config.env.glibc or base.glibc,

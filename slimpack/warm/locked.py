@@ -51,9 +51,8 @@ def is_pinned(source: Input, lock: Lock | None) -> bool:
     )
 
 
-def known_lock(config: Config, memos: Memo) -> Locked | None:
-    """Return what the input says, if it is a lock that was read before."""
-    key = lock_key(config)
+def known_lock(config: Config, key: str | None, memos: Memo) -> Locked | None:
+    """Return what the input says, if it is a lock that was read before. key: its `lock_key`."""
     data = memos.get(LOCK, key) if key else None
     if data is None:
         return None
