@@ -15,6 +15,7 @@ from slimpack.env.locks.lock import Lock
 from slimpack.errors import InputError
 from slimpack.warm.closure import depends
 from slimpack.warm.code import own_code
+from slimpack.warm.identity import file_digest
 
 FORMAT = 1
 """Raised when what is remembered, or how, is another than before."""
@@ -86,7 +87,7 @@ def _slim(config: Config, files: Sequence[str]) -> dict[str, Any]:
 
 def _content(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return file_digest(path)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
