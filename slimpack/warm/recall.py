@@ -132,9 +132,6 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
         )
     from slimpack.warm.swap import swap
 
-    changed = sorted(
-        name for name in subject.packages if subject.packages[name] != old.packages[name]
-    )
     with _doubted():
         swapped = swap(
             old,
@@ -147,7 +144,13 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
             opener=opened.open,
         )
     check_places(application, swapped.kept.paths, prefix)
-    return Warm(swapped.part, application, lambda: swapped.compiler, swapped.kept, tuple(changed))
+    return Warm(
+        part=swapped.part,
+        application=application,
+        compiler=lambda: swapped.compiler,
+        kept=swapped.kept,
+        changed=tuple(sorted(swapped.changed)),
+    )
 
 
 @contextmanager

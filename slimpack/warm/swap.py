@@ -45,11 +45,15 @@ _HISTORY = "conda-meta/history"
 
 @dataclass(frozen=True)
 class Swapped:
-    """A part with other packages, what to keep of it, and what writes its bytecode."""
+    """A part with other packages, what to keep of it, and what writes its bytecode.
+
+    changed: the names of the other packages.
+    """
 
     part: Part
     kept: Kept
     compiler: Compiler | None
+    changed: frozenset[str]
 
 
 def swap(
@@ -116,7 +120,7 @@ def swap(
     whole = _joined(old, tree, changed, decisions, opener)
     paths = _paths(old, mine, changed, prefix)
     kept = Kept(packages, paths, old.links, old.programs, old.fixed, decisions)
-    return Swapped(part_of(facts, whole), kept, compiler)
+    return Swapped(part_of(facts, whole), kept, compiler, changed)
 
 
 def _only(moved: Relocated, changed: frozenset[str], first: str, prefix: str) -> Relocated:
