@@ -15,7 +15,8 @@
     ├── LockError              10  a lock does not match its specification
     ├── VerifyError            11  the result would not work, or not as promised
     ├── RegistryError          12  a registry refused, failed or is not there
-    └── SigningError           13  cosign is not there, or did not sign
+    ├── SigningError           13  cosign is not there, or did not sign
+    └── BundleError            14  a bundle is damaged, incomplete, forged, or does not fit
 
 The number is the exit code (docs/exit-codes.md). Every message says what was
 expected and what to do next: ``SlimpackError(message, hint=...)``.
@@ -120,3 +121,9 @@ class SigningError(SlimpackError):
     """cosign is not there, or did not sign."""
 
     exit_code = 13
+
+
+class BundleError(SlimpackError):
+    """A bundle is damaged, incomplete or forged, or does not fit what is there."""
+
+    exit_code = 14

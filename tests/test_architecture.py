@@ -108,6 +108,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "budget": {"config", "errors", "oci", "report", "sizes"},
     "sources": {"errors", "oci", "progress", "registry"},
+    "bundle": {"errors", "files", "oci", "progress", "registry", "sources", "tree"},
     "base": {
         *("cache", "config", "debian", "oci", "progress", "registry", "result", "runtimes"),
         *("sources", "tree"),

@@ -19,6 +19,7 @@ _COMMANDS = {
     "attest": "attest:attest_command",
     "budget": "budget:budget_command",
     "build": "build:build_command",
+    "bundle": "bundle:bundle_group",
     "cache": "cache:cache_group",
     "diff": "diff:diff_command",
     "dockerfile": "dockerfile:dockerfile_command",

@@ -85,13 +85,23 @@ def read_deliverable(path: Path, *, ref: str = "") -> Deliverable:
         item = _only_index(files, ref) if files.has("index.json") else None
         if item is None:
             return read_image(path, ref=ref)
-        data = _blob(files, item, MAX_MANIFEST, "manifest")
-        images = [found.image for found in _images_of([(item, "")], files)]
+        return read_described(files, item)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_described(files: Files, item: Object) -> Deliverable:
+    """Read the image or the index whose manifest the descriptor `item` names.
+
+    Raises ImageError for all that is malformed.
+    """
+    images = [found.image for found in _images_of([(item, "")], files)]
     for image in images:
         validate(image, blobs=False)
-    return parse_index(data, jsontext.text(item, "mediaType", "index.json"), images)
+    kind = jsontext.text(item, "mediaType", "index.json")
+    if kind in INDEX_TYPES:
+        return parse_index(_blob(files, item, MAX_MANIFEST, "manifest"), kind, images)
+    return images[0]
 
 
 def _only_index(files: Files, ref: str) -> Object | None:

@@ -21,17 +21,75 @@ _MAX_FILES = 100_000
 _MAX_LINKS = 8
 
 
+class Slice(ByteStream, Protocol):
+    """A stream over a part of a medium."""
+
+    def skip(self, size: int) -> int:
+        """Jump over up to `size` bytes; return how many there were."""
+
+
+class Medium(Protocol):
+    """Bytes that can be read from anywhere: a file, or several one behind the other.
+
+    what: names it in messages. size: in bytes.
+    """
+
+    @property
+    def what(self) -> str:
+        """What it is called in messages."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+
+    def slice(self, offset: int, size: int) -> Slice:
+        """Open `size` bytes from `offset` on; the caller closes the stream."""
+
+
 @dataclass(frozen=True)
-class StoredFile:
-    """`size` bytes in the file `path`, from `offset` on."""
+class FileMedium:
+    """A file as a medium."""
 
     path: Path
+    size: int
+
+    @staticmethod
+    def of(path: Path) -> FileMedium:
+        """Return the file at `path`; raise OSError if it is not there."""
+        return FileMedium(path, path.stat().st_size)
+
+    @property
+    def what(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def slice(self, offset: int, size: int) -> Slice:
+        """Open `size` bytes from `offset` on."""
+        return FileSlice(self.path, offset, size)
+
+
+class Stored(Protocol):
+    """A file of an image, wherever its bytes are."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+
+    def open(self) -> ByteStream:
+        """Open it for reading; the caller closes it."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """`size` bytes of a medium, from `offset` on."""
+
+    medium: Medium
     offset: int
     size: int
 
     def open(self) -> ByteStream:
         """Open it for reading; the caller closes it."""
-        return FileSlice(self.path, self.offset, self.size)
+        return self.medium.slice(self.offset, self.size)
 
 
 class Files(Protocol):
@@ -42,7 +100,7 @@ class Files(Protocol):
     def has(self, name: str) -> bool:
         """Tell whether there is a file of that name."""
 
-    def find(self, name: str) -> StoredFile:
+    def find(self, name: str) -> Stored:
         """Return the file; raise ImageError if it is missing."""
 
     def read(self, name: str, limit: int) -> bytes:
@@ -56,14 +114,19 @@ def folder_files(path: Path) -> Files:
 
 def tar_files(path: Path) -> Files:
     """Return the files of an uncompressed tar; raise ImageError for anything else."""
-    return _Tar(path)
+    return tar_files_in(FileMedium.of(path))
+
+
+def tar_files_in(medium: Medium) -> Files:
+    """Return the files of an uncompressed tar on any medium; raise as `tar_files` does."""
+    return _Tar(medium)
 
 
 class _Base(ABC):
     what: str
 
     @abstractmethod
-    def find(self, name: str) -> StoredFile:
+    def find(self, name: str) -> Stored:
         """Return the file of that name; raise ImageError when there is none."""
 
     def read(self, name: str, limit: int) -> bytes:
@@ -96,21 +159,21 @@ class _Folder(_Base):
             raise ImageError(f"{name[:200]!r} of {self.what} leads out of it")
         if not path.is_file():
             raise ImageError(f"{self.what} lacks the file {name[:200]!r}")
-        return StoredFile(path, 0, path.stat().st_size)
+        medium = FileMedium.of(path)
+        return StoredFile(medium, 0, medium.size)
 
 
 class _Tar(_Base):
-    def __init__(self, path: Path) -> None:
-        self.what = str(path)
-        self._path = path
+    def __init__(self, medium: Medium) -> None:
+        self.what = medium.what
+        self._medium = medium
         self._members: dict[str, Member] = {}
-        size = path.stat().st_size
-        stream = FileSlice(path, 0, size)
+        stream = medium.slice(0, medium.size)
         try:
             self._check_plain(stream.read(4))
         finally:
             stream.close()
-        stream = FileSlice(path, 0, size)
+        stream = medium.slice(0, medium.size)
         try:
             for member in TarReader(stream, self.what, skip=stream.skip):
                 self._add(member)
@@ -144,7 +207,7 @@ class _Tar(_Base):
             if member is None:
                 raise ImageError(f"{self.what} lacks the file {name[:200]!r}")
             if member.kind == "file":
-                return StoredFile(self._path, member.offset, member.size)
+                return StoredFile(self._medium, member.offset, member.size)
             if member.kind == "hardlink":
                 path = member.link
             elif member.kind == "symlink":

@@ -1,0 +1,78 @@
+"""Writing a bundle: one tar, whose bytes depend on its contents alone, or volumes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from slimpack.bundle.contents import Part, Plan
+from slimpack.bundle.cutting import new_volumes
+from slimpack.bundle.model import SIGNATURE, STATEMENT
+from slimpack.files import atomic_file
+from slimpack.oci.digest import HashingWriter, Writable
+from slimpack.oci.tar import END, Advance, member_size, tar_chunks
+from slimpack.tree import Entry
+
+Sign = Callable[[bytes], bytes]
+"""Returns the signature of a statement, as the text of the member `SIGNATURE`."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written. digest, size: of the tar, cut into volumes or not. paths: all files."""
+
+    digest: str
+    size: int
+    paths: tuple[Path, ...]
+
+
+def write_bundle(
+    contents: Plan,
+    path: Path,
+    *,
+    sign: Sign | None = None,
+    volume_size: int | None = None,
+    advance: Advance | None = None,
+) -> Written:
+    """Write a bundle to `path`, or in volumes of at most `volume_size` bytes beside it.
+
+    Files appear when all is whole; an error or Ctrl-C leaves what was there before. advance:
+    called with the number of bytes just written, which add up to `bundle_size`. Raises what
+    `sign` raises, ImageError for content that is not what its digest says, SlimpackError
+    when it cannot be written.
+    """
+    entries = list(_entries(contents, sign))
+    out: AbstractContextManager[Writable]
+    paths: tuple[Path, ...]
+    if volume_size is None:
+        out, paths = atomic_file(path), (path,)
+    else:
+        volumes = new_volumes(path, volume_size, _size(entries))
+        out, paths = volumes, volumes.paths
+    with out as stream:
+        sink = HashingWriter(stream)
+        for data in tar_chunks(entries, mtime=0):
+            sink.write(data)
+            if advance is not None:
+                advance(len(data))
+    return Written(sink.digest, sink.size, paths)
+
+
+def bundle_size(contents: Plan) -> int:
+    """Return how many bytes an unsigned bundle has, without reading a layer."""
+    return _size(list(_entries(contents, None)))
+
+
+def _size(entries: list[Entry]) -> int:
+    return sum(map(member_size, entries)) + len(END)
+
+
+def _entries(contents: Plan, sign: Sign | None) -> Iterator[Entry]:
+    statement = contents.statement.to_json()
+    yield Part.of(STATEMENT, statement).entry()
+    if sign is not None:
+        yield Part.of(SIGNATURE, sign(statement)).entry()
+    for part in contents.parts:
+        yield part.entry()

@@ -1,0 +1,15 @@
+"""``slimpack bundle``: one file that carries images across an air gap."""
+
+from __future__ import annotations
+
+import click
+
+from slimpack.cli.lazy import LazyCommands
+
+# Name -> where it is.
+_COMMANDS: dict[str, str] = {}
+
+
+@click.group("bundle", commands=LazyCommands(_COMMANDS), short_help="Carry images by file.")
+def bundle_group() -> None:
+    """Put images, and all that belongs to them, into one file; verify it; bring it to its place."""
