@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from slimpack.env.inputs.spec import EnvSpec, is_package_file
 from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.rattler.engine import RattlerEngine
+from slimpack.env.specs import spec_name
 from slimpack.errors import InputError, SolveError
 
 if sys.version_info >= (3, 11):
@@ -33,7 +34,6 @@ MARKS = ("__cuda", "cuda-version", "cuda-cudart", "cudatoolkit")
 """What only builds for CUDA depend on."""
 
 _FILE = Path(__file__).with_name("cuda_packages.toml")
-_NAME = re.compile(r"(?:[^\s\[\]=<>!~]+::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)")
 _CPU_VERSION = re.compile(r"\+cpu\b")
 
 
@@ -111,7 +111,7 @@ def known_cpu_builds(packages: Iterable[Built], gpu: Gpu) -> list[Built]:
 
 def for_cuda(package: Built) -> bool:
     """Tell whether a package is a build for CUDA."""
-    needed = {_name_of(text) for text in package.depends}
+    needed = {spec_name(text) for text in package.depends}
     return "cuda" in package.build.lower() or not needed.isdisjoint(MARKS)
 
 
@@ -154,7 +154,7 @@ def check_solved(
     (``cuda_packages.toml``); other packages are told in the notes that are returned.
     solve: solves another specification in the same way; asked to explain.
     """
-    asked = {_name_of(text): text for text in spec.specs if not is_package_file(text)}
+    asked = {spec_name(text): text for text in spec.specs if not is_package_file(text)}
     doubtful = [
         package
         for package in lock.packages
@@ -179,9 +179,9 @@ def check_solved(
 
 def _texts(package: LockedPackage, spec: EnvSpec, lock: Lock) -> list[str]:
     """Return every match spec that had a say in which build of a package was taken."""
-    own = [text for text in spec.specs if _name_of(text) == package.name]
+    own = [text for text in spec.specs if spec_name(text) == package.name]
     needs = [text for other in lock.packages for text in other.depends]
-    return list(dict.fromkeys((*own, *(t for t in needs if _name_of(t) == package.name))))
+    return list(dict.fromkeys((*own, *(t for t in needs if spec_name(t) == package.name))))
 
 
 def _refusal(
@@ -229,7 +229,7 @@ def _reasons(
         for other in lock.packages:
             if text not in other.depends or other.name in bad:
                 continue
-            asked = next((one for one in spec.specs if _name_of(one) == other.name), "")
+            asked = next((one for one in spec.specs if spec_name(one) == other.name), "")
             why = f" (asked for by the spec {asked!r})" if asked else ""
             yield f"{other.dist}{why} needs {text!r}, which matches none of these"
 
@@ -269,11 +269,6 @@ def _allowing(name: str) -> str:
 
 def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _name_of(text: str) -> str:
-    match = _NAME.match(text)
-    return match["name"].lower() if match else ""
 
 
 def _pip_name(line: str) -> str:

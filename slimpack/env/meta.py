@@ -16,6 +16,7 @@ from typing import Any
 
 from slimpack.env.dists import Dist, read_dists
 from slimpack.env.redact import redacted
+from slimpack.env.specs import spec_name
 from slimpack.errors import InputError
 
 CLOBBERS = "__clobbers__"
@@ -197,7 +198,7 @@ def _package(path: Path) -> InstalledPackage:
             noarch=str(record.get("noarch") or ""),
             extracted=(record.get("link") or {}).get("source") or "",
             files=tuple(_file(name, declared.get(name, {})) for name in record.get("files", [])),
-            depends=tuple(str(spec).split()[0] for spec in record.get("depends") or () if spec),
+            depends=tuple(filter(None, map(spec_name, record.get("depends") or ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(

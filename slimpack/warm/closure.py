@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from slimpack.env.locks.lock import Lock
+from slimpack.env.specs import spec_name
 
 
 def depends(lock: Lock) -> dict[str, set[str]]:
     """Return package -> the packages of the lock that it depends on."""
     names = {package.name for package in lock.packages}
-    return {
-        package.name: {spec.split()[0] for spec in package.depends if spec} & names
-        for package in lock.packages
-    }
+    return {package.name: set(map(spec_name, package.depends)) & names for package in lock.packages}
 
 
 def closure(lock: Lock, names: Iterable[str]) -> frozenset[str]:

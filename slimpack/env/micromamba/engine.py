@@ -36,6 +36,7 @@ from slimpack.env.micromamba.output import errors, failure, read_plan, solver_pr
 from slimpack.env.micromamba.process import Answer, overrides, run, surroundings
 from slimpack.env.rattler.engine import RattlerEngine, held_spec, is_held
 from slimpack.env.redact import redacted
+from slimpack.env.specs import spec_name
 from slimpack.errors import InputError, InstallError, SlimpackError, SolveError
 from slimpack.files import explained
 from slimpack.progress import SILENT, Progress
@@ -47,7 +48,6 @@ MINIMUM_VERSION = (2, 8)
 _OBEYS_SKIP_SCRIPTS = (2, 9)  # mamba pull request 4325
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?\S*\s*\Z")
 _ARCHIVE_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s#]+\.(?:conda|tar\.bz2)\Z")
-_SPEC_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LINK_SCRIPTS = ("bin/.*-pre-link.sh", "bin/.*-post-link.sh")
 
 
@@ -261,11 +261,7 @@ def dependency_order(packages: Sequence[LockedPackage]) -> list[LockedPackage]:
     """
     named = {package.name: package for package in packages}
     needs = {
-        package.name: [
-            match[0]
-            for match in map(_SPEC_NAME.match, package.depends)
-            if match and match[0] in named
-        ]
+        package.name: [name for name in map(spec_name, package.depends) if name in named]
         for package in packages
     }
     order: dict[str, LockedPackage] = {}

@@ -5,13 +5,12 @@ It imports nothing of slimpack, like `worker`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import rattler
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+from slimpack.env.specs import spec_name
 
 
 def cuda_builds(
@@ -37,8 +36,7 @@ def _for_cuda(record: rattler.RepoDataRecord, marks: list[str]) -> bool:
 
 
 def _needs(record: rattler.RepoDataRecord, marks: list[str]) -> list[str]:
-    names = ((text, _NAME.match(text)) for text in record.depends)
-    return [text for text, match in names if match and match[0] in marks]
+    return [text for text in record.depends if spec_name(text) in marks]
 
 
 def _described(
