@@ -32,6 +32,7 @@ from slimpack.warm.whole import Whole, contents_of, recall_whole, remember_whole
 
 # Most of the code is imported by those builds only that have something to build.
 if TYPE_CHECKING:
+    from slimpack.archive.formats import Packing
     from slimpack.imaging import Made
     from slimpack.means import Means
     from slimpack.registry.connecting import Registries
@@ -96,6 +97,7 @@ class _Task:
         self, scratch: Path, caches: BuildCaches, registries: Registries | None, *, warm: bool
     ) -> Built:
         names, stage = references(self.config.image), Stages()
+        packing = self._packing() if self.outputs.roots else None
         if registries:  # nobody wants to learn after the build that a password is wrong
             for host in dict.fromkeys(one.host for one in self.outputs.push):
                 registries.of(host).check()
@@ -119,13 +121,19 @@ class _Task:
                 with stage("documents"):
                     told = caches.layers.healing(lambda: self._told(made, names))
         target: Deliverable = images[0] if len(images) == 1 else Index(images)
-        if self.outputs.paths or self.outputs.load:
+        if self.outputs.paths or self.outputs.roots or self.outputs.load:
             caches.prefetch()
         with stage("output"):
             pushing = Pushing(registries, caches.mount_from) if registries else None
-            pushed, files = caches.layers.healing(
+            done = caches.layers.healing(
                 lambda: deliver(
-                    target, names, self.outputs, self.progress, told=told, pushing=pushing
+                    target,
+                    names,
+                    self.outputs,
+                    self.progress,
+                    told=told,
+                    pushing=pushing,
+                    packing=packing,
                 )
             )
         with stage("cache"):
@@ -134,14 +142,26 @@ class _Task:
         return Built(
             digest=target.digest,
             references=names,
-            outputs=(*self.outputs.paths, *files),
+            outputs=(*self.outputs.paths, *(one.path for one in done.roots), *done.files),
             size=target.size,
             images=results,
             stages=tuple(stage.seconds),
-            notes=caches.notes.texts,
-            pushed=pushed.references if pushed else (),
-            sent=pushed.sent if pushed else 0,
+            notes=(*caches.notes.texts, *dict.fromkeys(n for one in done.roots for n in one.notes)),
+            pushed=done.pushed.references if done.pushed else (),
+            sent=done.pushed.sent if done.pushed else 0,
+            roots=done.roots,
         )
+
+    def _packing(self) -> Packing:
+        """Return how root file systems are packed, or refuse before anything is built."""
+        from slimpack.hpc.write import root_packing
+
+        if len(self.config.env.platforms) > 1:
+            raise InputError(
+                f"{self.outputs.roots[0].path} holds the root file system of one platform",
+                hint="build for one --platform, or write FILE.tar and `slimpack rootfs` each",
+            )
+        return root_packing(self.config.image.compression, self.config.image.compression_level)
 
     def _made(
         self, means: Means, scratch: Path, names: tuple[str, ...], *, warm: bool

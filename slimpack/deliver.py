@@ -15,18 +15,31 @@ from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable, images_of
 from slimpack.oci.layout import write_layout
 from slimpack.oci.names import familiar_name
-from slimpack.outputs import Outputs
+from slimpack.outputs import Outputs, RootFile
 from slimpack.platforms import here
 from slimpack.progress import Progress
 from slimpack.registry.reference import Reference
 
 if TYPE_CHECKING:  # the libraries of engines and registries take a while
+    from slimpack.archive.formats import Packing
     from slimpack.attestation import Attestation
     from slimpack.registry.connecting import Registries
     from slimpack.registry.push import Pushed
 
 Told = Sequence[tuple[Image, tuple["Attestation", ...]]]
 """Images with the documents about them."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What came of it.
+
+    files: documents that were written. roots: root file systems that were.
+    """
+
+    pushed: Pushed | None = None
+    files: tuple[str, ...] = ()
+    roots: tuple[RootFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,12 +69,12 @@ def deliver(
     *,
     told: Told = (),
     pushing: Pushing | None = None,
-) -> tuple[Pushed | None, tuple[str, ...]]:
+    packing: Packing | None = None,
+) -> Delivered:
     """Give `target`, called `names`, to each of `outputs`.
 
-    Returns what was pushed, and the files of documents that were written.
-
-    told: pushed as referrers. pushing: needed for `Outputs.push`. Raises what the sinks do;
+    told: pushed as referrers. pushing: needed for `Outputs.push`; packing: for
+    `Outputs.roots`. Raises what the sinks do;
     InputError for an index without an image that an engine on this machine could run.
     """
     for text in outputs.paths:
@@ -70,17 +83,24 @@ def deliver(
             write_layout(target, path, names)
         else:
             write_archive(target, path, names)
+    roots: list[RootFile] = []
+    if outputs.roots and packing:
+        from slimpack.hpc.write import write_root
+
+        (image,) = images_of(target)
+        roots = [write_root(image, one, packing, progress=progress) for one in outputs.roots]
     files: list[str] = []
     if told:
         from slimpack.attestation import write_documents
 
-        files = [str(file) for path in outputs.paths for file in write_documents(path, told)]
+        beside = (*outputs.paths, *(one.path for one in outputs.roots))
+        files = [str(file) for path in beside for file in write_documents(path, told)]
     if outputs.load:
         from slimpack import daemon
 
         daemon.load(for_here(target), names, engine=outputs.load, progress=progress)
     if not outputs.push or pushing is None:
-        return None, tuple(files)
+        return Delivered(None, tuple(files), tuple(roots))
     from slimpack.registry.push import push, push_artifact
 
     pushed = push(
@@ -94,7 +114,7 @@ def deliver(
         for image, documents in told:
             for document in documents:
                 push_artifact(document.artifact(image.descriptor()), place, pushing.registries)
-    return pushed, tuple(files)
+    return Delivered(pushed, tuple(files), tuple(roots))
 
 
 def for_here(target: Deliverable) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -86,6 +87,16 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     with new_file(target) as stream:
         yield stream
         publish(stream, target, durable=durable)
+
+
+def size_and_digest(path: Path) -> tuple[int, str]:
+    """Read a file that was written out of order; return its bytes and its SHA-256 in hex."""
+    whole, size = hashlib.sha256(), 0
+    with explained(path), path.open("rb") as stream:
+        while data := stream.read(1 << 20):
+            whole.update(data)
+            size += len(data)
+    return size, whole.hexdigest()
 
 
 class FileSlice:

@@ -10,6 +10,33 @@ AUTO = "auto"
 ENGINES = ("docker", "podman", "containerd")
 """Engines, by the names of `slimpack.daemon`, whose libraries take a while to import."""
 
+ROOT_FORMATS = ("squashfs", "sif")
+"""Files that hold a whole root file system, for Apptainer and enroot (docs/hpc.md)."""
+ROOT_SUFFIXES = {".squashfs": "squashfs", ".sqsh": "squashfs", ".sif": "sif"}
+
+
+@dataclass(frozen=True)
+class RootOutput:
+    """A file for one of `ROOT_FORMATS`."""
+
+    path: str
+    format: str
+
+
+@dataclass(frozen=True)
+class RootFile:
+    """A root file system that was written.
+
+    size: bytes of the file; of a folder, of the files in it, each content once.
+    sha256: of the file, 64 hex digits; "" for a folder.
+    """
+
+    path: str
+    format: str
+    size: int
+    sha256: str
+    notes: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -17,6 +44,7 @@ class Outputs:
 
     paths: an OCI layout folder when the text ends in "/" or is a folder, else
         one tar that is an OCI layout and a docker-archive at once.
+    roots: files with the root file system of the one image.
     load: name of an engine (`slimpack.daemon.load`), "" for none; of several platforms it
         gets the one of this machine.
     push: under these references. insecure: plain HTTP is allowed there.
@@ -25,6 +53,7 @@ class Outputs:
     """
 
     paths: tuple[str, ...] = ()
+    roots: tuple[RootOutput, ...] = ()
     load: str = ""
     push: tuple[Reference, ...] = ()
     insecure: bool = False

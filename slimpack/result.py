@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from slimpack.outputs import RootFile
 from slimpack.slim.bytecode import BytecodeReport
 from slimpack.slim.record import SlimRecord
 from slimpack.verify.model import Verification
@@ -93,7 +94,8 @@ class Built:
 
     digest: of the image's manifest, or of the index. size: bytes to transfer, each
     blob once. stages: (name, seconds) of what was done for all platforms together.
-    pushed: references in registries; sent: bytes that travelled there.
+    pushed: references in registries; sent: bytes that travelled there. roots: root file
+    systems that were written.
     """
 
     digest: str
@@ -105,3 +107,4 @@ class Built:
     notes: tuple[str, ...] = ()
     pushed: tuple[str, ...] = ()
     sent: int = 0
+    roots: tuple[RootFile, ...] = ()

@@ -73,15 +73,8 @@ def unpack_image(
     or refuses.
     """
     view = merged_view(image) if view is None else view
-    _check(view)
-    contents = _contents(view)
+    contents = checked_contents(view, allowed_bytes(image.size, max_bytes))
     size = sum(content.size for content in contents.values())
-    limit = allowed_bytes(image.size, max_bytes)
-    if size > limit:
-        raise ImageError(
-            f"the image unpacks to {size} bytes, more than the {limit} allowed",
-            hint="this looks like a decompression bomb",
-        )
     with (
         progress.task("unpack image", total=size) as task,
         new_folder(folder, durable=False) as root,
@@ -99,9 +92,9 @@ def unpack_image(
             raise ImageError(f"no layer holds /{lost}, which the view of the image shows")
         site.finish()
     return Unpacked(
-        files=sum(_shown(placed).kind in ("file", "symlink") for placed in view.values()),
+        files=sum(shown(placed).kind in ("file", "symlink") for placed in view.values()),
         size=size,
-        skipped=tuple(path for path, placed in view.items() if _shown(placed).kind == "other"),
+        skipped=tuple(path for path, placed in view.items() if shown(placed).kind == "other"),
     )
 
 
@@ -114,28 +107,41 @@ def tree_of(view: View, folder: Path) -> Tree:
     Raises ImageError for a view that `unpack_image` would refuse.
     """
     _check(view)
-    entries = (_entry(path, _shown(placed), folder) for path, placed in view.items())
+    entries = (_entry(path, shown(placed), folder) for path, placed in view.items())
     return Tree(entry for entry in entries if entry is not None)
 
 
 @dataclass(frozen=True, slots=True)
-class _Content:
+class Content:
+    """Bytes of a file, and the paths that show it, sorted."""
+
     size: int
     paths: list[str]
 
 
-def _contents(view: View) -> dict[tuple[int, int], _Content]:
-    """Return (layer, offset of the member) -> its size, and the paths that show it."""
-    found: dict[tuple[int, int], _Content] = {}
+def checked_contents(view: View, limit: int) -> dict[tuple[int, int], Content]:
+    """Return (layer, offset of the member) -> a content, for each content that is visible.
+
+    limit: bytes of all together. Raises ImageError for more, and for a view with what no
+    file system can hold, or what only a link would lead to.
+    """
+    _check(view)
+    found: dict[tuple[int, int], Content] = {}
     for path, placed in view.items():
-        member = _shown(placed)
+        member = shown(placed)
         if member.kind == "file":
             key = placed.layer, member.offset
-            found.setdefault(key, _Content(member.size, [])).paths.append(path)
+            found.setdefault(key, Content(member.size, [])).paths.append(path)
+    size = sum(content.size for content in found.values())
+    if size > limit:
+        raise ImageError(
+            f"the image unpacks to {size} bytes, more than the {limit} allowed",
+            hint="this looks like a decompression bomb",
+        )
     return found
 
 
-def _shown(placed: Placed) -> Member:
+def shown(placed: Placed) -> Member:
     """Return the member that decides what is at a path: a hard link is what it leads to."""
     member, source = placed.member, placed.source
     if source is None or (source.kind == "directory") != (member.kind == "directory"):
@@ -147,7 +153,7 @@ def _check(view: View) -> None:
     """Raise ImageError for what cannot be made, or not without leading through a link."""
     folders = {""}
     for path, placed in view.items():
-        member = _shown(placed)
+        member = shown(placed)
         above = path.rpartition("/")[0]
         if above not in folders:
             _check_above(path, view)
@@ -181,12 +187,12 @@ def _make_folders_and_links(site: Site, view: View) -> None:
             if above not in made:  # archives need not list them
                 site.folder(above, owner=_root(), mtime=0)
                 made.add(above)
-        member = _shown(placed)
+        member = shown(placed)
         if member.kind == "directory":
-            site.folder(path, mode=_mode(member), owner=_owner(member), mtime=_time(member))
+            site.folder(path, mode=_mode(member), owner=_owner(member), mtime=time_of(member))
             made.add(path)
         elif member.kind == "symlink":
-            site.symlink(path, member.link, mtime=_time(member), owner=_owner(member))
+            site.symlink(path, member.link, mtime=time_of(member), owner=_owner(member))
 
 
 def _make_file(
@@ -198,7 +204,7 @@ def _make_file(
             task.advance(len(data))
 
     first, *others = paths
-    site.file(first, pieces(), mode=_mode(member), mtime=_time(member), owner=_owner(member))
+    site.file(first, pieces(), mode=_mode(member), mtime=time_of(member), owner=_owner(member))
     for path in others:
         site.hardlink(path, first)
 
@@ -216,7 +222,8 @@ def _root() -> Owner | None:
     return (0, 0) if os.geteuid() == 0 else None
 
 
-def _time(member: Member) -> int:
+def time_of(member: Member) -> int:
+    """Return when a member was changed, as file systems can hold it."""
     return min(max(member.mtime, 0), _MAX_TIME)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -19,9 +18,9 @@ from slimpack.archive.selfextract import MAX_HEADER, Payload, find_payload
 from slimpack.archive.squash import write_squashfs
 from slimpack.archive.zipwriter import write_zip
 from slimpack.errors import ArchiveError, ImageError, InputError
-from slimpack.files import atomic_file, explained
+from slimpack.files import atomic_file, size_and_digest
 from slimpack.oci.compress import Compression
-from slimpack.oci.digest import CHUNK, HashingWriter, Writable, hex_of
+from slimpack.oci.digest import HashingWriter, Writable, hex_of
 from slimpack.oci.tar import tar_size, with_parents, write_tar
 from slimpack.progress import Progress, Task
 from slimpack.tree import Entry, Tree
@@ -157,7 +156,7 @@ class _Writer:
             os.fchmod(out.fileno(), 0o755)
             out.flush()
             _check_line(Path(out.name), len(final), digest)
-            return _size_and_digest(Path(out.name))
+            return size_and_digest(Path(out.name))
 
     def _payload(self, size: int, digest: str) -> Payload:
         return Payload(
@@ -179,13 +178,13 @@ class _Writer:
                 advance=task.advance,
             )
             out.flush()
-            return _size_and_digest(Path(out.name))
+            return size_and_digest(Path(out.name))
 
     def _squashfs(self) -> tuple[int, str]:
         with self._task(tar_size(self.members)) as task, self._seekable() as out:
             made = Path(out.name)  # mksquashfs writes over it
             write_squashfs(self.members, made, self.packing, mtime=self.mtime, advance=task.advance)
-            return _size_and_digest(made)
+            return size_and_digest(made)
 
     def _folder(self) -> tuple[int, str]:
         with (
@@ -235,13 +234,3 @@ def _check_line(path: Path, offset: int, digest: str) -> None:
         found, payload = find_payload(stream, path.name)
     if (found, payload.sha256) != (offset, digest):
         raise ArchiveError("the installer's script does not tell where its payload lies")
-
-
-def _size_and_digest(path: Path) -> tuple[int, str]:
-    # A second reading: these formats go back to write what they know only later.
-    whole, size = hashlib.sha256(), 0
-    with explained(path), path.open("rb") as stream:
-        while data := stream.read(CHUNK):
-            whole.update(data)
-            size += len(data)
-    return size, whole.hexdigest()

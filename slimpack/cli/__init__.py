@@ -33,6 +33,7 @@ _COMMANDS = {
     "push": "push:push_command",
     "rebase": "rebase:rebase_command",
     "report": "report:report_command",
+    "rootfs": "rootfs:rootfs_command",
     "runtime": "runtime:runtime_group",
     "sbom": "sbom:sbom_command",
     "sign": "sign:sign_command",

@@ -127,6 +127,10 @@ def _json(built: Built) -> dict[str, object]:
         "outputs": built.outputs,
         "pushed": built.pushed,
         "sent": built.sent,
+        "root_file_systems": [
+            {"path": one.path, "format": one.format, "size": one.size, "sha256": one.sha256}
+            for one in built.roots
+        ],
     }
     images = [_json_of_image(result) for result in built.images]
     if len(images) == 1:
@@ -170,7 +174,11 @@ def _summary(built: Built) -> str:
         lines += ["", f"index     {built.digest}", f"size      {megabytes(built.size)} MB"]
     if built.references:
         lines.append(f"tags      {', '.join(built.references)}")
-    lines += [f"written   {path}" for path in built.outputs]
+    roots = {one.path: one for one in built.roots}
+    lines += [f"written   {path}" for path in built.outputs if path not in roots]
+    for one in built.roots:
+        lines.append(f"written   {one.path} ({one.format}, {megabytes(one.size)} MB)")
+        lines.append(f"sha256    {one.sha256}")
     lines += [f"pushed    {reference}" for reference in built.pushed]
     if built.pushed:
         lines.append(f"sent      {megabytes(built.sent)} MB")

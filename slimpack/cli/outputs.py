@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slimpack.config import Config
 from slimpack.errors import InputError
+from slimpack.outputs import ROOT_FORMATS, ROOT_SUFFIXES
 
 
 def check_output(output: str, config: Config) -> None:
@@ -37,6 +38,28 @@ def check_form(output: str) -> None:
         f"{output}: expected FILE.tar, or FOLDER/ with a slash at the end",
         hint="layers are compressed inside of it: see --compression of slimpack build",
     )
+
+
+def root_format(output: str, given: str | None) -> str:
+    """Return in which of `ROOT_FORMATS` to write a file, "" for an image as it is.
+
+    given: a format, "oci" for an image, or None to tell it from how the name ends. Raises
+    InputError for a name that says another one, or that no image has.
+    """
+    named = next((kind for end, kind in ROOT_SUFFIXES.items() if output.endswith(end)), "")
+    if given in ROOT_FORMATS:
+        said = named or ("an image" if output.endswith(("/", ".tar")) else given)
+        if said != given or Path(output).is_dir():
+            raise InputError(
+                f"{output} is named like {said if said != given else 'a folder'}, but {given} "
+                "was asked for",
+                hint="change the name, or leave out --format: the name decides",
+            )
+        return given
+    if named and given is None:
+        return named
+    check_form(output)
+    return ""
 
 
 def _is_stdout(path: Path) -> bool:

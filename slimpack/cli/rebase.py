@@ -220,7 +220,7 @@ def _delivered(done: _Done, source: Source, registries: Registries, progress: Pr
         engine = choose(done.outputs.load).name
         done = replace(done, outputs=replace(done.outputs, load=engine))
     pushing = Pushing(registries, others)
-    pushed, _ = deliver(done.target, done.names, done.outputs, progress, pushing=pushing)
+    pushed = deliver(done.target, done.names, done.outputs, progress, pushing=pushing).pushed
     return replace(done, pushed=pushed)
 
 

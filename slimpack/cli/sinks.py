@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from slimpack.cli.outputs import check_form, check_output
+from slimpack.cli.outputs import check_output, root_format
 from slimpack.cli.telling import Function, insecure_option, sbom_option, with_options
 from slimpack.config import Config
-from slimpack.outputs import AUTO, ENGINES, Outputs, RemoteCaching
+from slimpack.outputs import AUTO, ENGINES, ROOT_FORMATS, Outputs, RemoteCaching, RootOutput
 from slimpack.registry.reference import Reference
 
 _OPTIONS = (
@@ -20,7 +20,14 @@ _OPTIONS = (
         "paths",
         multiple=True,
         metavar="PATH",
-        help="FILE.tar (OCI layout and docker-archive at once) or FOLDER/ (OCI layout).",
+        help="FILE.tar (OCI layout and docker-archive at once), FOLDER/ (OCI layout), FILE.sqsh "
+        "or FILE.sif (root file system for HPC sites: docs/hpc.md).",
+    ),
+    click.option(
+        "--format",
+        "format_",
+        type=click.Choice(("oci", *ROOT_FORMATS)),
+        help="What --output is [default: by its name].",
     ),
     click.option(
         "--load", is_flag=True, help="Load the image into an engine, the first that answers."
@@ -80,6 +87,7 @@ def sink_options(function: Function) -> Function:
     def command(
         config: Config,
         paths: tuple[str, ...],
+        format_: str | None,
         load: bool,
         load_into: str | None,
         references: tuple[str, ...],
@@ -102,11 +110,17 @@ def sink_options(function: Function) -> Function:
             )
         if builder_id and not provenance:
             raise click.UsageError("--builder-id is told in provenance: pass --provenance, too")
+        if format_ in ROOT_FORMATS and (load or load_into or references):
+            raise click.UsageError(
+                f"--format {format_}: engines and registries take images; name a file with "
+                "--output, without --format, to write both"
+            )
+        forms = {path: root_format(path, format_) for path in paths}
         for path in paths:
-            check_form(path)
             check_output(path, config)
         outputs = Outputs(
-            paths=paths,
+            paths=tuple(path for path in paths if not forms[path]),
+            roots=tuple(RootOutput(path, form) for path, form in forms.items() if form),
             load=load_into or (AUTO if load else ""),
             push=tuple(map(Reference.parse, references)),
             insecure=insecure,
