@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.channel.build import build_channel
 from benchmarks.channel.errors import ChannelError
+from benchmarks.setup.apptainer import ensure_apptainer
 from benchmarks.setup.apt import SetupError
 from benchmarks.setup.engine import ensure_engine, stop_engine
 from benchmarks.setup.peers import ensure_newer_peers, ensure_peers
@@ -29,6 +30,7 @@ PARTS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("Docker engine", ensure_engine),
     ("container tools, shells and archivers", ensure_peers),
     ("newer container tools", ensure_newer_peers),
+    ("Apptainer", ensure_apptainer),
     ("local channel", ensure_channel),
 )
 

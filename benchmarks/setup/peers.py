@@ -40,6 +40,7 @@ PEERS = {
     "yash": "yash",
     "busybox": "busybox",
     "mksquashfs": "squashfs-tools",
+    "squashfuse": "squashfuse",
     "eu-elflint": "elfutils",
     "zip": "zip",
     "unzip": "unzip",
@@ -98,6 +99,7 @@ NEWER_PEERS = (
     NewerPeer("docker-compose", lambda: bool(compose_command())),
     NewerPeer("docker-buildx", lambda: bool(_output("docker", "buildx", "version"))),
     NewerPeer("oras", lambda: bool(_output("oras", "version"))),
+    NewerPeer("siftool", lambda: bool(_output("siftool", "version"))),
     NewerPeer("cosign", lambda: bool(_output("cosign", "version"))),
 )
 

@@ -13,13 +13,8 @@ from slimpack.outputs import ROOT_FORMATS, ROOT_SUFFIXES
 
 def check_output(output: str, config: Config) -> None:
     """Raise InputError for an output that is an input, lies in one, or is standard output."""
-    path = Path(output)
-    if output == "-" or _is_stdout(path):
-        raise InputError(
-            f"{output}: standard output is for what is told, not for files",
-            hint="give the name of a file: it appears when it is whole",
-        )
-    target = path.resolve()
+    check_not_stdout(output)
+    target = Path(output).resolve()
     for text in config.env.inputs:
         source = Path(text)
         if source.exists() and source.resolve() in (target, *target.parents):
@@ -27,6 +22,15 @@ def check_output(output: str, config: Config) -> None:
             raise InputError(
                 f"{output} {what}, which is never written to", hint="choose another place"
             )
+
+
+def check_not_stdout(output: str) -> None:
+    """Raise InputError for standard output, which a file would be mixed into."""
+    if output == "-" or _is_stdout(Path(output)):
+        raise InputError(
+            f"{output}: standard output is for what is told, not for files",
+            hint="give the name of a file: it appears when it is whole",
+        )
 
 
 def check_form(output: str) -> None:
@@ -58,7 +62,12 @@ def root_format(output: str, given: str | None) -> str:
         return given
     if named and given is None:
         return named
-    check_form(output)
+    try:
+        check_form(output)
+    except InputError as error:
+        if given is None:
+            error.hint = "or FILE.sqsh, FILE.squashfs, FILE.sif: a root file system for HPC sites"
+        raise
     return ""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from slimpack.cli.images import image_options
-from slimpack.cli.outputs import root_format
+from slimpack.cli.outputs import check_not_stdout, root_format
 from slimpack.cli.table import megabytes
 from slimpack.cli.telling import telling_options
 from slimpack.errors import InputError
@@ -84,7 +84,8 @@ def _write(
 ) -> RootFile:
     if format_ is None and (output.endswith("/") or Path(output).is_dir()):
         return write_folder(image, output, progress=progress)
-    form = "" if output.endswith(".tar") and format_ is None else root_format(output, format_)
+    check_not_stdout(output)
+    form = root_format(output, format_)
     if not form:
         raise InputError(
             f"{output}: a .tar holds an image",

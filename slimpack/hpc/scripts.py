@@ -16,7 +16,7 @@ from shlex import quote
 from slimpack.errors import ImageError
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.rootfs import Placed, base_directories
-from slimpack.tree import Entry, bytes_entry, directory_entry
+from slimpack.tree import Entry, bytes_entry, directory_entry, parents
 
 ENV_SCRIPT = ".singularity.d/env/10-docker2singularity.sh"
 LIBS_SCRIPT = ".singularity.d/env/99-base.sh"
@@ -76,9 +76,11 @@ def runtime_files(config: ImageConfig, view: Mapping[str, Placed]) -> list[Entry
         folders.append("/".join(part for part in workdir.split("/") if part not in ("", ".")))
     missing = [path for path in dict.fromkeys(folders) if path and path not in view]
     made = {path: directory_entry(path, mode=_folder_mode(path)) for path in missing}
+    # Archives need not list the folders that they have files in.
+    there = {above for path in view for above in parents(path)}
     for path in files:
         placed = view.get(path)
-        if placed is not None and placed.member.kind == "directory":
+        if path in there or (placed is not None and placed.member.kind == "directory"):
             raise ImageError(f"/{path} of the image is a folder, where a file has to be")
     above = base_directories(view, [*files, *made])
     return [
