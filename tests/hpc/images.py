@@ -21,6 +21,7 @@ CONFIG = ImageConfig(
     env=(
         ("PATH", "/bin"),
         ("HARD", HARD),
+        ("TEST_BOTH", "image"),
         ("HOME", "/nobody"),
         ("A.B", "no shell sets it"),
         ("LINES", "one\ntwo"),

@@ -50,7 +50,11 @@ def apptainer(there: None, tmp_path: Path) -> Apptainer:
 
 
 @pytest.mark.parametrize("name", ["x.sqsh", "x.sif"])
-def test_an_image_with_a_shell(apptainer: Apptainer, tmp_path: Path, name: str) -> None:
+def test_an_image_with_a_shell(
+    apptainer: Apptainer, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_BOTH", "host")
+    monkeypatch.setenv("TEST_HOST", "host")
     image = shell_image(tmp_path / "blobs")
     written(image, tmp_path / name)
     assert apptainer("run", name) == "[one two][th$ree]"
@@ -59,6 +63,8 @@ def test_an_image_with_a_shell(apptainer: Apptainer, tmp_path: Path, name: str) 
     env = apptainer("exec", "--env", "MINE=1", name, "env", "-0").split("\0")
     assert f"HARD={HARD}" in env
     assert {"HOME=/work", "MINE=1", "LINES=one\ntwo"} <= set(env)
+    assert {"TEST_BOTH=image", "TEST_HOST=host"} <= set(env)
+    assert "TEST_HOST" not in apptainer("exec", "--cleanenv", name, "env")
     assert not any(line.startswith("A.B=") for line in env)
     assert any(re.fullmatch(r"LD_LIBRARY_PATH=.*/\.singularity\.d/libs", line) for line in env)
     assert apptainer("exec", "--env", "HARD=mine", name, "sh", "-c", "echo $HARD") == "mine\n"

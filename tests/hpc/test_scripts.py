@@ -63,7 +63,9 @@ def test_files_have_their_modes_and_folders(tmp_path: Path) -> None:
     assert entries["tmp"].mode == 0o1777
     assert entries["app/data"].kind is Kind.DIRECTORY
     assert entries[RUNSCRIPT].mode == entries[ENV_SCRIPT].mode == 0o755
-    assert entries["etc/environment"].read().decode() == f"PATH=/bin\nHARD={HARD}\n"
+    assert (
+        entries["etc/environment"].read().decode() == f"PATH=/bin\nHARD={HARD}\nTEST_BOTH=image\n"
+    )
     assert entries["etc/fstab"].read().decode().split()[:2] == [
         "${ENROOT_ROOTFS}/scratch",
         "/scratch",

@@ -144,7 +144,7 @@ def test_the_steps_of_enroot(tmp_path: Path) -> None:
     root = unsquashed(tmp_path / "x.sqsh", tmp_path / "root")
     lines = (root / "etc/environment").read_text().splitlines()
     env = dict(line.split("=", 1) for line in lines)
-    assert env == {"PATH": "/bin", "HARD": HARD}
+    assert env == {"PATH": "/bin", "HARD": HARD, "TEST_BOTH": "image"}
 
     def started(*words: str) -> str:
         command = [shutil.which("chroot") or "chroot", str(root), "/bin/sh", "/etc/rc", *words]
