@@ -57,8 +57,10 @@ def runtime_files(config: ImageConfig, view: Mapping[str, Placed]) -> list[Entry
     """Return the files that an image, seen as `view`, needs beside its own.
 
     They replace what is there under their names. Raises ImageError for an image in which
-    a link or a folder is where one of them, or a folder above it, has to be.
+    a link or a folder is where one of them, or a folder above it, has to be, and for a
+    configuration with what no file or program can be told.
     """
+    _check_texts(config)
     files = {
         ENV_SCRIPT: env_script(config).encode(),
         LIBS_SCRIPT: _LIBS.encode(),
@@ -88,6 +90,17 @@ def runtime_files(config: ImageConfig, view: Mapping[str, Placed]) -> list[Entry
         *(entry for path, entry in made.items() if path not in {one.path for one in above}),
         *(bytes_entry(path, data, mode=_file_mode(path)) for path, data in files.items()),
     ]
+
+
+def _check_texts(config: ImageConfig) -> None:
+    """Raise ImageError for NUL and for halves of characters, which JSON can hold."""
+    pairs = (word for pair in config.env for word in pair)
+    for text in (*pairs, *config.entrypoint, *config.cmd, config.workdir, *config.volumes):
+        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+            raise ImageError(
+                f"the image's configuration says {text[:200]!r}, which no program can be told",
+                hint="the image is damaged or hostile",
+            )
 
 
 def lost(config: ImageConfig, view: Mapping[str, Placed]) -> tuple[str, ...]:

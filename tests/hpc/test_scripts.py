@@ -79,6 +79,27 @@ def test_a_folder_or_a_link_in_the_way_is_refused() -> None:
         runtime_files(CONFIG, merged_view(image_of(tar_layer(("etc", link("usr/etc"))))))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ImageConfig(workdir="/a\0b"),
+        ImageConfig(workdir="/a\ud800"),
+        ImageConfig(env=(("X", "\udfff"),)),
+        ImageConfig(cmd=("\0",)),
+        ImageConfig(volumes=("/\0",)),
+    ],
+)
+def test_what_no_program_can_be_told_is_refused(odd: ImageConfig) -> None:
+    with pytest.raises(ImageError, match="no program can be told"):
+        runtime_files(odd, {})
+
+
+def test_a_working_directory_leads_nowhere_else() -> None:
+    for workdir in ("/../../x", "/a/../../../x", "//", "/./.", "a/./b//"):
+        for entry in runtime_files(ImageConfig(workdir=workdir), {}):
+            assert ".." not in entry.path.split("/")
+
+
 def test_without_a_command_it_says_so() -> None:
     script = run_script(ImageConfig(), {})
     done = subprocess.run(["sh", "-c", script], capture_output=True, check=False)
