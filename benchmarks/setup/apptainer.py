@@ -1,7 +1,8 @@
 """Apptainer, in a root file system of its own: Debian has it in sid alone, for a newer glibc.
 
 So the rest is Debian 13's. sid moves on: when it has another version, the pins here are
-to be renewed from its Packages index.
+to be renewed from its Packages index. Until then that is no fault of what is tested: the
+reason is kept in `GONE`, and the tests that want Apptainer are skipped with it.
 
 ``python -m benchmarks.setup.apptainer FOLDER COMMAND...`` runs a command there as an ordinary
 user, as on a cluster, with FOLDER as its folder. It needs root to begin with, user namespaces
@@ -21,7 +22,7 @@ from pathlib import Path
 from benchmarks.setup.apt import SetupError
 from benchmarks.setup.engine import BUILD
 from slimpack.debian import DebianSource, find_mirrors
-from slimpack.debian.fetch import Fetcher
+from slimpack.debian.fetch import Fetcher, NotFoundError
 from slimpack.debian.keyring import debian_keyring
 from slimpack.debian.model import ResolvedPackage
 from slimpack.debian.resolve import Resolver
@@ -29,6 +30,7 @@ from slimpack.debian.store import Store
 from slimpack.progress import SILENT
 
 ROOT = BUILD / "apptainer"
+GONE = BUILD / "apptainer-is-gone"
 USER = 1000
 # Version 1.4.5-2, as sid's signed index named it.
 _APPTAINER = {
@@ -104,14 +106,21 @@ def ensure_apptainer() -> None:
         raise SetupError(f"no Apptainer for {architecture} is known here")
     packages, _ = resolver.resolve(source, architecture, timedelta(days=1))
     shutil.rmtree(ROOT, ignore_errors=True)
-    for package in (*packages, _APPTAINER[architecture]):
-        path = fetcher.blob(
-            store,
-            mirrors.url(package.archive),
-            package.filename,
-            sha256=package.sha256,
-            size=package.size,
-        )
+    GONE.unlink(missing_ok=True)
+    for package in (_APPTAINER[architecture], *packages):
+        try:
+            path = fetcher.blob(
+                store,
+                mirrors.url(package.archive),
+                package.filename,
+                sha256=package.sha256,
+                size=package.size,
+            )
+        except NotFoundError as error:
+            if package.name != "apptainer":
+                raise
+            GONE.write_text(f"Debian has another Apptainer now, renew its pins: {error.message}")
+            return
         subprocess.run(["dpkg-deb", "--extract", str(path), str(ROOT)], check=True)
     for name, text in _FILES.items():
         (ROOT / name).write_text(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.setup.apptainer import apptainer_command, apptainer_works
+from benchmarks.setup.apptainer import GONE, apptainer_command, apptainer_works
 from slimpack.hpc.write import write_folder
 from tests.hpc.images import CONFIG, HARD, bare_image, shell_image
 from tests.hpc.test_write import written
@@ -27,6 +27,8 @@ Apptainer = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def there() -> None:
+    if GONE.exists():
+        pytest.skip(GONE.read_text())
     need(apptainer_works(), "Apptainer is not set up (python -m benchmarks.setup tests)")
 
 
