@@ -24,6 +24,8 @@ SIGNATURE = "slimpack/bundle.json.sig"
 MAX_STATEMENT = 64 << 20
 MAX_SIGNATURE = 64 << 10
 MAX_MEMBERS = 200_000
+_MAX_SIZE = (1 << 53) - 1  # of one member: what every reader of JSON can hold
+_MAX_TIME = 253_402_300_799  # the last second of the year 9999
 
 FileKind = Literal["layout", "text", "lock", "channel", "wheelhouse", "archive", "slimpack"]
 """layout: what makes the bundle an OCI layout and a docker-archive. text: README.txt,
@@ -183,7 +185,6 @@ def _parsed(value: Object) -> Statement:
             "which this slimpack does not know",
             hint="the bundle may come from a newer slimpack; it can carry that one's wheels",
         )
-    created = jsontext.number(value, "created", STATEMENT) if "created" in value else None
     statement = Statement(
         images=tuple(map(_bundled, jsontext.objects(value, "images", STATEMENT))),
         blobs=_blobs(value, "blobs"),
@@ -193,7 +194,7 @@ def _parsed(value: Object) -> Statement:
         since=tuple(
             check_digest(one, "since") for one in jsontext.texts(value, "since", STATEMENT)
         ),
-        created=created,
+        created=moment(value, STATEMENT),
         tool=jsontext.text(value, "tool", STATEMENT)[:200],
     )
     if len(statement.members) > MAX_MEMBERS:
@@ -206,6 +207,16 @@ def _parsed(value: Object) -> Statement:
     )
     _unique((name for image in statement.images for name in image.names), "name")
     return statement
+
+
+def moment(value: Object, what: str) -> int | None:
+    """Return when something was made, in seconds since the epoch; None if it does not say so."""
+    if "created" not in value:
+        return None
+    found = jsontext.number(value, "created", what)
+    if found > _MAX_TIME:
+        raise ImageError(f"{what} is of a time that is none: {str(found)[:40]}")
+    return found
 
 
 def _unique(values: Iterable[str], what: str) -> None:
@@ -233,7 +244,10 @@ def _blobs(value: Object, key: str) -> tuple[Blob, ...]:
 
 
 def _blob(item: Object, what: str) -> Blob:
-    return Blob(check_digest(item.get("digest"), what), jsontext.number(item, "size", what))
+    size = jsontext.number(item, "size", what)
+    if size > _MAX_SIZE:
+        raise ImageError(f"{what} cannot have {str(size)[:40]} bytes")
+    return Blob(check_digest(item.get("digest"), what), size)
 
 
 def _file(item: Object) -> File:

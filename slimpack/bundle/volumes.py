@@ -58,7 +58,7 @@ class VolumeList:
 
 def list_path(path: Path) -> Path:
     """Return where the list of the volumes of the bundle `path` is."""
-    return path.with_name(path.name + SUFFIX)
+    return path.parent / f"{path.name}{SUFFIX}"  # "." has no name
 
 
 def read_list(path: Path) -> VolumeList:
