@@ -105,14 +105,14 @@ def plan(contents: Contents, texts: Texts | None = None) -> Plan:
     for packed in contents.images:
         for image in images_of(packed.target):
             validate(image, blobs=False)
-    layout = [Extra(part, "layout") for part in _layout(contents.images)]
+    layout = [Extra(part, "layout") for part in layout_parts(contents.images)]
     jsons, layers = _blob_parts(contents.images)
     patched = {patch.target.digest for patch, _ in contents.patches}
     missing = [part for part in layers if part.digest in contents.absent]
     layers = [part for part in layers if part.digest not in contents.absent | patched]
     statement = Statement(
         images=tuple(_bundled(packed) for packed in contents.images),
-        blobs=tuple(sorted(Blob(part.digest, part.size) for part in (*jsons, *layers))),
+        blobs=tuple(Blob(part.digest, part.size) for part in (*jsons, *layers)),
         files=tuple(sorted(_file(extra) for extra in (*layout, *contents.extras))),
         patches=tuple(sorted(patch for patch, _ in contents.patches)),
         absent=tuple(sorted(Blob(part.digest, part.size) for part in missing)),
@@ -124,21 +124,14 @@ def plan(contents: Contents, texts: Texts | None = None) -> Plan:
     statement = replace(
         statement, files=tuple(sorted((*statement.files, *(_file(extra) for extra in said))))
     )
-    sums = Extra(_sums(statement), "text")
+    sums = Extra(sums_part(statement), "text")
     statement = replace(statement, files=tuple(sorted((*statement.files, _file(sums)))))
     patches = [
         Part(patch.path, patch.size, patch.digest, opener) for patch, opener in contents.patches
     ]
-    return Plan(
-        statement,
-        (
-            *(extra.part for extra in (*said, sums, *layout)),
-            *jsons,
-            *sorted(layers, key=lambda part: part.path),
-            *sorted(patches, key=lambda part: part.path),
-            *sorted((extra.part for extra in contents.extras), key=lambda part: part.path),
-        ),
-    )
+    extras = (extra.part for extra in (*said, sums, *layout, *contents.extras))
+    parts = {part.path: part for part in (*extras, *jsons, *layers, *patches)}
+    return Plan(statement, tuple(parts[path] for path, _, _ in statement.members))
 
 
 def _bundled(packed: Packed) -> Bundled:
@@ -150,8 +143,11 @@ def _file(extra: Extra) -> File:
     return File(extra.part.path, extra.part.size, extra.part.digest, extra.kind)
 
 
-def _layout(images: Iterable[Packed]) -> Iterator[Part]:
-    """Yield what makes the blobs an OCI layout and a docker-archive at once."""
+def layout_parts(images: Iterable[Packed]) -> Iterator[Part]:
+    """Yield what makes the blobs an OCI layout and a docker-archive at once.
+
+    Of documents, what is attached is asked for, and neither manifests nor blobs.
+    """
     listed: list[Object] = []
     docker: list[Object] = []
     for packed in images:
@@ -173,26 +169,30 @@ def _docker(packed: Packed, image: Image) -> Object:
 
 
 def _blob_parts(images: Iterable[Packed]) -> tuple[list[Part], list[Part]]:
-    """Return the blobs that are JSON (and documents), and the layers, each once."""
+    """Return the blobs that are JSON (and documents), and the layers, each once.
+
+    What names others comes before them, so that who reads a stream knows what each is.
+    """
     jsons: dict[str, Part] = {}
     layers: dict[str, Part] = {}
     for packed in images:
-        for digest, data in json_blobs(packed.target).items():
-            jsons[digest] = Part.of(Blob(digest, 0).path, data)
+        # Where an index names an image that came already, its manifest is there already.
+        for digest, data in reversed(json_blobs(packed.target).items()):
+            jsons.setdefault(digest, Part.of(Blob(digest, 0).path, data))
         for document in packed.documents:
+            digest = sha256(document.manifest)
+            jsons.setdefault(digest, Part.of(Blob(digest, 0).path, document.manifest))
             for part in document.blobs:
-                jsons[part.digest] = part
-            jsons[sha256(document.manifest)] = Part.of(
-                Blob(sha256(document.manifest), 0).path, document.manifest
-            )
+                jsons.setdefault(part.digest, part)
         for image in images_of(packed.target):
             for layer in image.layers:
                 path = Blob(layer.digest, layer.size).path
                 layers[layer.digest] = Part(path, layer.size, layer.digest, layer.open)
-    return list(jsons.values()), [part for part in layers.values() if part.digest not in jsons]
+    rest = (part for part in layers.values() if part.digest not in jsons)
+    return list(jsons.values()), sorted(rest, key=lambda part: part.path)
 
 
-def _sums(statement: Statement) -> Part:
+def sums_part(statement: Statement) -> Part:
     """Return SHA256SUMS of all other members that the statement names, for `sha256sum -c`."""
     lines = [f"{hex_of(digest)}  {path}\n" for path, _, digest in sorted(statement.members)]
     return Part.of("SHA256SUMS", "".join(lines).encode())

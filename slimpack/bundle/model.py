@@ -4,6 +4,7 @@ The statement names every other member by path, size and digest, so a signature 
 of the whole bundle, and who reads a stream knows what must come (docs/bundle-format.md).
 
 It is not trusted: paths stay inside, sizes and numbers are bounded, nothing comes twice.
+It has its own digest, which shows damage (and only that: whoever alters it makes a new one).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Literal, cast, get_args
 
 from slimpack.errors import BundleError, ImageError
 from slimpack.oci import jsontext
-from slimpack.oci.digest import check_digest, hex_of
+from slimpack.oci.digest import check_digest, hex_of, sha256
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.untar import normal_path
 
@@ -24,12 +25,14 @@ SIGNATURE = "slimpack/bundle.json.sig"
 MAX_STATEMENT = 64 << 20
 MAX_SIGNATURE = 64 << 10
 MAX_MEMBERS = 200_000
+_OWN = "statementDigest"  # of the statement without this key
 _MAX_SIZE = (1 << 53) - 1  # of one member: what every reader of JSON can hold
 _MAX_TIME = 253_402_300_799  # the last second of the year 9999
 
 FileKind = Literal["layout", "text", "lock", "channel", "wheelhouse", "archive", "slimpack"]
 """layout: what makes the bundle an OCI layout and a docker-archive. text: README.txt,
 SHA256SUMS, install.sh. slimpack: wheels of slimpack itself."""
+_FIRST: tuple[FileKind, ...] = ("layout", "text")  # what people and readers of layouts want first
 
 
 @dataclass(frozen=True, order=True)
@@ -110,8 +113,8 @@ class Statement:
     """All that a bundle holds.
 
     images: in the order in which they were asked for. blobs, files, patches: the members
-    beside this statement and its signature, sorted. absent: blobs that images need and the
-    far side has. since: digests of the statements (or inventories) that it follows.
+    beside this statement and its signature; blobs in their order in the tar, the others
+    sorted. absent: blobs that images need and the far side has. since: digests of the statements (or inventories) that it follows.
     created: seconds since the epoch, None when nobody said (a date makes other bytes).
     tool: who wrote it.
     """
@@ -132,11 +135,16 @@ class Statement:
 
     @property
     def members(self) -> tuple[tuple[str, int, str], ...]:
-        """Path, size and digest of every member that it names."""
+        """Path, size and digest of every member that it names, in their order in the tar.
+
+        So who has the statement knows where each of them is, even if a header is damaged.
+        """
+        files = sorted((file.path, file.size, file.digest, file.kind) for file in self.files)
         return (
-            *((file.path, file.size, file.digest) for file in self.files),
+            *(file[:3] for file in files if file[3] in _FIRST),
             *((blob.path, blob.size, blob.digest) for blob in self.blobs),
-            *((patch.path, patch.size, patch.digest) for patch in self.patches),
+            *sorted((patch.path, patch.size, patch.digest) for patch in self.patches),
+            *(file[:3] for file in files if file[3] not in _FIRST),
         )
 
     def to_json(self) -> bytes:
@@ -146,7 +154,7 @@ class Statement:
             "mediaType": MEDIA_TYPE,
             "tool": self.tool,
             "images": [_bundled_json(one) for one in self.images],
-            "blobs": [_blob_json(blob) for blob in sorted(self.blobs)],
+            "blobs": [_blob_json(blob) for blob in self.blobs],
             "files": [
                 {"path": one.path, "size": one.size, "digest": one.digest, "kind": one.kind}
                 for one in sorted(self.files)
@@ -165,15 +173,25 @@ class Statement:
         }
         if self.created is not None:
             value["created"] = self.created
-        return canonical(value)
+        return canonical({**value, _OWN: sha256(canonical(value))})
 
 
 def parse_statement(data: bytes, what: str) -> Statement:
     """Read a statement. Raises BundleError, naming `what`, for anything but a sound one."""
     try:
-        return _parsed(jsontext.parse_object(data, STATEMENT))
+        value = jsontext.parse_object(data, STATEMENT)
+        statement = _parsed(value)
+        # Nothing else says what its bytes are: a flipped one would look like a damaged member.
+        own = value.pop(_OWN, None)
+        if sha256(canonical(value)) != own or canonical({**value, _OWN: own}) != data:
+            raise BundleError(
+                f"{what}: {STATEMENT} is damaged: it is not what its own digest names"
+            )
+        return statement
     except ImageError as error:
         raise BundleError(f"{what}: {error.message}", hint=error.hint) from error
+    except RecursionError as error:
+        raise BundleError(f"{what}: {STATEMENT} is nested too deeply") from error
 
 
 def _parsed(value: Object) -> Statement:

@@ -15,7 +15,7 @@ from pathlib import Path
 from slimpack.errors import BundleError, ImageError, InputError
 from slimpack.files import FileSlice
 from slimpack.oci import jsontext
-from slimpack.oci.digest import check_digest
+from slimpack.oci.digest import check_digest, sha256
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.source import FileMedium, Medium, Slice
 
@@ -23,6 +23,8 @@ SUFFIX = ".volumes.json"
 MEDIA_TYPE = "application/vnd.slimpack.volumes.v1+json"
 MAX_VOLUMES = 9999
 _MAX_LIST = 4 << 20
+_OWN = "listDigest"  # of the list without this key
+_LIST = "bring the list again; `cat` of all volumes in their order is the bundle, too"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class VolumeList:
                 {"name": one.name, "size": one.size, "digest": one.digest} for one in self.volumes
             ],
         }
-        return canonical(value)
+        return canonical({**value, _OWN: sha256(canonical(value))})
 
 
 def list_path(path: Path) -> Path:
@@ -63,12 +65,16 @@ def list_path(path: Path) -> Path:
 
 def read_list(path: Path) -> VolumeList:
     """Read a list of volumes. Raises BundleError for anything but a sound one, OSError."""
-    data = path.open("rb").read(_MAX_LIST + 1)
+    with path.open("rb") as stream:
+        data = stream.read(_MAX_LIST + 1)
     what = str(path)
     if len(data) > _MAX_LIST:
         raise BundleError(f"{what} is too large for a list of volumes")
     try:
         value = jsontext.parse_object(data, what)
+        own = value.pop(_OWN, None)
+        if sha256(canonical(value)) != own or canonical({**value, _OWN: own}) != data:
+            raise BundleError(f"{what} is damaged: it is not what its own digest names", hint=_LIST)
         if value.get("mediaType") != MEDIA_TYPE or value.get("schemaVersion") != 1:
             raise BundleError(f"{what} is not a list of volumes that this slimpack knows")
         items = jsontext.objects(value, "volumes", what)
@@ -76,8 +82,9 @@ def read_list(path: Path) -> VolumeList:
         listed = VolumeList(
             check_digest(value.get("digest"), what), jsontext.number(value, "size", what), volumes
         )
-    except ImageError as error:
-        raise BundleError(error.message, hint=error.hint) from error
+    except (ImageError, RecursionError) as error:
+        said = error.message if isinstance(error, ImageError) else f"{what} is nested too deeply"
+        raise BundleError(said, hint=_LIST) from error
     if not 1 <= len(volumes) <= MAX_VOLUMES or sum(one.size for one in volumes) != listed.size:
         raise BundleError(f"{what} lists volumes that do not add up to {listed.size} bytes")
     if len({one.name for one in volumes}) != len(volumes):
