@@ -114,7 +114,8 @@ class Statement:
 
     images: in the order in which they were asked for. blobs, files, patches: the members
     beside this statement and its signature; blobs in their order in the tar, the others
-    sorted. absent: blobs that images need and the far side has. since: digests of the statements (or inventories) that it follows.
+    sorted. absent: blobs that images need and the far side has. since: digests of the
+    statements (or inventories) that it follows.
     created: seconds since the epoch, None when nobody said (a date makes other bytes).
     tool: who wrote it.
     """
@@ -270,6 +271,10 @@ def _blob(item: Object, what: str) -> Blob:
 
 def _file(item: Object) -> File:
     path = jsontext.text(item, "path", "a file")
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:  # half of a pair of surrogates
+        raise BundleError(f"{STATEMENT} lists a path that is no text: {path[:200]!r}") from error
     if not path or normal_path(path, STATEMENT) != path or path.startswith(("blobs/", "slimpack/")):
         raise BundleError(f"{STATEMENT} lists a file in the wrong place: {path[:200]!r}")
     kind = jsontext.text(item, "kind", path)

@@ -43,7 +43,7 @@ def check_signature(raw: bytes, signature: bytes, key: Path) -> None:
             "the bundle is not signed, so the key proves nothing of it",
             hint="ask for one made with `slimpack bundle create --sign`",
         )
-    given = _decoded(signature)
+    given = decoded(signature)
     try:
         if isinstance(public, ec.EllipticCurvePublicKey):
             public.verify(given, raw, ec.ECDSA(SHA256()))
@@ -97,7 +97,8 @@ def _load(key: Path) -> EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
     )
 
 
-def _decoded(signature: bytes) -> bytes:
+def decoded(signature: bytes) -> bytes:
+    """Return the bytes of a signature; raise BundleError for what is none of cosign."""
     try:
         if len(signature) > MAX_SIGNATURE:
             raise ValueError

@@ -7,7 +7,9 @@ import click
 from slimpack.cli.lazy import LazyCommands
 
 # Name -> where it is.
-_COMMANDS: dict[str, str] = {}
+_COMMANDS: dict[str, str] = {
+    "verify": "bundle_verify:verify_command",
+}
 
 
 @click.group("bundle", commands=LazyCommands(_COMMANDS), short_help="Carry images by file.")
