@@ -15,6 +15,7 @@ from slimpack.oci.index import images_of
 from slimpack.oci.read import read_described
 
 _SUMS = "SHA256SUMS"
+_MOST_TOLD = 2  # of what a shared blob is for
 
 
 @dataclass
@@ -57,6 +58,7 @@ class Completeness:
     ) -> None:
         self._unpacked = unpacked
         self.needs: dict[str, list[str]] = {}
+        self._told: set[str] = set()
         self._statement = statement
         self._kept = kept
         self._findings = findings
@@ -77,12 +79,13 @@ class Completeness:
     def _image(self, image: Bundled) -> Packed | None:
         """Return an image, if all that can be said of it without its layers is right."""
         name = name_of(image)
-        before = self._findings.count
         try:
-            self._present(image_needs(image, self._kept))
+            whole = self._present(image_needs(image, self._kept))
             for attached in image.attached:
-                self._present(document_needs(image, attached, self._kept))
-            if self._findings.count > before:
+                if Blob(attached.subject, 0).path not in self.needs:
+                    raise ImageError(f"a document tells of {attached.subject}, which it is not")
+                whole &= self._present(document_needs(image, attached, self._kept))
+            if not whole:
                 return None
             files = _KeptFiles("the bundle", self._there, self._kept)
             target = read_described(files, image.descriptor)
@@ -97,19 +100,25 @@ class Completeness:
             return None
         return Packed(image.names, target, tuple(Document(one, b"", ()) for one in image.attached))
 
-    def _present(self, needs: Iterable[Need]) -> None:
+    def _present(self, needs: Iterable[Need]) -> bool:
+        """Tell of each blob that is not there, once; return whether all are."""
+        whole = True
         for need in needs:
             path = need.blob.path
             told = self.needs.setdefault(path, [])
-            if len(told) < 3:
+            if len(told) < _MOST_TOLD:
                 told.append(need.what)
             there = self._there.get(path)
-            if there is None:
-                said = "it is neither in the bundle, nor made by a patch, nor listed as absent"
-                self._findings.add("image", said, path)
-            elif there.size != need.blob.size:
+            if there == need.blob:
+                continue
+            whole = False
+            said = "it is neither in the bundle, nor made by a patch, nor listed as absent"
+            if there is not None:
                 said = f"the image declares {need.blob.size} bytes, the statement {there.size}"
+            if path not in self._told:
+                self._told.add(path)
                 self._findings.add("image", said, path)
+        return whole
 
     def _layout(self, images: list[Packed]) -> None:
         """Compare what other tools read with what the statement says."""

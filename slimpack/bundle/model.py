@@ -25,6 +25,8 @@ SIGNATURE = "slimpack/bundle.json.sig"
 MAX_STATEMENT = 64 << 20
 MAX_SIGNATURE = 64 << 10
 MAX_MEMBERS = 200_000
+_TOKENS = (b"[", b"{", b",", b'"')
+_MAX_TOKENS = 24 * MAX_MEMBERS  # each may become an object of Python's: 19 are usual
 _OWN = "statementDigest"  # of the statement without this key
 _MAX_SIZE = (1 << 53) - 1  # of one member: what every reader of JSON can hold
 _MAX_TIME = 253_402_300_799  # the last second of the year 9999
@@ -179,6 +181,8 @@ class Statement:
 
 def parse_statement(data: bytes, what: str) -> Statement:
     """Read a statement. Raises BundleError, naming `what`, for anything but a sound one."""
+    if len(data) > MAX_STATEMENT or sum(map(data.count, _TOKENS)) > _MAX_TOKENS:
+        raise BundleError(f"{what}: {STATEMENT} is too large")
     try:
         value = jsontext.parse_object(data, STATEMENT)
         statement = _parsed(value)

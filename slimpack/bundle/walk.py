@@ -67,6 +67,7 @@ class Walk:
         self._members = statement.members
         self._places = {path: number for number, (path, _, _) in enumerate(self._members)}
         self._seen = bytearray(len(self._members))
+        self._long: set[bytes] | None = None
         self._next = 0  # number of the member that must come
 
     def run(self) -> None:
@@ -80,7 +81,7 @@ class Walk:
                 self._take(self._next, size)
             elif self._ended(found):
                 break
-            elif is_header(found[:BLOCK]):
+            elif is_header(found[:BLOCK]) and not self._resembles(found, wanted):
                 self._source.unread(found)
                 self._foreign(begin)
             else:
@@ -91,15 +92,32 @@ class Walk:
         self._finish()
         self._missing()
 
+    def _resembles(self, found: bytes, wanted: bytes) -> bool:
+        """Tell whether a header of several blocks is the wanted one with a damaged block.
+
+        Names that are long and alike have headers that are, too: those must not be taken for
+        damaged ones.
+        """
+        places = range(0, len(wanted), BLOCK)
+        same = sum(found[at : at + BLOCK] == wanted[at : at + BLOCK] for at in places)
+        if same < len(places) - 1 or not same:
+            return False
+        if self._long is None:
+            headers = (header_of(path, size) for path, size, _ in self._members)
+            self._long = {header for header in headers if len(header) > BLOCK}
+        return found not in self._long
+
     def _ended(self, found: bytes) -> bool:
         """Tell whether the file ends here, with nothing but zeros, before all members came."""
         if len(found) < BLOCK:
+            self._source.unread(found)
             return True
         if found.strip(b"\0"):
             return False
         rest = self._source.read(2 * len(END))
-        self._source.unread(found + rest)
-        return len(found) + len(rest) <= len(END)
+        ended = len(found) + len(rest) <= len(END)
+        self._source.unread(found + rest if ended else rest)
+        return ended
 
     def _take(self, number: int, size: int) -> None:
         """Pass the content of a member, `size` bytes in the tar, and note that it came."""
