@@ -33,6 +33,7 @@ from slimpack.warm.whole import Whole, contents_of, recall_whole, remember_whole
 # Most of the code is imported by those builds only that have something to build.
 if TYPE_CHECKING:
     from slimpack.archive.formats import Packing
+    from slimpack.env.locks.lock import Lock
     from slimpack.imaging import Made
     from slimpack.means import Means
     from slimpack.registry.connecting import Registries
@@ -108,6 +109,7 @@ class _Task:
         if key and not (self.outputs.documents or self.remote.to):
             known = recall_whole(key, caches.layers, caches.memos)
         told: Told = ()
+        locks: tuple[Lock, ...] = ()
         if known:
             images, results = known.images, known.results
             results = tuple(replace(one, stages=(), reused="everything") for one in results)
@@ -116,6 +118,7 @@ class _Task:
             made = self._made(means, scratch, names, warm=warm)
             images = tuple(one.image for one in made)
             results = tuple(one.result for one in made)
+            locks = tuple(one.lock for one in made if one.lock)
             self._remember(key, contents, made, caches)
             if self.outputs.documents:
                 with stage("documents"):
@@ -150,6 +153,7 @@ class _Task:
             pushed=done.pushed.references if done.pushed else (),
             sent=done.pushed.sent if done.pushed else 0,
             roots=done.roots,
+            locks=locks,
         )
 
     def _packing(self) -> Packing:

@@ -55,13 +55,15 @@ class Made:
     """An image, and what to tell of its build.
 
     pinned: its input says all of which packages (`slimpack.warm.locked.is_pinned`).
-    facts: gives what provenance needs to know.
+    facts: gives what provenance needs to know. lock: what was installed, None for an
+    environment that was there already.
     """
 
     image: Image
     result: BuildResult
     pinned: bool
     facts: Callable[[], BuildFacts]
+    lock: Lock | None = None
 
 
 def build_image(
@@ -157,7 +159,7 @@ def build_image(
     def facts() -> BuildFacts:
         return _facts(config, made.input, base, prefix, means, part, lock)
 
-    return Made(image, result, is_pinned(made.input, lock), facts)
+    return Made(image, result, is_pinned(made.input, lock), facts, lock)
 
 
 def _facts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from slimpack.env.locks.lock import Lock
 from slimpack.outputs import RootFile
 from slimpack.slim.bytecode import BytecodeReport
 from slimpack.slim.record import SlimRecord
@@ -96,6 +97,8 @@ class Built:
     blob once. stages: (name, seconds) of what was done for all platforms together.
     pushed: references in registries; sent: bytes that travelled there. roots: root file
     systems that were written.
+    locks: what was installed, one for each platform; () for an environment that was there
+    already, and for a lock that was built before and says all.
     """
 
     digest: str
@@ -108,3 +111,4 @@ class Built:
     pushed: tuple[str, ...] = ()
     sent: int = 0
     roots: tuple[RootFile, ...] = ()
+    locks: tuple[Lock, ...] = ()

@@ -76,6 +76,22 @@ class Signer:
                 f"cannot sign the {document.form.name} document of {subject}",
             )
 
+    def sign_blob(self, data: bytes) -> bytes:
+        """Return cosign's signature of `data`, in base64 as `cosign verify-blob` takes it.
+
+        Raises SigningError.
+        """
+        with tempfile.TemporaryDirectory(prefix="slimpack-") as folder:
+            blob, signature = Path(folder) / "blob", Path(folder) / "blob.sig"
+            blob.write_bytes(data)
+            self._call(
+                "sign-blob", ["--output-signature", str(signature), str(blob)], "cannot sign"
+            )
+            made = signature.read_bytes() if signature.is_file() else b""
+        if not made:
+            raise SigningError("cosign wrote no signature")
+        return made
+
     def _call(self, verb: str, arguments: Sequence[str], what: str) -> None:
         command = [_program(), verb, "--key", self.key, "--yes", *self._options(verb), *arguments]
         # cosign asks for the password where there is somebody to ask.
@@ -103,6 +119,9 @@ class Signer:
             # cosign 3 takes its services from a signing configuration, with a log in it.
             if "--use-signing-config" in _help(_program(), verb):
                 options.append("--use-signing-config=false")
+        # cosign 3 writes a bundle of its own unless told otherwise.
+        if verb == "sign-blob" and "--new-bundle-format" in _help(_program(), verb):
+            options.append("--new-bundle-format=false")
         if self.insecure:
             options += ["--allow-insecure-registry", "--allow-http-registry"]
         return options

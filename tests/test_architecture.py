@@ -83,7 +83,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "app": {"config", "errors", "tree"},
     "preparing": {"app", "errors", "oci", "platforms", "rootfs", "sandbox"},
-    "result": {"outputs", "slim", "verify"},
+    "result": {"env", "outputs", "slim", "verify"},
     "inspection": {"oci", "slim"},
     "report": {"errors", "inspection", "oci", "slim"},
     "sbom": {"debian", "env", "errors", "inspection", "oci", "slim"},
@@ -154,7 +154,7 @@ ALLOWED: dict[str, set[str]] = {
         *("registry", "rootfs", "tree", "verify"),
     },
 }
-EVERYTHING = {"build", "imaging", "pack", "cli", "__init__", "__main__"}
+EVERYTHING = {"build", "bundling", "imaging", "pack", "cli", "__init__", "__main__"}
 # Only the relocation engine and the solver's process may know of conda's libraries.
 LIBRARIES = {"conda_pack": {"relocate"}, "rattler": {"env"}, "docker": {"daemon"}}
 

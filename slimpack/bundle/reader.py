@@ -22,7 +22,7 @@ from slimpack.bundle.model import (
     Statement,
     parse_statement,
 )
-from slimpack.bundle.volumes import open_medium
+from slimpack.bundle.volumes import SUFFIX, list_path, open_medium
 from slimpack.errors import BundleError, ImageError, InputError
 from slimpack.oci import jsontext
 from slimpack.oci.digest import VerifyingReader, chunks, hex_of, sha256
@@ -31,6 +31,8 @@ from slimpack.oci.jsontext import Object
 from slimpack.oci.parse import MAX_MANIFEST, check_blob
 from slimpack.oci.read import read_described
 from slimpack.oci.source import Files, Medium, Stored, tar_files_in
+
+_NAME_FIELD = 100  # bytes of a tar header that hold the name of the member
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,19 @@ class Bundle:
         ]
         for item in items:
             yield Blob(jsontext.text(item, "digest", what), jsontext.number(item, "size", what))
+
+
+def is_bundle(path: Path) -> bool:
+    """Tell whether a file is a bundle by its first member, or a list of its volumes is there."""
+    if not path.is_file():
+        return not path.exists() and list_path(path).is_file()
+    if path.name.endswith(SUFFIX):
+        return True
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_NAME_FIELD).rstrip(b"\0") == STATEMENT.encode()
+    except OSError:
+        return False
 
 
 def open_bundle(path: Path) -> Bundle:

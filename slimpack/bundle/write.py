@@ -60,9 +60,12 @@ def write_bundle(
     return Written(sink.digest, sink.size, paths)
 
 
-def bundle_size(contents: Plan) -> int:
-    """Return how many bytes an unsigned bundle has, without reading a layer."""
-    return _size(list(_entries(contents, None)))
+def bundle_size(contents: Plan, signature: int = 0) -> int:
+    """Return how many bytes a bundle has, without reading a layer.
+
+    signature: bytes of its signature, 0 for none.
+    """
+    return _size(list(_entries(contents, (lambda _: bytes(signature)) if signature else None)))
 
 
 def _size(entries: list[Entry]) -> int:

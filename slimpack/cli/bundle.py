@@ -9,6 +9,8 @@ from slimpack.cli.lazy import LazyCommands
 # Name -> where it is.
 _COMMANDS: dict[str, str] = {
     "verify": "bundle_verify:verify_command",
+    "create": "bundle_create:create_command",
+    "report": "bundle_report:report_command",
 }
 
 

@@ -56,12 +56,12 @@ def read_image(path: Path, platform: Platform | None = None, *, ref: str = "") -
     chooses one; ImageError for everything that is malformed.
     """
     try:
-        files = _open(path)
+        files = open_files(path)
         if files.has("index.json"):
             check_layout(files)
             found = _layout_images(files, ref)
         elif files.has("manifest.json"):
-            found = _docker_images(files, ref)
+            found = docker_images(files, ref)
         else:
             raise ImageError(
                 f"{path} is not an image: it has neither index.json (OCI layout) "
@@ -81,7 +81,7 @@ def read_deliverable(path: Path, *, ref: str = "") -> Deliverable:
     Raises as `read_image` does, which is also what chooses among several without an index.
     """
     try:
-        files = _open(path)
+        files = open_files(path)
         item = _only_index(files, ref) if files.has("index.json") else None
         if item is None:
             return read_image(path, ref=ref)
@@ -116,18 +116,19 @@ def _only_index(files: Files, ref: str) -> Object | None:
 
 def image_names(path: Path, digest: str) -> tuple[str, ...]:
     """Return what the image with that manifest digest is called in the file or folder `path`."""
-    files = _open(path)
+    files = open_files(path)
     if not files.has("index.json"):
-        found = (item.name for item in _docker_images(files, "") if item.image.digest == digest)
+        found = (item.name for item in docker_images(files, "") if item.image.digest == digest)
         return tuple(name for names in found for name in names.split(", ") if name)
     index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")
     items = jsontext.objects(index, "manifests", "index.json")
-    found = (_name_of(item) for item in items if item.get("digest") == digest)
+    found = (name_of(item) for item in items if item.get("digest") == digest)
     # skopeo writes a bare tag as the name; that names no image.
     return tuple(dict.fromkeys(name for name in found if ":" in name or "/" in name))
 
 
-def _open(path: Path) -> Files:
+def open_files(path: Path) -> Files:
+    """Return the files of an image's folder or tar; raise InputError if nothing is there."""
     if path.is_dir():
         return folder_files(path)
     if path.is_file():
@@ -136,13 +137,15 @@ def _open(path: Path) -> Files:
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
+    """An image, and what it is called: all its names, with commas between, "" for none."""
+
     name: str
     image: Image
 
 
-def _choose(found: Iterator[_Found], path: Path, platform: Platform | None, ref: str) -> Image:
-    images: dict[str, _Found] = {}
+def _choose(found: Iterator[Found], path: Path, platform: Platform | None, ref: str) -> Image:
+    images: dict[str, Found] = {}
     for candidate in found:
         images.setdefault(candidate.image.digest, candidate)
     fitting = [
@@ -178,9 +181,9 @@ def check_layout(files: Files) -> None:
         raise ImageError(f"{files.what} is an OCI layout of the unknown version {version[:20]!r}")
 
 
-def _layout_images(files: Files, ref: str) -> Iterator[_Found]:
+def _layout_images(files: Files, ref: str) -> Iterator[Found]:
     """Yield every image of the index, nested indexes included; those named `ref` if given."""
-    return _images_of([(item, _name_of(item)) for item in _listed(files, ref)], files)
+    return _images_of([(item, name_of(item)) for item in _listed(files, ref)], files)
 
 
 def _listed(files: Files, ref: str) -> list[Object]:
@@ -189,7 +192,7 @@ def _listed(files: Files, ref: str) -> list[Object]:
     return [item for item in items if not ref or _is_named(item, ref)]
 
 
-def _images_of(waiting: list[tuple[Object, str]], files: Files) -> Iterator[_Found]:
+def _images_of(waiting: list[tuple[Object, str]], files: Files) -> Iterator[Found]:
     seen: set[str] = set()
     while waiting:
         item, name = waiting.pop(0)
@@ -206,10 +209,11 @@ def _images_of(waiting: list[tuple[Object, str]], files: Files) -> Iterator[_Fou
             nested = jsontext.objects(manifest, "manifests", digest)
             waiting += [(below, name) for below in nested]
         else:
-            yield _Found(name, _manifest_image(files, data, manifest, kind))
+            yield Found(name, _manifest_image(files, data, manifest, kind))
 
 
-def _name_of(item: Object) -> str:
+def name_of(item: Object) -> str:
+    """Return what an entry of index.json is called, "" if nothing."""
     annotations = jsontext.text_mapping(item, "annotations", "index.json")
     return annotations.get("org.opencontainers.image.ref.name", "") or annotations.get(
         "io.containerd.image.name", ""
@@ -250,7 +254,8 @@ def _manifest_image(files: Files, data: bytes, manifest: Object, kind: str) -> I
     return parse_image(data, manifest, kind, raw_config, source)
 
 
-def _docker_images(files: Files, ref: str) -> Iterator[_Found]:
+def docker_images(files: Files, ref: str) -> Iterator[Found]:
+    """Yield every image of a docker-archive; those named `ref` if given."""
     listed = jsontext.parse_list(files.read("manifest.json", MAX_MANIFEST), "manifest.json")
     if len(listed) > MAX_MANIFESTS:
         raise ImageError(f"{files.what} lists more than {MAX_MANIFESTS} images")
@@ -269,7 +274,7 @@ def _docker_images(files: Files, ref: str) -> Iterator[_Found]:
             raise ImageError(f"manifest.json lists {len(places)} layers, {place} {len(diff_ids)}")
         named_layers = zip(places, diff_ids, layer_names(history, places), strict=True)
         layers = tuple(_docker_layer(files, *layer) for layer in named_layers)
-        yield _Found(", ".join(tags), Image(layers, config, history, raw_config=raw_config))
+        yield Found(", ".join(tags), Image(layers, config, history, raw_config=raw_config))
 
 
 def _docker_layer(files: Files, place: str, diff_id: str, name: str) -> Layer:

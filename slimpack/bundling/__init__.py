@@ -1,0 +1,1 @@
+"""From what a user names to what goes into a bundle: a way through, beside build and pack."""
