@@ -20,15 +20,13 @@ from slimpack.errors import ImageError
 from slimpack.oci import jsontext
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.config import Pairs
-from slimpack.oci.image import Image
+from slimpack.oci.image import BASE_DIGEST, BASE_NAME, Image
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.tree import Tree, under
 
 LABEL = "slimpack.rebase"
 COMMENT = "slimpack"  # in the history of our own layers
 # Of manifests: OCI image-spec v1.1, annotations.md, 'Pre-Defined Annotation Keys'.
-BASE_DIGEST = "org.opencontainers.image.base.digest"
-BASE_NAME = "org.opencontainers.image.base.name"
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MAX_LABEL = 1 << 20
 

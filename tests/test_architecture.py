@@ -109,7 +109,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "budget": {"config", "errors", "oci", "report", "sizes"},
     "sources": {"errors", "oci", "progress", "registry"},
-    "bundle": {"errors", "files", "oci", "progress", "registry", "sources", "tree"},
+    "bundle": {"attestation", "errors", "files", "oci", "progress", "registry", "tree"},
     "base": {
         *("cache", "config", "debian", "oci", "progress", "registry", "result", "runtimes"),
         *("sources", "tree"),

@@ -53,6 +53,12 @@ class Document:
     manifest: bytes = field(repr=False)
     blobs: tuple[Part, ...]
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """By which documents are sorted, and known again."""
+        attached = self.attached
+        return attached.subject, attached.tag, str(attached.descriptor["digest"])
+
 
 @dataclass(frozen=True)
 class Packed:

@@ -155,10 +155,9 @@ def joined(opened: Iterable[Opened]) -> list[Opened]:
         before = found.get(one.target.digest)
         if before is not None:
             names = tuple(dict.fromkeys((*before.names, *one.names)))
-            told = {item.attached.descriptor["digest"]: item for item in before.documents}
-            for item in one.documents:
-                told.setdefault(item.attached.descriptor["digest"], item)
-            one = replace(before, names=names, documents=tuple(told.values()))
+            told = {item.key: item for item in (*one.documents, *before.documents)}
+            documents = tuple(told[key] for key in sorted(told))
+            one = replace(before, names=names, documents=documents)
         found[one.target.digest] = one
     if not found:
         raise ImageError("there is no image to bundle", hint="name at least one that has one")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from slimpack.bundle.bases import bases_of
 from slimpack.bundle.contents import Extra
 from slimpack.bundle.images import (
     Opened,
@@ -17,6 +18,7 @@ from slimpack.bundle.images import (
     open_path,
     open_reference,
 )
+from slimpack.bundle.shelves import documents_of
 from slimpack.bundling.arguments import Argument, understood
 from slimpack.bundling.building import Means, Spec, built, spec_of
 from slimpack.errors import InputError
@@ -79,6 +81,10 @@ def gather(wanted: Wanted, registered: Registered, means: Means, scratch: Path) 
     opened.sort(key=lambda one: order[one.source])
     platforms = [Platform.parse(resolve(text)) for text in wanted.platforms]
     opened = [of_platforms(one, platforms, means.progress) for one in opened]
+    if wanted.bases:
+        opened += bases_of(opened, registered)
+    if wanted.documents:
+        opened = [replace(one, documents=documents_of(one, registered)) for one in opened]
     return Gathered(tuple(fetched(joined(opened), registered)), _distinct(extras))
 
 

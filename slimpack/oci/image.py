@@ -21,6 +21,10 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
 
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+"""Annotations of a manifest: what the image stands on (image-spec v1.1, annotations.md)."""
+
 MAX_LAYERS = 10_000
 
 

@@ -78,6 +78,11 @@ def read_all(path: Path) -> tuple[Named, ...]:
     return tuple(found.values())
 
 
+def listed_artifacts(files: Files) -> list[Object]:
+    """Return the descriptors in index.json of what is no image, such as SBOMs."""
+    return [item for item in listed_entries(files) if is_attestation(item)]
+
+
 def listed_entries(files: Files) -> list[Object]:
     """Return the descriptors in index.json; raise ImageError for more than are allowed."""
     index = jsontext.parse_object(files.read("index.json", MAX_MANIFEST), "index.json")

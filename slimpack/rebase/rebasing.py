@@ -13,11 +13,9 @@ from slimpack.cache.layers import LayerCache
 from slimpack.config import Config
 from slimpack.errors import InputError, VerifyError
 from slimpack.oci.compress import Compression, chosen
-from slimpack.oci.image import Image, make_image
+from slimpack.oci.image import BASE_DIGEST, BASE_NAME, Image, make_image
 from slimpack.oci.layer import TAR, Layer
 from slimpack.own import (
-    BASE_DIGEST,
-    BASE_NAME,
     COMMENT,
     Own,
     Recorded,

@@ -15,7 +15,7 @@ from slimpack.errors import InputError
 from slimpack.oci import jsontext
 from slimpack.oci.artifact import Artifact
 from slimpack.oci.digest import ByteStream
-from slimpack.oci.image import INDEX_TYPE, MANIFEST_TYPE
+from slimpack.oci.image import BASE_NAME, INDEX_TYPE, MANIFEST_TYPE
 from slimpack.oci.index import Deliverable, Index, images_of
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.validate import validate
@@ -28,7 +28,6 @@ from slimpack.registry.failures import PassingError
 from slimpack.registry.parallel import run_all
 from slimpack.registry.reference import Reference, is_reference
 
-BASE_NAME = "org.opencontainers.image.base.name"
 _MAX_SOURCES = 3  # each repository that lacks the blob costs two requests
 
 

@@ -21,14 +21,14 @@ from slimpack.config import Config
 from slimpack.errors import InputError, VerifyError
 from slimpack.oci.archive import write_archive
 from slimpack.oci.blobs import BlobStore
-from slimpack.oci.image import Image
+from slimpack.oci.image import BASE_DIGEST, BASE_NAME, Image
 from slimpack.oci.index import Index
 from slimpack.oci.layer import Layer
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import merged_view
 from slimpack.oci.validate import validate
-from slimpack.own import BASE_DIGEST, BASE_NAME, base_annotations
+from slimpack.own import base_annotations
 from slimpack.rebase import Proof, Rebased, rebase
 from slimpack.rebase.changes import Change, changes
 from slimpack.tree import Entry, bytes_entry, directory_entry

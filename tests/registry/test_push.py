@@ -14,13 +14,13 @@ from slimpack.errors import ImageError, InputError, RegistryError
 from slimpack.oci.artifact import Artifact, Document
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.digest import ByteStream
-from slimpack.oci.image import Image, make_image
+from slimpack.oci.image import BASE_NAME, Image, make_image
 from slimpack.oci.index import Index
 from slimpack.progress import SILENT, Task
 from slimpack.registry.connecting import Registries
 from slimpack.registry.credentials import Credentials
 from slimpack.registry.failures import DeniedError, PassingError
-from slimpack.registry.push import BASE_NAME, push, push_artifact
+from slimpack.registry.push import push, push_artifact
 from slimpack.registry.reference import Reference
 from slimpack.registry.retry import StoppedError
 from tests.oci.oci_images import sample_config
