@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from slimpack.bundle.volumes import MAX_VOLUMES, Volume, VolumeList, list_path
-from slimpack.errors import InputError
+from slimpack.bundle.volumes import MAX_VOLUMES, Volume, VolumeList, list_path, read_list
+from slimpack.errors import BundleError, InputError
 from slimpack.files import atomic_file, explained, temporary_name
 from slimpack.oci.digest import HashingWriter
 
@@ -32,7 +34,8 @@ def new_volumes(path: Path, volume_size: int, total: int) -> VolumeWriter:
             f"{MAX_VOLUMES}",
             hint="choose a larger --volume-size",
         )
-    names = [f"{path.name}.{number:03d}" for number in range(1, count + 1)]
+    digits = max(3, len(str(count)))  # so that a shell's FILE.tar.[0-9]* has them in order
+    names = [f"{path.name}.{number:0{digits}d}" for number in range(1, count + 1)]
     return VolumeWriter(path, names, volume_size)
 
 
@@ -107,11 +110,31 @@ class VolumeWriter:
         listed = VolumeList(
             self._whole.digest, self._whole.size, tuple(volume for _, volume in self._done)
         )
-        list_path(self._path).unlink(missing_ok=True)
+        forget_volumes(self._path, keep=self._names)
         for temporary, volume in self._done:
             temporary.replace(self._path.with_name(volume.name))
         with atomic_file(list_path(self._path)) as out:
             out.write(listed.to_json())
+        if self._path.is_file():  # else it would be taken instead of the volumes
+            self._path.unlink()
+
+
+def forget_volumes(path: Path, keep: Collection[str] = ()) -> None:
+    """Remove the list of volumes of an older bundle `path`, and those that are not in `keep`.
+
+    Whoever puts them together again with ``cat`` must not get some of another bundle. Of
+    what the list names, only files that are called as volumes are touched.
+    """
+    listed = list_path(path)
+    names: list[str] = []
+    with suppress(BundleError, OSError):
+        names = [volume.name for volume in read_list(listed).volumes]
+    with explained(listed):
+        listed.unlink(missing_ok=True)
+        for name in names:
+            ours = re.fullmatch(rf"{re.escape(path.name)}\.[0-9]{{3,4}}", name)
+            if ours and name not in keep:
+                path.with_name(name).unlink(missing_ok=True)
 
 
 class _Nothing:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from slimpack.bundle.ahead import ahead
 from slimpack.bundle.contents import Part, Plan
-from slimpack.bundle.cutting import new_volumes
+from slimpack.bundle.cutting import forget_volumes, new_volumes
 from slimpack.bundle.model import SIGNATURE, STATEMENT
 from slimpack.files import atomic_file
-from slimpack.oci.digest import HashingWriter, Writable
+from slimpack.oci.digest import Writable
 from slimpack.oci.tar import END, Advance, member_size, tar_chunks
 from slimpack.tree import Entry
 
@@ -21,9 +22,8 @@ Sign = Callable[[bytes], bytes]
 
 @dataclass(frozen=True)
 class Written:
-    """What was written. digest, size: of the tar, cut into volumes or not. paths: all files."""
+    """What was written. size: of the tar, cut into volumes or not. paths: all files."""
 
-    digest: str
     size: int
     paths: tuple[Path, ...]
 
@@ -38,7 +38,8 @@ def write_bundle(
 ) -> Written:
     """Write a bundle to `path`, or in volumes of at most `volume_size` bytes beside it.
 
-    Files appear when all is whole; an error or Ctrl-C leaves what was there before. advance:
+    Files appear when all is whole, and take the place of an older bundle of that name, be it
+    a tar or volumes; an error or Ctrl-C leaves what was there before. advance:
     called with the number of bytes just written, which add up to `bundle_size`. Raises what
     `sign` raises, ImageError for content that is not what its digest says, SlimpackError
     when it cannot be written.
@@ -51,13 +52,16 @@ def write_bundle(
     else:
         volumes = new_volumes(path, volume_size, _size(entries))
         out, paths = volumes, volumes.paths
-    with out as stream:
-        sink = HashingWriter(stream)
-        for data in tar_chunks(entries, mtime=0):
-            sink.write(data)
+    size = 0
+    with out as stream, closing(ahead(tar_chunks(entries, mtime=0))) as pieces:
+        for data in pieces:
+            stream.write(data)
+            size += len(data)
             if advance is not None:
                 advance(len(data))
-    return Written(sink.digest, sink.size, paths)
+    if volume_size is None:
+        forget_volumes(path)
+    return Written(size, paths)
 
 
 def bundle_size(contents: Plan, signature: int = 0) -> int:
