@@ -13,7 +13,6 @@ from slimpack.oci.digest import ByteStream, hex_of, sha256
 from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable, images_of
 from slimpack.oci.jsontext import Object, canonical
-from slimpack.oci.names import familiar_name
 from slimpack.oci.validate import validate
 from slimpack.tree import Entry, Kind
 
@@ -166,10 +165,13 @@ def layout_parts(images: Iterable[Packed]) -> Iterator[Part]:
 
 
 def _docker(packed: Packed, image: Image) -> Object:
-    """Return what a docker-archive says of an image; of an index it knows the first image."""
+    """Return what a docker-archive says of an image; of an index it knows the first image.
+
+    Names are full: podman would take a short one for localhost's.
+    """
     return {
         "Config": Blob(image.config_digest, 0).path,
-        "RepoTags": [familiar_name(name) for name in packed.names],
+        "RepoTags": list(packed.names),
         "Layers": [Blob(layer.digest, 0).path for layer in image.layers],
     }
 
