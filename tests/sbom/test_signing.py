@@ -111,6 +111,36 @@ def test_the_password_is_in_the_environment_alone(
     assert SECRET not in " ".join(calls()[0])
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_signature_of_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, version: int
+) -> None:
+    """cosign 3 would write a bundle of its own, and ask services for what goes in."""
+    signing._help.cache_clear()
+    known = "--new-bundle-format" + (" --use-signing-config" if version == 3 else "")
+    last = f'last=$(tail -n 2 "{tmp_path}/calls" | head -n 1)'
+    end = f'{last}; cp "$last" "{tmp_path}/signed"; printf c2ln >"$last.sig"'
+    fake_cosign(tmp_path, monkeypatch, help_text=known, end=end)
+    assert Signer(key).sign_blob(b"a statement") == b"c2ln"
+    assert (tmp_path / "signed").read_bytes() == b"a statement"
+    (call,) = words(tmp_path)
+    config = ["--use-signing-config=false"] if version == 3 else []
+    assert call[:-3] == [
+        *("sign-blob", "--key", key, "--yes", "--tlog-upload=false", *config),
+        "--new-bundle-format=false",
+    ]
+    assert call[-3] == "--output-signature"
+    assert not Path(call[-1]).exists()
+
+
+def test_a_cosign_that_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    fake_cosign(tmp_path, monkeypatch, help_text="", end="exit 0")
+    with pytest.raises(SigningError, match="wrote no signature"):
+        Signer(key).sign_blob(b"x")
+
+
 def test_what_cosign_says_is_told_without_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
