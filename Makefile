@@ -11,8 +11,9 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench bench-pack bench-push bench-rebuild bench-slim \
-	channel channel-full channel-workloads channel-heavy channel-cuda channel-cuda-heavy clean
+.PHONY: help venv engine demo test lint format bench bench-bundle bench-pack bench-push \
+	bench-rebuild bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
+	channel-cuda-heavy clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +37,9 @@ format: venv ## bring the code into the one style
 
 bench: venv ## measure against conda-pack and tar | zstd
 	@$(RUN) benchmarks.bench $(BENCH)
+
+bench-bundle: venv ## measure slimpack bundle create against skopeo and tar
+	@$(RUN) benchmarks.bundle $(BENCH)
 
 bench-pack: venv ## measure slimpack pack against conda-pack, format by format
 	@$(RUN) benchmarks.pack $(BENCH)

@@ -31,11 +31,16 @@ class RunError(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """A command that ended well. memory: bytes of the largest process that it was made of."""
+    """A command that ended well.
+
+    memory: bytes of the largest process that it was made of. cpu: seconds that processors
+    worked for it, whatever else they had to do.
+    """
 
     output: str
     seconds: float
     memory: int
+    cpu: float = 0.0
 
 
 # The kernel counts the memory of whoever starts a program as the program's own, so
@@ -46,7 +51,7 @@ child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 _, status, usage = os.wait4(child, 0)
 with open(sys.argv[1], "w") as stream:
-    stream.write(str(usage.ru_maxrss * 1024))
+    stream.write(f"{usage.ru_maxrss * 1024} {usage.ru_utime + usage.ru_stime}")
 sys.exit(1 if status else 0)
 """
 
@@ -68,7 +73,8 @@ def measure(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None 
         seconds = time.monotonic() - start
         if done.returncode:
             raise RunError(f"{' '.join(command)} failed; what it said is above")
-        return Measured(done.stdout, seconds, int(memory.read()))
+        peak, cpu = memory.read().split()
+        return Measured(done.stdout, seconds, int(peak), float(cpu))
 
 
 def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -81,7 +81,7 @@ class VolumeWriter:
             while view:
                 _, sink = self._current or self._begin_volume()
                 piece = view[: self._volume_size - sink.size]
-                sink.write(bytes(piece))
+                sink.write(data if len(piece) == len(data) else bytes(piece))
                 view = view[len(piece) :]
                 if sink.size == self._volume_size:
                     self._finish_volume()

@@ -70,23 +70,25 @@ def documents_about(target: Deliverable, shelf: Shelf, progress: Progress) -> tu
     waiting = [(digest, 0) for digest in (target.digest, *(image.digest for image in images))]
     found: dict[tuple[str, str, str], Document] = {}
     seen: set[str] = set()
+    count = 0
     while waiting:
         subject, depth = waiting.pop(0)
         if subject in seen:
             continue
         seen.add(subject)
         for candidate in shelf(subject):
+            count += 1
+            if count > MAX_DOCUMENTS:
+                raise ImageError(
+                    f"there are more than {MAX_DOCUMENTS} documents about {target.digest}",
+                    hint="leave them out with --no-documents",
+                )
             try:
                 document = _document(candidate, subject)
             except (ImageError, _OddError) as error:
                 progress.warn(f"a document about {subject} is left out: {error}")
                 continue
             found.setdefault(document.key, document)
-            if len(found) > MAX_DOCUMENTS:
-                raise ImageError(
-                    f"there are more than {MAX_DOCUMENTS} documents about {target.digest}",
-                    hint="leave them out with --no-documents",
-                )
             if depth < _MAX_DEPTH:
                 waiting.append((str(document.attached.descriptor["digest"]), depth + 1))
     return tuple(found[key] for key in sorted(found))

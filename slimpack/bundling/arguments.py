@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from slimpack.bundle.reader import is_bundle
+from slimpack.env.inputs.archives import is_image
 from slimpack.env.inputs.text import read_text
 from slimpack.errors import InputError
 from slimpack.oci.several import holds_images
@@ -41,7 +42,8 @@ def understood(text: str) -> Argument:
     if is_bundle(path):
         return Argument(text, "bundle", path)
     if path.exists():
-        if holds_images(path):
+        # Of a tar that is malformed, those who read images say what is wrong.
+        if holds_images(path) or (path.is_file() and is_image(path)):
             return Argument(text, "images", path)
         configuration = _configuration(path)
         if configuration is not None:

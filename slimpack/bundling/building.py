@@ -6,22 +6,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slimpack.build import build
 from slimpack.bundle.contents import Extra, Part
 from slimpack.bundling.arguments import Argument
 from slimpack.cache import Cache
 from slimpack.config import Config
 from slimpack.config_file import find_config, read_config
 from slimpack.deliver import references
-from slimpack.env.inputs.identify import InputKind, identify
 from slimpack.env.inputs.text import MAX_LOCK_BYTES, read_text
-from slimpack.env.locks.files import LockFormat, as_spec, write_locks
 from slimpack.env.redact import redacted
 from slimpack.oci.names import canonical_name, familiar_name
 from slimpack.outputs import Outputs
 from slimpack.progress import Progress
-from slimpack.result import Built
+
+# Most bundles are made of what is there; what builds is imported by those that need it.
+if TYPE_CHECKING:
+    from slimpack.result import Built
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def built(spec: Spec, folder: Path, means: Means) -> tuple[Path, Extra | None]:
 
     There is no lock of an environment that was there already. Raises what `build` does.
     """
+    from slimpack.build import build
+
     layout = folder / "image"
     result = build(
         spec.config,
@@ -88,6 +91,9 @@ def lock_path(names: Sequence[str]) -> str:
 
 def _lock(config: Config, result: Built, folder: Path) -> bytes:
     """Return the lock that the image was built from, as pixi writes them; b"" for none."""
+    from slimpack.env.inputs.identify import InputKind, identify
+    from slimpack.env.locks.files import LockFormat, as_spec, write_locks
+
     source = identify(config.env.inputs)
     if source.kind is InputKind.LOCK and source.path is not None:
         return redacted(read_text(source.path, limit=MAX_LOCK_BYTES, what="a lock")).encode()

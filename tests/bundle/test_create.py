@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.running import measure
 from slimpack.bundle.reader import open_bundle
 from slimpack.oci.archive import write_archive
 from slimpack.oci.config import ImageConfig
+from slimpack.oci.digest import chunks
 from slimpack.oci.image import make_image
 from slimpack.oci.index import Index, images_of
+from slimpack.oci.layer import TAR, Layer
 from slimpack.oci.layout import write_layout
 from slimpack.oci.read import read_image
 from slimpack.oci.several import read_all
@@ -360,3 +364,30 @@ def test_links_are_read(layout: Path, run: Run, tmp_path: Path) -> None:
         assert "expected the speed of a link" in done.stderr
     done = run("bundle", "report", "layout/index.json", cwd=tmp_path, code=14)
     assert "layout/index.json" in done.stderr
+
+
+def test_memory_does_not_depend_on_sizes(tmp_path: Path) -> None:
+    """A layer of 600 MB of zeros, in volumes; the process stays below 400 MB."""
+    size = 600_000_000
+    source = tmp_path / "zeros"
+    with source.open("wb") as stream:
+        stream.truncate(size)
+    hashed = hashlib.sha256()
+    with source.open("rb") as stream:
+        for data in chunks(stream):
+            hashed.update(data)
+    digest = f"sha256:{hashed.hexdigest()}"
+    layer = Layer(TAR, digest, size, digest, lambda: source.open("rb"))
+    blobs = tmp_path / "layout" / "blobs" / "sha256"
+    write_layout(random_image(tmp_path / "made", 10), tmp_path / "layout", ["other:1"])
+    (blobs / digest[7:]).hardlink_to(source)
+    write_layout(make_image([layer], ImageConfig()), tmp_path / "layout", ["app:1"])
+    command = (sys.executable, "-m", "slimpack", "bundle", "create", "layout", "-o", "site.tar")
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "SLIMPACK_CACHE_DIR": str(tmp_path / "cache"),
+    }
+    measured = measure([*command, "-q", "--volume-size", "250MB"], cwd=tmp_path, env=env)
+    assert measured.memory < 400e6
+    assert len(list(tmp_path.glob("site.tar.0*"))) == 3

@@ -1,0 +1,233 @@
+"""``python -m benchmarks.bundle``: `slimpack bundle create` beside skopeo and tar.
+
+An image of 1.2 GB that no compressor makes smaller goes into one file: from an OCI layout, with
+`skopeo copy` to an OCI archive and `tar` of the same bytes beside it; and from docker-registry on
+this machine. slimpack checks every digest, and ends when the bytes are on the disk; tar is
+measured with and without waiting for that. All take turns; medians are compared, each to
+slimpack's of the same run. The result goes to benchmarks/results/bundle.json and bundle.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks.bench import RESULTS, machine
+from benchmarks.demo import ROOT, say
+from benchmarks.running import RunError, measure
+from benchmarks.setup.apt import SetupError, install
+from benchmarks.setup.peers import PEERS
+from benchmarks.setup.registry import docker_registry
+from slimpack import __version__
+from slimpack.cli.table import megabytes
+from slimpack.errors import SlimpackError
+from slimpack.oci.blobs import BlobStore
+from slimpack.oci.compress import Compression
+from slimpack.oci.config import ImageConfig
+from slimpack.oci.image import Image, make_image
+from slimpack.oci.layer import build_layer
+from slimpack.oci.layout import write_layout
+from slimpack.registry.connecting import Registries
+from slimpack.registry.push import push
+from slimpack.registry.reference import Reference
+from slimpack.tree import bytes_entry
+
+WORK = ROOT / "build" / "bench-bundle"
+LAYOUT = WORK / "layout"
+OUT = WORK / "out"
+# As an image of slimpack's has them: a few large packages, several small ones, the base.
+LAYERS_MB = (440, 240, 180, 120, 80, 60, 40, 20, 16, 4)
+FOLDER, REGISTRY = "an OCI layout", "a registry"
+OURS = "slimpack"
+
+
+@dataclass
+class Runs:
+    """What was measured of one tool. cpu: seconds. memory: bytes of its largest process."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+
+Results = dict[tuple[str, str], Runs]
+"""(what, tool) -> runs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the results; errors are a few words on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.bundle")
+    parser.add_argument("--runs", type=int, default=7, help="of each [default: 7]")
+    options = parser.parse_args(arguments)
+    try:
+        bench(options.runs)
+    except (RunError, SetupError, SlimpackError) as problem:
+        say(f"error: {problem}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; no result was written")
+        return 130
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
+    return 0
+
+
+def bench(count: int) -> None:
+    """Let all of them write the file, `count` times, and write what came out."""
+    install([PEERS[name] for name in ("skopeo", "docker-registry") if shutil.which(name) is None])
+    shutil.rmtree(WORK, ignore_errors=True)
+    image = make_layout()
+    environment = {
+        **os.environ,
+        "SLIMPACK_CACHE_DIR": str(WORK / "cache"),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    with docker_registry(WORK / "registry") as host:
+        with Registries() as registries:
+            push(image, [Reference.parse(f"{host}/app:1")], registries)
+        results: Results = {key: Runs() for key, _ in commands(host)}
+        for number in range(count):
+            for key, command in commands(host):
+                say(f"run {number + 1} of {count}: {key[1]}, from {key[0]}")
+                run(command, environment, results[key])
+    write(results, image.size)
+
+
+def run(command: Sequence[str], environment: Mapping[str, str], runs: Runs) -> None:
+    """Run one of them with nothing waiting for the disk before, and nothing left after."""
+    for folder in (OUT, WORK / "cache"):
+        shutil.rmtree(folder, ignore_errors=True)
+    OUT.mkdir()
+    os.sync()
+    measured = measure(command, cwd=ROOT, env=environment)
+    runs.seconds.append(measured.seconds)
+    runs.cpu.append(measured.cpu)
+    runs.memory.append(measured.memory)
+
+
+def commands(host: str) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
+    """Yield (what, tool) and its command, ours first."""
+    file, name = f"{OUT}/site.tar", f"{host}/app:1"
+    create = ("slimpack", "bundle", "create", "--quiet", "-o", file)
+    copy = ("skopeo", "--insecure-policy", "copy", "--quiet")
+    tar = f"tar -cf {file} -C {LAYOUT} ."
+    yield (FOLDER, OURS), (*create, str(LAYOUT))
+    yield (FOLDER, "slimpack, volumes"), (*create, str(LAYOUT), "--volume-size", "256M")
+    yield (FOLDER, "skopeo"), (*copy, f"oci:{LAYOUT}:app:1", f"oci-archive:{file}:app:1")
+    yield (FOLDER, "tar"), ("sh", "-c", tar)
+    yield (FOLDER, "tar, on the disk"), ("sh", "-c", f"{tar} && sync {file}")
+    yield (REGISTRY, OURS), (*create, name)
+    yield (REGISTRY, "slimpack --keep"), (*create, name, "--keep")
+    source = ("--src-tls-verify=false", f"docker://{name}")
+    yield (REGISTRY, "skopeo"), (*copy, *source, f"oci-archive:{file}:app:1")
+
+
+def make_layout() -> Image:
+    """Make the image."""
+    store = BlobStore(WORK / "made", durable=False)
+    chance = random.Random(1)
+    layers = [
+        build_layer(
+            f"layer {number}",
+            [bytes_entry("data/part", _noise(chance, megabyte), owner="x")],
+            blobs=store,
+            mtime=0,
+            compression=Compression("zstd", 1, 2),
+        )
+        for number, megabyte in enumerate(LAYERS_MB)
+    ]
+    image = make_image(layers, ImageConfig())
+    write_layout(image, LAYOUT, ("app:1",))
+    return image
+
+
+def _noise(chance: random.Random, megabytes: int) -> bytes:
+    return b"".join(chance.randbytes(10**6) for _ in range(megabytes))
+
+
+def write(results: Results, size: int) -> None:
+    """Write everything as JSON, and a table."""
+    found = {
+        "bytes": size,
+        "machine": machine(),
+        "versions": {
+            "slimpack": __version__,
+            "Python": platform.python_version(),
+            "skopeo": _version("skopeo", "--version"),
+            "tar": _version("tar", "--version"),
+            "docker-registry": _version("docker-registry", "--version"),
+        },
+        "runs": {
+            what: {tool: asdict(runs) for (one, tool), runs in results.items() if one == what}
+            for what in (FOLDER, REGISTRY)
+        },
+        "ratios": {
+            what: {tool: ratio(results, what, tool) for one, tool in results if one == what}
+            for what in (FOLDER, REGISTRY)
+        },
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "bundle.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    text = _table(results, found)
+    (RESULTS / "bundle.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def ratio(results: Results, what: str, tool: str) -> float:
+    """Return the median of the seconds of a tool over ours, run by run."""
+    pairs = zip(results[what, tool].seconds, results[what, OURS].seconds, strict=True)
+    return round(statistics.median(theirs / ours for theirs, ours in pairs), 2)
+
+
+def _table(results: Results, found: Mapping[str, object]) -> str:
+    lines = [
+        "| from | tool | seconds | MB a second | ratio | CPU seconds | memory, MB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    size = int(str(found["bytes"]))
+    for (what, tool), runs in results.items():
+        seconds = statistics.median(runs.seconds)
+        cells = (
+            *(what, tool, f"{seconds:.2f}", f"{size / seconds / 1e6:.0f}"),
+            *(f"{ratio(results, what, tool):.2f}", f"{statistics.median(runs.cpu):.2f}"),
+            megabytes(int(statistics.median(runs.memory))),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    count = len(next(iter(results.values())).seconds)
+    computer = ", ".join(dict(found["machine"]).values())  # type: ignore[call-overload]
+    used = ", ".join(
+        f"{name} {number}"
+        for name, number in dict(found["versions"]).items()  # type: ignore[call-overload]
+    )
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Medians of {count} runs, whole processes with their start; the ratio is that of the "
+            f"seconds to slimpack's of the same run. The image has {len(LAYERS_MB)} layers of "
+            f"{megabytes(size)} MB together. Memory is the peak of the largest process. slimpack "
+            "ends when the file is on the disk, as 'tar, on the disk' does.",
+            "",
+            f"Machine: {computer}. Versions: {used}.",
+            "",
+        ]
+    )
+
+
+def _version(*command: str) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return next(word for word in done.stdout.split() if word.lstrip("v")[:1].isdigit())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
