@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimpack.config import ImageConfig
-from slimpack.errors import InputError
 from slimpack.oci.archive import write_archive
-from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable, images_of
 from slimpack.oci.layout import write_layout
 from slimpack.oci.names import familiar_name
 from slimpack.outputs import Outputs, RootFile
-from slimpack.platforms import here
 from slimpack.progress import Progress
 from slimpack.registry.reference import Reference
 
@@ -98,7 +95,7 @@ def deliver(
     if outputs.load:
         from slimpack import daemon
 
-        daemon.load(for_here(target), names, engine=outputs.load, progress=progress)
+        daemon.load(daemon.for_here(target), names, engine=outputs.load, progress=progress)
     if not outputs.push or pushing is None:
         return Delivered(None, tuple(files), tuple(roots))
     from slimpack.registry.push import push, push_artifact
@@ -115,19 +112,3 @@ def deliver(
             for document in documents:
                 push_artifact(document.artifact(image.descriptor()), place, pushing.registries)
     return Delivered(pushed, tuple(files), tuple(roots))
-
-
-def for_here(target: Deliverable) -> Image:
-    """Return the one image, or that of an index for this machine."""
-    images = images_of(target)
-    if len(images) == 1:
-        return images[0]
-    wanted = Platform.parse(here())
-    fitting = [image for image in images if image.platform.matches(wanted)]
-    if not fitting:
-        there = ", ".join(str(image.platform) for image in images)
-        raise InputError(
-            f"an engine keeps images of its own platform, {wanted}; this one is for {there}",
-            hint="write it with --output, or push it to a registry",
-        )
-    return fitting[0]

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "network": set(),
     "oci": {"errors", "files", "progress", "tree"},
     "registry": {"errors", "files", "network", "oci", "progress"},
-    "daemon": {"errors", "progress", "oci"},
+    "daemon": {"errors", "oci", "platforms", "progress"},
     "slices": set(),
     "debian": {"errors", "globs", "network", "progress", "slices", "tree", "runtimes"},
     "runtimes": {"errors", "debian"},
@@ -109,7 +109,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "budget": {"config", "errors", "oci", "report", "sizes"},
     "sources": {"errors", "oci", "progress", "registry"},
-    "bundle": {"attestation", "errors", "files", "oci", "progress", "registry", "tree"},
+    "bundle": {
+        *("attestation", "daemon", "errors", "files", "oci", "progress", "registry", "sources"),
+        "tree",
+    },
     "base": {
         *("cache", "config", "debian", "oci", "progress", "registry", "result", "runtimes"),
         *("sources", "tree"),

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from slimpack.daemon.choose import AUTO, ENGINES, Sink, choose, load
+from slimpack.daemon.choose import AUTO, ENGINES, Sink, choose, for_here, load
 
-__all__ = ["AUTO", "ENGINES", "Sink", "choose", "load"]
+__all__ = ["AUTO", "ENGINES", "Sink", "choose", "for_here", "load"]

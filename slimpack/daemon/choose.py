@@ -9,7 +9,10 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from slimpack.errors import DaemonError, InputError
+from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
+from slimpack.oci.index import Deliverable, images_of
+from slimpack.platforms import here
 from slimpack.progress import SILENT, Progress
 
 AUTO = "auto"
@@ -104,3 +107,22 @@ def load(
     InputError; an engine that has an image under another id afterwards is an error.
     """
     return choose(engine).load(target, names, progress=progress)
+
+
+def for_here(target: Deliverable) -> Image:
+    """Return the one image, or that of an index for this machine.
+
+    Raises InputError for an index without one.
+    """
+    images = images_of(target)
+    if len(images) == 1:
+        return images[0]
+    wanted = Platform.parse(here())
+    fitting = [image for image in images if image.platform.matches(wanted)]
+    if not fitting:
+        there = ", ".join(str(image.platform) for image in images)
+        raise InputError(
+            f"an engine keeps images of its own platform, {wanted}; this one is for {there}",
+            hint="write it with --output, or push it to a registry",
+        )
+    return fitting[0]

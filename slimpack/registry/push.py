@@ -7,28 +7,25 @@ the registry has its blob neither here nor in a repository that it can be mounte
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from slimpack.errors import InputError
 from slimpack.oci import jsontext
 from slimpack.oci.artifact import Artifact
-from slimpack.oci.digest import ByteStream
-from slimpack.oci.image import BASE_NAME, INDEX_TYPE, MANIFEST_TYPE
+from slimpack.oci.digest import check_digest
+from slimpack.oci.image import BASE_NAME, INDEX_TYPE
 from slimpack.oci.index import Deliverable, Index, images_of
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.validate import validate
-from slimpack.progress import SILENT, Progress, Task
+from slimpack.progress import SILENT, Progress
 from slimpack.registry.calls import Body
 from slimpack.registry.client import Registry, referrers_tag
 from slimpack.registry.connecting import Registries
 from slimpack.registry.download import RemoteLayer
 from slimpack.registry.failures import PassingError
-from slimpack.registry.parallel import run_all
 from slimpack.registry.reference import Reference, is_reference
-
-_MAX_SOURCES = 3  # each repository that lacks the blob costs two requests
+from slimpack.registry.sending import MAX_SOURCES, Count, Sending, Waiting
 
 
 @dataclass(frozen=True)
@@ -45,13 +42,6 @@ class Pushed:
     sent: int = 0
     mounted: int = 0
     present: int = 0
-
-
-@dataclass(frozen=True)
-class _Blob:
-    digest: str
-    size: int
-    open: Callable[[], ByteStream]
 
 
 def push(
@@ -80,12 +70,12 @@ def push(
         validate(image, blobs=False)
     blobs = _blobs(target)
     places = list(dict.fromkeys((one.host, one.repository) for one in references))
-    count = _Count()
+    count = Count()
     sources = [*mount_from, *_origins(target)]
     total = len(places) * sum(blob.size for blob in blobs)
     with progress.task("push", total=total) as task:
         for host, repository in places:
-            to = _Target(registries.of(host), repository, _sources(sources, host, repository))
+            to = Sending(registries.of(host), repository, _sources(sources, host, repository))
             to.send(blobs, count, task, registries.stop)
             sources.insert(0, Reference(host, repository))
     for host, repository in places:
@@ -113,15 +103,26 @@ def push_artifact(
     registry = registries.of(to.host)
     for document in artifact.blobs:
         registry.upload_bytes(to.repository, document.data)
-    listed = False
-    for name in dict.fromkeys((artifact.digest, tag or artifact.digest)):
-        listed |= registry.put_manifest(to.repository, name, artifact.manifest_json, MANIFEST_TYPE)
-    if artifact.subject is not None and not listed:
-        subject = str(artifact.subject["digest"])
-        registries.retry.run(
-            lambda: _list_referrer(registry, to.repository, subject, artifact.descriptor())
-        )
+    put_artifact(registry, to.repository, artifact.manifest_json, artifact.descriptor(), tag)
     return artifact.digest
+
+
+def put_artifact(
+    registry: Registry, repository: str, manifest: bytes, item: Object, tag: str = ""
+) -> None:
+    """Store the manifest of an artifact whose blobs are there, as `push_artifact` does.
+
+    item: its descriptor, as a list of referrers has it.
+    """
+    kind = jsontext.text(item, "mediaType", "an artifact")
+    listed = False
+    for name in dict.fromkeys((str(item["digest"]), tag or str(item["digest"]))):
+        listed |= registry.put_manifest(repository, name, manifest, kind)
+    what = f"manifest {item['digest']}"
+    about = jsontext.mapping(jsontext.parse_object(manifest, what), "subject", what)
+    if about and not listed:
+        subject = check_digest(about.get("digest"), what)
+        registry.session.retry.run(lambda: _list_referrer(registry, repository, subject, item))
 
 
 def _list_referrer(registry: Registry, repository: str, subject: str, item: Object) -> None:
@@ -149,63 +150,14 @@ def _is_in(items: Iterable[Object], item: Object) -> bool:
     return any(one.get("digest") == item["digest"] for one in items)
 
 
-@dataclass
-class _Count:
-    sent: int = 0
-    mounted: int = 0
-    present: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-@dataclass(frozen=True)
-class _Target:
-    registry: Registry
-    repository: str
-    sources: tuple[str, ...]
-
-    def send(
-        self, blobs: Sequence[_Blob], count: _Count, task: Task, stop: Callable[[], None]
-    ) -> None:
-        """Bring all blobs there, several at a time."""
-
-        def advance(amount: int) -> None:
-            with count.lock:
-                task.advance(amount)
-
-        def job(blob: _Blob) -> Callable[[], None]:
-            return lambda: self._send_one(blob, count, advance)
-
-        run_all([job(blob) for blob in blobs], stop=stop)
-
-    def _send_one(self, blob: _Blob, count: _Count, advance: Callable[[int], None]) -> None:
-        if self.registry.has_blob(self.repository, blob.digest) is not None:
-            advance(blob.size)
-            with count.lock:
-                count.present += blob.size
-            return
-        sent = self.registry.upload_blob(
-            self.repository,
-            blob.digest,
-            blob.size,
-            blob.open,
-            sources=self.sources,
-            advance=advance,
-        )
-        if not sent:
-            advance(blob.size)
-        with count.lock:
-            count.sent += blob.size if sent else 0
-            count.mounted += 0 if sent else blob.size
-
-
-def _blobs(target: Deliverable) -> list[_Blob]:
+def _blobs(target: Deliverable) -> list[Waiting]:
     """Return each blob once, large ones first: small ones fill the gaps in the end."""
-    found: dict[str, _Blob] = {}
+    found: dict[str, Waiting] = {}
     for image in images_of(target):
         for layer in image.layers:
-            found.setdefault(layer.digest, _Blob(layer.digest, layer.size, layer.open))
-        config = Body.of(image.config_json, "")
-        found.setdefault(image.config_digest, _Blob(image.config_digest, config.size, config.open))
+            found.setdefault(layer.digest, Waiting(layer.digest, layer.size, layer.open))
+        config, digest = Body.of(image.config_json, ""), image.config_digest
+        found.setdefault(digest, Waiting(digest, config.size, config.open))
     return sorted(found.values(), key=lambda blob: -blob.size)
 
 
@@ -225,7 +177,7 @@ def _origins(target: Deliverable) -> list[Reference]:
 
 def _sources(known: Sequence[Reference], host: str, repository: str) -> tuple[str, ...]:
     there = [one.repository for one in known if one.host == host and one.repository != repository]
-    return tuple(dict.fromkeys(there))[:_MAX_SOURCES]
+    return tuple(dict.fromkeys(there))[:MAX_SOURCES]
 
 
 def _put_manifests(
