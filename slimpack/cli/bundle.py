@@ -11,6 +11,8 @@ _COMMANDS: dict[str, str] = {
     "verify": "bundle_verify:verify_command",
     "create": "bundle_create:create_command",
     "report": "bundle_report:report_command",
+    "apply": "bundle_apply:apply_command",
+    "inventory": "bundle_inventory:inventory_command",
 }
 
 

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from slimpack.daemon.choose import AUTO, ENGINES, Sink, choose, for_here, load
+from slimpack.daemon.seen import Seen
 
-__all__ = ["AUTO", "ENGINES", "Sink", "choose", "for_here", "load"]
+__all__ = ["AUTO", "ENGINES", "Seen", "Sink", "choose", "for_here", "load"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, cast
 
+from slimpack.daemon.seen import Seen
 from slimpack.errors import DaemonError, InputError
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
@@ -27,17 +28,26 @@ class Load(Protocol):
         """Load an image under names; return the engine's id of it."""
 
 
+class Look(Protocol):
+    """What `slimpack.daemon.docker.look` and its likes have in common."""
+
+    def __call__(self, image: Image, names: Sequence[str], /) -> Seen:
+        """Look, and change nothing; raise DaemonError for an engine that is not there."""
+
+
 @dataclass(frozen=True)
 class Sink:
     """An engine. name: one of `ENGINES`. variable: of the environment, that says where it is.
 
     reach: raises DaemonError, with what to do, where it does not answer.
+    look: tells what it has of an image.
     """
 
     name: str
     variable: str
     load: Load
     reach: Callable[[], None]
+    look: Look
 
 
 def _sink(name: str, variable: str) -> Sink:
@@ -49,7 +59,10 @@ def _sink(name: str, variable: str) -> Sink:
     def load(image: Image, names: Sequence[str], /, *, progress: Progress = SILENT) -> str:
         return module().load(image, names, progress=progress)
 
-    return Sink(name, variable, load, lambda: module().reach())
+    def look(image: Image, names: Sequence[str], /) -> Seen:
+        return module().look(image, names)
+
+    return Sink(name, variable, load, lambda: module().reach(), look)
 
 
 class _Module(Protocol):
@@ -57,6 +70,7 @@ class _Module(Protocol):
 
     load: Load
     reach: Callable[[], None]
+    look: Look
 
 
 _SINKS = (

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slimpack.daemon.process import ProgramError, ask, feed
+from slimpack.daemon.seen import Seen
 from slimpack.errors import DaemonError, InputError
 from slimpack.oci.archive import archive_chunks, archive_size
 from slimpack.oci.image import Image
@@ -83,6 +84,16 @@ def load_into_containerd(
         raise
     _check_loaded(ctr, image, names)
     return image.digest
+
+
+def look(image: Image, names: Sequence[str], /) -> Seen:
+    """Tell what containerd has of an image; raise DaemonError where it does not answer."""
+    ctr = Ctr.here()
+    check_reachable(ctr)
+    there = {layer.digest for layer in image.layers} & _blobs(ctr)
+    now = _images(ctr)
+    ids = {name: now.get(canonical_name(name), "") for name in names}
+    return Seen(image.digest, frozenset(there), ids)
 
 
 def reach() -> None:

@@ -13,6 +13,7 @@ import docker.errors
 import docker.utils
 import requests
 
+from slimpack.daemon.seen import Seen
 from slimpack.errors import DaemonError
 from slimpack.oci.archive import archive_chunks, archive_size
 from slimpack.oci.image import Image
@@ -78,6 +79,19 @@ def load_into_docker(
     finally:
         if ours:
             engine.close()
+
+
+def look(image: Image, names: Sequence[str], /) -> Seen:
+    """Tell what the engine has of an image; raise DaemonError where it does not answer."""
+    engine = connect()
+    try:
+        own = image.digest if _keeps_manifests(engine) else image.config_digest
+        ids = {name: _id_of(engine, name) for name in names}
+        return Seen(own, frozenset(_layers_there(engine, image)), ids)
+    except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        raise DaemonError(f"the Docker engine does not say what it has: {error}") from error
+    finally:
+        engine.close()
 
 
 def reach() -> None:
@@ -157,7 +171,7 @@ def _layers_there(engine: Engine, image: Image) -> set[str]:
     Docker's own store looks layers up by what they lie on, and opens only those
     that it lacks. With containerd's store an archive has to be complete.
     """
-    if "io.containerd.snapshotter" in str(engine.info().get("DriverStatus")):
+    if _keeps_manifests(engine):
         return set()
     wanted = [layer.diff_id for layer in image.layers]
     shared = 0
@@ -169,6 +183,11 @@ def _layers_there(engine: Engine, image: Image) -> set[str]:
             shared = max(shared, (*same, False).index(False))
     above = {layer.digest for layer in image.layers[shared:]}
     return {layer.digest for layer in image.layers[:shared]} - above
+
+
+def _keeps_manifests(engine: Engine) -> bool:
+    """Tell whether images are in containerd's store, with the digests of manifests as ids."""
+    return "io.containerd.snapshotter" in str(engine.info().get("DriverStatus"))
 
 
 def _knows_zstd(engine: Engine) -> bool:

@@ -23,6 +23,7 @@ import requests
 
 from slimpack.daemon.docker import TIMEOUT, check_line
 from slimpack.daemon.process import ProgramError, ask, feed
+from slimpack.daemon.seen import Seen
 from slimpack.errors import DaemonError
 from slimpack.oci.archive import archive_chunks, archive_size
 from slimpack.oci.image import Image
@@ -190,8 +191,7 @@ def load_into_podman(
     ours = podman is None
     podman = podman or connect()
     try:
-        there = {diff_id for layers in podman.layers() for diff_id in layers}
-        omit = {layer.digest for layer in image.layers if layer.diff_id in there}
+        omit = _layers_there(podman, image)
         if not omit or not _sent(podman, image, progress, omit):
             _send(podman, image, progress)
         if podman.find(image.config_digest) != image.config_digest:
@@ -203,6 +203,21 @@ def load_into_podman(
     finally:
         if ours:
             podman.close()
+
+
+def look(image: Image, names: Sequence[str], /) -> Seen:
+    """Tell what podman has of an image; raise DaemonError where it does not answer."""
+    podman = connect()
+    try:
+        ids = {name: podman.find(canonical_name(name)) for name in names}
+        return Seen(image.config_digest, frozenset(_layers_there(podman, image)), ids)
+    finally:
+        podman.close()
+
+
+def _layers_there(podman: Podman, image: Image) -> set[str]:
+    there = {diff_id for layers in podman.layers() for diff_id in layers}
+    return {layer.digest for layer in image.layers if layer.diff_id in there}
 
 
 def reach() -> None:

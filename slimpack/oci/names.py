@@ -39,6 +39,14 @@ def familiar_name(name: str) -> str:
     return f"{path.removeprefix('library/')}:{tag}"
 
 
+def is_full_name(name: str) -> bool:
+    """Tell whether `name` is as `canonical_name` writes it."""
+    try:
+        return canonical_name(name) == name
+    except InputError:
+        return False
+
+
 def has_host(name: str) -> bool:
     """Tell whether the first part of a name looks like a host, as Docker decides it."""
     first, slash, _ = name.partition("/")
