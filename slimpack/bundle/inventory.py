@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from slimpack.bundle.model import MAX_MEMBERS, Blob
+from slimpack.bundle.model import MAX_MEMBERS, Blob, moment
 from slimpack.errors import BundleError, ImageError
 from slimpack.oci import jsontext
 from slimpack.oci.digest import check_digest
@@ -113,7 +113,7 @@ def _parsed(value: Object, what: str) -> Inventory:
         images=tuple(_listed(item, what) for item in images),
         blobs=tuple(sorted(blobs.values())),
         diff_ids=tuple(sorted(diff_ids.items())),
-        created=jsontext.number(value, "created", what) if "created" in value else None,
+        created=moment(value, what),
         digest=check_digest(value["digest"], what) if "digest" in value else "",
     )
 

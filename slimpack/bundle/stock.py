@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from slimpack.bundle.inventory import Inventory
+from slimpack.bundle.inventory import Inventory, Listed
 from slimpack.bundle.reader import Bundle
 from slimpack.bundle.shipment import damaged, unreadable
 from slimpack.errors import ImageError
@@ -89,10 +89,15 @@ def _tagged(references: Sequence[Reference], registries: Registries) -> Iterable
 
 def merged(inventories: Iterable[Inventory]) -> Inventory:
     """Return what is in any of them; the date and digest are of the last that has them."""
+    images: dict[str, Listed] = {}
     found = Inventory()
     for one in inventories:
+        for item in one.images:
+            digest = str(item.descriptor["digest"])
+            names = (*images[digest].names, *item.names) if digest in images else item.names
+            images[digest] = replace(item, names=tuple(dict.fromkeys(names)))
         found = Inventory(
-            (*found.images, *one.images),
+            tuple(images.values()),
             tuple(sorted({*found.blobs, *one.blobs})),
             tuple(sorted({*found.diff_ids, *one.diff_ids})),
             found.created if one.created is None else one.created,

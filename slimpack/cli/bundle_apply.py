@@ -155,8 +155,8 @@ def _lines(
     if sent is None:
         return [
             *lines,
-            f"to send   {megabytes(result['sent'])} MB; {megabytes(result['present'])} MB are there",
-            "nothing was written: --dry-run",
+            f"to send   {megabytes(result['sent'])} MB; {megabytes(result['present'])} MB there",
+            "nothing was written (--dry-run)",
         ]
     return [
         *lines,
