@@ -18,8 +18,9 @@ from slimpack.bundle.choosing import Pattern, Rename, choose_images
 from slimpack.bundle.far import Far, Parcel, Sent
 from slimpack.bundle.inventory import Inventory
 from slimpack.bundle.reader import Bundle
+from slimpack.bundle.rebuild import Held
 from slimpack.bundle.shipment import read_shipments
-from slimpack.bundle.supply import Held, Supply
+from slimpack.bundle.supply import Supply
 from slimpack.errors import BundleError
 from slimpack.progress import SILENT, Progress
 

@@ -13,8 +13,9 @@ from typing import Protocol
 
 from slimpack.bundle.inventory import Inventory
 from slimpack.bundle.model import Blob
+from slimpack.bundle.rebuild import Held
 from slimpack.bundle.shipment import Shipment
-from slimpack.bundle.supply import Held, Supply
+from slimpack.bundle.supply import Supply
 from slimpack.progress import Progress
 
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from slimpack.bundle.model import Blob, Patch
 from slimpack.bundle.reader import Bundle
-from slimpack.bundle.rebuild import rebuild
+from slimpack.bundle.rebuild import Held, Rebuilder
 from slimpack.bundle.shipment import damaged, unreadable
-from slimpack.errors import ImageError
+from slimpack.errors import BundleError, ImageError
 from slimpack.oci.digest import ByteStream, VerifyingReader
-
-
-@dataclass(frozen=True)
-class Held:
-    """A blob that the far side has. source: the repository where it can be mounted from."""
-
-    open: Callable[[], ByteStream] = field(repr=False)
-    source: str = ""
 
 
 class Supply:
@@ -33,7 +24,8 @@ class Supply:
     def __init__(self, bundle: Bundle, held: Mapping[str, Held], scratch: Path) -> None:
         self._bundle = bundle
         self._held = held
-        self._scratch = scratch
+        self._rebuilder = Rebuilder(held, scratch)
+        self._rebuilt: dict[str, Path] = {}
         self._members = frozenset(blob.digest for blob in bundle.statement.blobs)
         self._patches = {patch.target.digest: patch for patch in bundle.statement.patches}
         self._rebuilding = threading.Lock()
@@ -44,7 +36,12 @@ class Supply:
             return _Member(self._bundle, blob.path)
         patch = self._patches.get(blob.digest)
         if patch is not None:
-            return _verified(self._rebuilt(patch).open("rb"), blob)
+            return _verified(self._made(patch).open("rb"), blob)
+        if blob.digest not in self._held:
+            raise BundleError(
+                f"blob {blob.digest} is not in the bundle, and is gone from where it was",
+                hint="somebody else may have removed it meanwhile; start again",
+            )
         return _verified(self._held[blob.digest].open(), blob)
 
     def source(self, blob: Blob) -> str:
@@ -52,14 +49,15 @@ class Supply:
         held = self._held.get(blob.digest)
         return held.source if held is not None and blob.digest not in self._members else ""
 
-    def _rebuilt(self, patch: Patch) -> Path:
+    def _made(self, patch: Patch) -> Path:
         """Make the blob of a patch, once: it takes the processor, so no two at a time."""
-        path = self._scratch / patch.target.digest.replace(":", "-")
+        digest = patch.target.digest
         with self._rebuilding:
-            if not path.exists():
-                bases = {digest: self._held[digest].open for digest in patch.bases}
-                rebuild(patch, lambda: _Member(self._bundle, patch.path), bases, path)
-        return path
+            if digest not in self._rebuilt:
+                self._rebuilt[digest] = self._rebuilder.rebuild(
+                    patch, lambda: _Member(self._bundle, patch.path)
+                )
+        return self._rebuilt[digest]
 
 
 def _verified(stream: ByteStream, blob: Blob) -> VerifyingReader:

@@ -13,8 +13,9 @@ from slimpack.bundle.far import Move, Parcel, Sent
 from slimpack.bundle.inventory import Inventory, Listed
 from slimpack.bundle.model import Blob
 from slimpack.bundle.reader import Bundle
+from slimpack.bundle.rebuild import Held
 from slimpack.bundle.shipment import Shipment
-from slimpack.bundle.supply import Held, Supply
+from slimpack.bundle.supply import Supply
 from slimpack.daemon import Sink, for_here
 from slimpack.errors import BundleError
 from slimpack.oci.image import Image

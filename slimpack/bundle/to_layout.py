@@ -15,9 +15,10 @@ from pathlib import Path
 from slimpack.bundle.far import Move, Parcel, Sent
 from slimpack.bundle.inventory import Inventory
 from slimpack.bundle.model import Blob
+from slimpack.bundle.rebuild import Held
 from slimpack.bundle.shipment import Shipment, Told
 from slimpack.bundle.stock import layout_inventory
-from slimpack.bundle.supply import Held, Supply
+from slimpack.bundle.supply import Supply
 from slimpack.errors import ImageError, InputError
 from slimpack.files import explained
 from slimpack.oci.archive import REF_NAME, index_entries
@@ -26,7 +27,7 @@ from slimpack.oci.digest import VerifyingReader, chunks
 from slimpack.oci.image import CONFIG_TYPE
 from slimpack.oci.jsontext import Object
 from slimpack.oci.layout import check_folder, is_empty, locked, new_layout
-from slimpack.oci.listing import entry_name, list_entries, listed_entries
+from slimpack.oci.listing import drop, entry_name, list_entries, listed_entries
 from slimpack.progress import Progress, Task
 
 _ATTACHED = "application/vnd.slimpack.attached.v1"
@@ -35,10 +36,16 @@ _ATTACHED = "application/vnd.slimpack.attached.v1"
 
 @dataclass
 class LayoutFar:
-    """A layout folder, which need not be there yet."""
+    """A layout folder, which need not be there yet.
+
+    _whole: digest -> whether the blob is there, as it should be. _coming: parcels of the plan
+    that have not been carried yet. _gone: entries of index.json that were replaced.
+    """
 
     path: Path
     _whole: dict[str, bool] = field(default_factory=dict)
+    _coming: int = 0
+    _gone: list[Object] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -75,12 +82,15 @@ class LayoutFar:
                     tuple(blob for blob in blobs if blob in there),
                 )
             )
+        self._coming = len(parcels)
         return parcels
 
     def find(self, place: str, digest: str) -> Held | None:
         """As `Far.find`."""
         store = BlobStore(self.path / "blobs")
-        return Held(lambda: store.open(digest)) if self._has(digest) else None
+        if not self._has(digest):
+            return None
+        return Held(lambda: store.open(digest), store.path(digest).stat().st_size)
 
     def carry(self, parcel: Parcel, supply: Supply, progress: Progress) -> Sent:
         """As `Far.carry`. Raises SlimpackError when the folder cannot be written."""
@@ -96,7 +106,10 @@ class LayoutFar:
                 store.add(data)
             _settle(store.path(one.target.digest).parent)
             entries = index_entries(one.target, one.names)
-            list_entries(path, entries, [_entry(told) for told in one.documents])
+            self._gone += list_entries(path, entries, [_entry(told) for told in one.documents])
+            self._coming -= 1
+            if not self._coming:  # until then the others may need what the replaced ones have
+                drop(store, self._gone, listed_entries(path))
         return Sent(sent, 0, sum(blob.size for blob in one.all_blobs) - sent)
 
     def stock(self, parcels: Sequence[Parcel], progress: Progress) -> Inventory:

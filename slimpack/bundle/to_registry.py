@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from slimpack.bundle.far import Move, Parcel, Sent
 from slimpack.bundle.inventory import Inventory
 from slimpack.bundle.model import Blob
+from slimpack.bundle.rebuild import Held
 from slimpack.bundle.shipment import Shipment
 from slimpack.bundle.stock import registry_inventory
-from slimpack.bundle.supply import Held, Supply
+from slimpack.bundle.supply import Supply
 from slimpack.errors import InputError, RegistryError
 from slimpack.oci.names import DEFAULT_HOST, has_host, split_name
 from slimpack.progress import Progress
@@ -127,11 +129,10 @@ class RegistryFar:
         """As `Far.find`: in the repository itself, then in those of the run and `mount_from`."""
         own = place.removeprefix(f"{self.place.host}/")
         for repository in dict.fromkeys((own, *self._known)):
-            if self._registry.has_blob(repository, digest) is not None:
-                return Held(
-                    lambda found=repository: self._registry.open_blob(found, digest),  # type: ignore[misc]
-                    repository if repository != own else "",
-                )
+            size = self._registry.has_blob(repository, digest)
+            if size is not None:
+                opener = partial(self._registry.open_blob, repository, digest)
+                return Held(opener, size, repository if repository != own else "")
         return None
 
     def carry(self, parcel: Parcel, supply: Supply, progress: Progress) -> Sent:

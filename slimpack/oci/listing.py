@@ -25,18 +25,20 @@ from slimpack.oci.source import folder_files
 _TELLING_TAG = re.compile(r"sha256-([0-9a-f]{64})\.")
 
 
-def list_entries(path: Path, entries: list[Object], artifacts: Sequence[Object] = ()) -> None:
-    """List `entries`, whose blobs are there, in a layout; they replace those of their names.
+def list_entries(
+    path: Path, entries: list[Object], artifacts: Sequence[Object] = ()
+) -> list[Object]:
+    """List `entries`, whose blobs are there, in a layout; return those that they replace.
 
-    Those without a name replace themselves alone. artifacts: descriptors of what tells of them,
-    listed beside what is told of them already. Blobs that only the replaced ones used are
-    removed afterwards, as by `write_layout`. The caller holds the lock (`locked`). Raises
-    ImageError for an index.json that is malformed, SlimpackError when it cannot be written;
-    then it is as it was.
+    They replace those of their names; those without a name replace themselves alone.
+    artifacts: descriptors of what tells of them, listed beside what is told of them already.
+    The caller holds the lock (`slimpack.oci.layout.locked`), and removes the blobs of the
+    replaced ones (`drop`). Raises ImageError for an index.json that is malformed,
+    SlimpackError when it cannot be written; then it is as it was.
     """
     listed = listed_entries(path)
     kept = list_instead(path, listed, entries, artifacts, key=_name_or_digest)
-    drop(BlobStore(path / "blobs"), [entry for entry in listed if entry not in kept], kept)
+    return [entry for entry in listed if entry not in kept]
 
 
 def list_instead(

@@ -48,10 +48,10 @@ def test_a_far_side_without_a_route(short: Path, tmp_path: Path) -> None:
         short / "site.slimpack.tar",
         packed(image, "docker.io/library/far:1.0", documents=[document(image)]),
     )
-    program = (sys.executable, "-m", "tests.bundle.far_side", str(short), "far:1.0")
+    argv = [sys.executable, "-m", "tests.bundle.far_side", str(short), "far:1.0"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        ["unshare", "--net", *program],
+        ["unshare", "--net", *argv],
         cwd=ROOT,
         env=env,
         capture_output=True,

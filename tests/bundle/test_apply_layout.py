@@ -182,6 +182,28 @@ def test_a_delta(tmp_path: Path) -> None:
         go(bundle, path)
 
 
+def test_what_one_image_no_longer_needs_another_may(tmp_path: Path) -> None:
+    """The first image of a delta takes the place of the one that has blobs of the second."""
+    old, new = image_of(tmp_path, 1), image_of(tmp_path, 2)
+    path = tmp_path / "out"
+    go(bundle_of(tmp_path / "1.tar", packed(old)), path)
+    bundle = bundle_of(
+        tmp_path / "2.tar",
+        packed(new),
+        packed(old, "docker.io/library/other:1"),
+        absent=[layer.digest for layer in old.layers],
+    )
+    go(bundle, path)
+    for name, image in {SERVE: new, "docker.io/library/other:1": old}.items():
+        found = layout_image(path, name)
+        assert found is not None
+        assert found.digest == image.digest
+    # In the end nothing is left of what nobody needs.
+    bundle = bundle_of(tmp_path / "3.tar", packed(new, SERVE, "docker.io/library/other:1"))
+    go(bundle, path)
+    assert blobs(path) == {blob.digest[7:] for blob in bundle.statement.blobs}
+
+
 def test_two_images_with_one_name(tmp_path: Path) -> None:
     images = [
         packed(image_of(tmp_path, seed), f"docker.io/library/serve:{seed}") for seed in (1, 2)
