@@ -10,7 +10,7 @@ from benchmarks.setup.registry import docker_registry
 from tests.oci.oci_images import need_tool
 from tests.support.channel import ROOT
 
-LAYOUT_KILLS, REGISTRY_KILLS = 130, 75  # a registry takes longer for each
+LAYOUT_KILLS, REGISTRY_KILLS = 150, 55  # a registry takes longer for each
 
 
 def killed(target: str, folder: Path, kills: int) -> None:
