@@ -61,12 +61,16 @@ class Place:
 
 @dataclass
 class RegistryFar:
-    """A registry. mount_from: more repositories that may have some of the blobs."""
+    """A registry. mount_from: more repositories that may have some of the blobs.
+
+    _known: all repositories that may have some. _where: digest -> a repository that has it.
+    """
 
     place: Place
     registries: Registries
     mount_from: Sequence[Reference] = ()
     _known: list[str] = field(default_factory=list)
+    _where: dict[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -77,14 +81,19 @@ class RegistryFar:
     def _registry(self) -> Registry:
         return self.registries.of(self.place.host)
 
+    @property
+    def _others(self) -> tuple[str, ...]:
+        """The repositories of this registry that the user names."""
+        return tuple(one.repository for one in self.mount_from if one.host == self.place.host)
+
     def plan(self, shipments: Sequence[Shipment]) -> list[Parcel]:
         """As `Far.plan`. Raises RegistryError."""
         places = _places(self.place, shipments)
-        self._known = [one.repository for one in self.mount_from if one.host == self.place.host]
-        self._known += [repository for repository in places if repository not in self._known]
+        self._known = [*self._others, *places]
         parcels = []
         for repository, found in places.items():
             there = self._there(repository, {blob for one, _ in found for blob in one.all_blobs})
+            self._where.update({blob.digest: repository for blob in there})
             for one, references in found:
                 parcels.append(self._parcel(one, references, there))
                 there |= set(one.all_blobs)
@@ -143,9 +152,9 @@ class RegistryFar:
         count = Count(present=sum(blob.size for blob in parcel.there))
         waiting = [self._waiting(blob, supply) for blob in parcel.lacking]
         with progress.task(f"push {parcel.place}", total=sum(x.size for x in waiting)) as task:
-            sources = tuple(known for known in self._known if known != repository)
-            to = Sending(registry, repository, sources)
+            to = Sending(registry, repository, self._others)
             to.send(waiting, count, task, self.registries.stop)
+        self._where.update({blob.digest: repository for blob in one.all_blobs})
         for manifest in one.manifests:
             registry.put_manifest(repository, manifest.digest, manifest.data, manifest.media_type)
         for told in one.documents:
@@ -160,7 +169,8 @@ class RegistryFar:
         return Sent(count.sent, count.mounted, count.present)
 
     def _waiting(self, blob: Blob, supply: Supply) -> Waiting:
-        return Waiting(blob.digest, blob.size, lambda: supply.open(blob), supply.source(blob))
+        source = supply.source(blob) or self._where.get(blob.digest, "")
+        return Waiting(blob.digest, blob.size, lambda: supply.open(blob), source)
 
     def stock(self, parcels: Sequence[Parcel], progress: Progress) -> Inventory:
         """As `Far.stock`: all tags of the repositories where the parcels went."""

@@ -91,6 +91,17 @@ def test_images_and_documents_arrive(fake: Fake, registries: Registries, tmp_pat
     assert all(move.before == move.after for parcel in planned.parcels for move in parcel.moves)
 
 
+def test_blobs_of_other_repositories_are_mounted_at_the_first_try(
+    fake: Fake, registries: Registries, tmp_path: Path
+) -> None:
+    image = image_of(tmp_path, 1)
+    names = [f"docker.io/library/{name}:1" for name in ("a", "b", "c", "d", "e")]
+    _, sent = go(bundle_of(tmp_path / "b.tar", packed(image, *names)), fake.host, registries)
+    size = sum(len(data) for data in fake.blobs["a"].values())
+    assert [(one.sent, one.mounted) for one in sent] == [(size, 0), *[(0, size)] * 4]
+    assert len(fake.asked("POST")) == 5 * 4
+
+
 def test_a_registry_without_referrers_lists_them_under_a_tag(
     fake: Fake, registries: Registries, tmp_path: Path
 ) -> None:
