@@ -148,9 +148,8 @@ def _lines(
     lines = [f"bundle    {bundle.digest}", f"target    {target}"]
     for parcel in planned.parcels:
         told = len(parcel.shipment.documents)
-        lines.append(
-            f"image     {parcel.shipment.target.digest}" + (f", {told} documents" * bool(told))
-        )
+        beside = f", {told} document{'s' * (told != 1)}" if told else ""
+        lines.append(f"image     {parcel.shipment.target.digest}{beside}")
         lines += [f"  name    {_moved(move, dry=sent is None)}" for move in parcel.moves]
     if sent is None:
         return [
