@@ -47,6 +47,7 @@ class EnvConfig:
     lock: where the solved environment is written, None for nowhere.
     environment: which of a pixi.lock. categories: which of a conda-lock.yml.
     accept_changes: globs of paths below an existing prefix whose changes are wanted.
+    packages_from: folders whose packages and wheels are taken, by digest, before any is fetched.
     """
 
     inputs: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class EnvConfig:
     environment: str = "default"
     categories: tuple[str, ...] = ("main",)
     accept_changes: tuple[str, ...] = ()
+    packages_from: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

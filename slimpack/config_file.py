@@ -122,6 +122,7 @@ def _env(table: Table, folder: Path) -> EnvConfig:
         environment=table.string("environment") or defaults.environment,
         categories=table.strings("categories") or defaults.categories,
         accept_changes=table.strings("accept_changes"),
+        packages_from=tuple(folder / text for text in table.strings("packages_from")),
     )
     if config.platform and config.platforms:
         table.fail("platforms", "cannot stand beside 'platform'", hint="keep one of the two")

@@ -171,7 +171,9 @@ def decide(
         format_of(config.env.lock)  # a name that tells nothing is told at once
     source = located.source
     target = target_of(platform, glibc, config.env.cuda)
-    engine = choose_engine(config.env.engine, cache.packages, cache.repodata)
+    engine = choose_engine(
+        config.env.engine, cache.packages, cache.repodata, config.env.packages_from
+    )
     reader = RattlerEngine(cache.packages, cache.repodata)
     with stage("solve"), progress.task(f"solve {source.kind.value}", unit="step"):
         plan = plan_of(source, config.env, target, engine, reader, gpu=gpu)
@@ -230,7 +232,9 @@ def _made(
     assert engine is not None
     with stage("install"):
         plan, installed = carry_out(
-            plan, planned.target, engine, scratch, progress, gpu=planned.gpu
+            *(plan, planned.target, engine, scratch, progress),
+            gpu=planned.gpu,
+            nearby=config.env.packages_from,
         )
     keep_lock(plan, source, config)
     return Environment(

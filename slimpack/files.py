@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from slimpack.errors import SlimpackError
+from slimpack.errors import InputError, SlimpackError
 
 _HINTS = {
     errno.ENOSPC: "the disk is full; free some space and run again",
@@ -97,6 +97,18 @@ def size_and_digest(path: Path) -> tuple[int, str]:
             whole.update(data)
             size += len(data)
     return size, whole.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hex digits. Raises InputError when it cannot be read."""
+    hashed = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while data := stream.read(1 << 20):
+                hashed.update(data)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return hashed.hexdigest()
 
 
 class FileSlice:

@@ -95,7 +95,7 @@ def _installed(
     machine, channels = here(), config.channels or _channels(python, installed)
     if not channels:
         raise InputError("nothing tells from which channel it came; --channel does")
-    engine = choose_engine(config.engine, cache.packages, cache.repodata)
+    engine = choose_engine(config.engine, cache.packages, cache.repodata, config.packages_from)
     spec = EnvSpec(
         name=_FOLDER,
         channels=channels,

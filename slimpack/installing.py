@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,11 +109,12 @@ def carry_out(
     progress: Progress,
     *,
     gpu: Gpu | None = None,
+    nearby: Sequence[Path] = (),
 ) -> tuple[Plan, Installed]:
     """Install a plan at `installed_at(scratch)`; return it with what pip resolved.
 
-    gpu: as for `plan_of`. Raises InstallError, and SolveError for pip requirements that
-    cannot be met.
+    nearby: folders whose wheels are taken before any is fetched. gpu: as for `plan_of`.
+    Raises InstallError, and SolveError for pip requirements that cannot be met.
     """
     prefix = installed_at(scratch)
     engine.install(plan.lock, prefix, progress=progress)
@@ -138,5 +140,6 @@ def carry_out(
         scratch=work,
         progress=progress,
         options=options,
+        nearby=nearby,
     )
     return plan, read_installed(prefix)

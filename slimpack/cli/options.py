@@ -100,6 +100,14 @@ _PROVIDING = (
         help="Changed or deleted files of an existing environment that are as you want them.",
     ),
     click.option(
+        "--packages-from",
+        multiple=True,
+        metavar="FOLDER",
+        type=click.Path(path_type=Path),
+        help="Where packages of a lock are taken from, by their digests, before any is fetched: "
+        "what a bundle brought (docs/bundle.md).",
+    ),
+    click.option(
         "--lock",
         metavar="FILE",
         type=click.Path(path_type=Path),
@@ -147,12 +155,14 @@ def environment_options(function: Function) -> Function:
         config: Config,
         platform: str | None,
         accept_changes: tuple[str, ...],
+        packages_from: tuple[Path, ...],
         lock: Path | None,
         **rest: Any,
     ) -> Any:
         config = config.with_env(
             platforms=tuple(platform.split(",")) if platform else None,
             accept_changes=accept_changes or None,
+            packages_from=packages_from or None,
             lock=lock,
         )
         return function(config=config, **rest)

@@ -11,6 +11,7 @@ from slimpack.env.engines import ENGINES
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.lock import Lock
 from slimpack.env.micromamba.engine import MINIMUM_VERSION, MicromambaEngine
+from slimpack.env.nearby import check_folders
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.errors import InputError
 from slimpack.progress import SILENT, Progress
@@ -36,11 +37,13 @@ class Engine(Protocol):
         """Install exactly the lock into an empty prefix; see `RattlerEngine.install`."""
 
 
-def choose_engine(name: str, packages: Path, repodata: Path) -> Engine:
+def choose_engine(
+    name: str, packages: Path, repodata: Path, nearby: tuple[Path, ...] = ()
+) -> Engine:
     """Return the engine of that name; "auto" is micromamba when PATH has a usable one.
 
     packages, repodata: slimpack's caches. micromamba's packages lie in a folder
-    of their own below `packages`.
+    of their own below `packages`. nearby: folders whose packages are taken first.
 
     Too old a micromamba is passed over by "auto" and is an InputError when it
     was asked for. One that does not run at all is an InputError for both: that
@@ -48,7 +51,8 @@ def choose_engine(name: str, packages: Path, repodata: Path) -> Engine:
     """
     if name not in ENGINES:
         raise InputError(f"unknown engine {name!r}", hint=f"use one of {', '.join(ENGINES)}")
-    embedded = RattlerEngine(packages, repodata)
+    check_folders(nearby)
+    embedded = RattlerEngine(packages, repodata, nearby)
     if name == "rattler":
         return embedded
     program = shutil.which("micromamba")
@@ -59,7 +63,7 @@ def choose_engine(name: str, packages: Path, repodata: Path) -> Engine:
             "there is no micromamba on PATH",
             hint="install it, or use --engine rattler, which needs nothing",
         )
-    engine = MicromambaEngine(Path(program).absolute(), packages / "micromamba", repodata)
+    engine = MicromambaEngine(Path(program).absolute(), packages / "micromamba", repodata, nearby)
     version = engine.version()
     if version >= MINIMUM_VERSION:
         return engine

@@ -80,7 +80,7 @@ def swap(
         raise NoSwap("nothing to swap")
     names = changed | closure(lock, ("python",))
     staging = installed_at(scratch)
-    engine = RattlerEngine(means.cache.packages, means.cache.repodata)
+    engine = RattlerEngine(means.cache.packages, means.cache.repodata, config.env.packages_from)
     engine.install(lock, staging, only=names, progress=means.progress)
     installed = read_installed(staging)
     check_packages(old, installed, changed)

@@ -34,6 +34,7 @@ from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.micromamba.output import errors, failure, read_plan, solver_problems
 from slimpack.env.micromamba.process import Answer, overrides, run, surroundings
+from slimpack.env.nearby import at_places, near_packages, restore_origins
 from slimpack.env.rattler.engine import RattlerEngine, held_spec, is_held
 from slimpack.env.redact import redacted
 from slimpack.env.specs import spec_name
@@ -58,12 +59,14 @@ class MicromambaEngine:
     program: the executable.
     packages: its package cache; not that of py-rattler, which has another layout.
     repodata: channel indexes of py-rattler, which writes the lock.
+    nearby: folders whose packages are taken before any is fetched (`slimpack.env.nearby`).
     """
 
     name: ClassVar[str] = "micromamba"
     program: Path
     packages: Path
     repodata: Path
+    nearby: tuple[Path, ...] = ()
 
     def solve(
         self,
@@ -132,8 +135,10 @@ class MicromambaEngine:
         with explained(prefix):
             if prefix.exists():
                 prefix.rmdir()  # micromamba refuses a folder that it did not make
+        places = near_packages(lock, self.nearby)
         try:
-            self._install(lock, prefix, progress)
+            self._install(at_places(lock, places), prefix, progress)
+            restore_origins(lock, places, prefix)
             check_installed(lock, prefix)
         except BaseException:
             shutil.rmtree(prefix, ignore_errors=True)

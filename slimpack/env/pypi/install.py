@@ -17,6 +17,7 @@ from packaging.version import Version
 from slimpack.env.dists import read_dists
 from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.meta import Installed
+from slimpack.env.nearby import near_pypi
 from slimpack.env.pypi.interpreter import Interpreter, check_wheel, interpreter
 from slimpack.env.pypi.names import VCS, file_name, is_version, source_kind
 from slimpack.env.pypi.pip import Pip, PipError, private_file
@@ -43,11 +44,13 @@ def install(
     scratch: Path,
     progress: Progress = SILENT,
     options: Sequence[str] = (),
+    nearby: Sequence[Path] = (),
 ) -> None:
     """Put exactly these packages into a prefix that has conda packages only.
 
     installed: the conda packages. options: of the `Resolution`, where there is one;
-    builds fetch their tools with them.
+    builds fetch their tools with them. nearby: folders whose wheels are taken, by
+    digest, before any is fetched.
 
     Each archive must have its SHA-256. Sdists, repositories and folders are built
     to wheels first. Nothing of conda is written over; nothing is byte-compiled.
@@ -62,8 +65,11 @@ def install(
     work = fresh_folder(scratch, "pip-install")
     pip = Pip(target, work, native=target.runs)
     fetching = [line for line in options if not line.startswith(_SETTLED)]
+    packages = near_pypi(packages, nearby)
     with progress.task("install pip packages", total=len(packages), unit="package") as task:
-        wheels = _fetched([one for one in packages if source_kind(one) == "wheel"], pip, fetching)
+        wheels = fetch_wheels(
+            [one for one in packages if source_kind(one) == "wheel"], pip, fetching
+        )
         staged: list[Staged] = []
         for package in sorted(packages, key=lambda package: package.name):
             wheel = wheels.get(package.name) or _built(package, pip, fetching)
@@ -111,8 +117,13 @@ def _line(package: PypiPackage, url: str) -> str:
     return f"{package.name} @ {safe}{digest}"
 
 
-def _fetched(packages: Sequence[PypiPackage], pip: Pip, options: Sequence[str]) -> dict[str, Path]:
-    """Download wheels, whose digests pip compares; name -> file."""
+def fetch_wheels(
+    packages: Sequence[PypiPackage], pip: Pip, options: Sequence[str] = ()
+) -> dict[str, Path]:
+    """Download wheels, whose digests pip compares; name -> file below the scratch of `pip`.
+
+    Raises InstallError.
+    """
     if not packages:
         return {}
     folder = fresh_folder(pip.scratch, "wheels")

@@ -20,11 +20,13 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from slimpack.env.locks.lock import Lock
 from slimpack.env.meta import Installed
 from slimpack.errors import InputError, InstallError
 
 _MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64"}
 # PEP 600: the lowest manylinux of each architecture, and its names of before.
+_ANY_GLIBC = (2, 99)
 _LOWEST_GLIBC = {"x86_64": 5, "aarch64": 17}
 _OLD_NAMES: Mapping[int, str] = MappingProxyType({17: "2014", 12: "2010", 5: "1"})
 _BUILD = re.compile(r"_cp(?P<version>3\d+)(?P<threads>t?)(?:_|\Z)")
@@ -149,6 +151,28 @@ def interpreter(prefix: Path, installed: Installed, *, subdir: str, glibc: str) 
         glibc=(2, int(numbers[1])),
     )
     return replace(found, runs=_runs(found))
+
+
+def locked_interpreter(lock: Lock) -> Interpreter:
+    """Return the Python of a lock, which is not installed, for any base; InputError without one.
+
+    Its glibc is newer than any, because what is locked is settled.
+    """
+    package = lock.get("python")
+    if package is None or lock.platform not in _MACHINES:
+        raise InputError(
+            f"the lock for {lock.platform} has pip packages, and no Python that they are for",
+            hint="lock the environment again, with python among the dependencies",
+        )
+    abi = lock.get("python_abi")
+    match = _BUILD.search(package.build) or (_BUILD.search(abi.build) if abi else None)
+    return Interpreter(
+        prefix=Path("/nowhere"),
+        version=package.version,
+        threads=match["threads"] if match else "",
+        subdir=lock.platform,
+        glibc=_ANY_GLIBC,
+    )
 
 
 def _runs(target: Interpreter) -> bool:

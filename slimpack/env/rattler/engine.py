@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from slimpack.env.check import check_channels, check_installed
 from slimpack.env.inputs.spec import EnvSpec
 from slimpack.env.locks.lock import ExplicitEntry, Lock, LockedPackage, PypiPackage
+from slimpack.env.nearby import near_packages, restore_origins
 from slimpack.env.rattler.process import call
 from slimpack.progress import SILENT, Progress
 
@@ -25,11 +26,13 @@ class RattlerEngine:
     package_cache: extracted packages, shared by all builds (py-rattler locks
         each entry, so concurrent builds are safe).
     repodata_cache: channel indexes.
+    nearby: folders whose packages are taken before any is fetched (`slimpack.env.nearby`).
     """
 
     name: ClassVar[str] = "rattler"
     package_cache: Path
     repodata_cache: Path
+    nearby: tuple[Path, ...] = ()
 
     def solve(
         self,
@@ -154,6 +157,7 @@ class RattlerEngine:
         if only is not None:
             chosen = tuple(package for package in lock.packages if package.name in only)
             lock = replace(lock, packages=chosen)
+        places = near_packages(lock, self.nearby)
         with tempfile.TemporaryDirectory(prefix="slimpack-lock-") as folder:
             path = Path(folder, "pixi.lock")
             path.write_text(lock.text, encoding="utf-8")
@@ -164,6 +168,7 @@ class RattlerEngine:
                 "prefix": str(prefix),
                 "package_cache": str(self.package_cache),
                 "only": [package.name for package in lock.packages],
+                "places": places,
             }
             with progress.task("install", total=len(lock.packages), unit="package") as task:
 
@@ -172,6 +177,7 @@ class RattlerEngine:
                         task.advance()
 
                 call(request, where=str(prefix), on_event=on_event)
+        restore_origins(lock, places, prefix)
         check_installed(lock, prefix)
 
 

@@ -40,6 +40,11 @@ _ERRORS: dict[str, tuple[type[SlimpackError], str, str]] = {
     "unexpected": (SlimpackError, "py-rattler failed", ""),
     "read_lock": (InputError, "the lock cannot be used", ""),
     "resolve_explicit": (InstallError, "the list cannot be used", ""),
+    "fetch_packages": (
+        InstallError,
+        "the packages of the lock cannot be had",
+        "check the network; lock the environment again if the channel has other files now",
+    ),
     "merge_locks": (InputError, "the locks cannot be joined", ""),
     "cuda_builds": (InstallError, "the channels cannot be asked for builds for CUDA", ""),
     "lock_facts": (InputError, "the lock cannot be compared", ""),

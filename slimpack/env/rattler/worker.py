@@ -41,6 +41,7 @@ from rattler.virtual_package.generic import GenericVirtualPackage
 from slimpack.env.rattler.worker_builds import cuda_builds as describe_builds
 from slimpack.env.rattler.worker_explicit import explicit_records
 from slimpack.env.rattler.worker_facts import facts
+from slimpack.env.rattler.worker_fetch import fetch_all
 from slimpack.env.rattler.worker_lock import (
     ENVIRONMENT,
     Part,
@@ -210,10 +211,23 @@ def _moment(timestamp: int) -> datetime | None:
     return datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
 
 
+async def fetch_packages(request: dict[str, Any]) -> dict[str, Any]:
+    """Have the package files of a lock."""
+    part, _ = read_part(request["lock"], ENVIRONMENT, request["subdir"])
+    caches = [Path(folder) for folder in request["caches"]]
+    fetched = await fetch_all(
+        part.records, Path(request["folder"]), caches, lambda: emit({"event": "fetched"})
+    )
+    return {"packages": fetched}
+
+
 async def install(request: dict[str, Any]) -> dict[str, Any]:
     """Install a lock, or some packages of it by name, into a prefix."""
     part, _ = read_part(request["lock"], ENVIRONMENT, request["subdir"])
     only = request.get("only")
+    places: dict[str, str] = request.get("places", {})
+    for one in part.records:
+        one.url = places.get(one.url, one.url)
     await rattler.install(
         [one for one in part.records if only is None or one.name.normalized in only],
         request["prefix"],
@@ -251,6 +265,7 @@ _ACTIONS = {
     "cuda_builds": cuda_builds,
     "lock_facts": lock_facts,
     "lock_records": lock_records,
+    "fetch_packages": fetch_packages,
     "install": install,
 }
 
