@@ -158,20 +158,20 @@ def layout_parts(images: Iterable[Packed]) -> Iterator[Part]:
     for packed in images:
         listed += index_entries(packed.target, packed.names)
         listed += [document.attached.descriptor for document in packed.documents]
-        docker.append(_docker(packed, images_of(packed.target)[0]))
+        docker.append(docker_manifest(packed.names, images_of(packed.target)[0]))
     yield Part.of("oci-layout", LAYOUT_FILE)
     yield Part.of("index.json", index_json(listed))
     yield Part.of("manifest.json", canonical(docker))
 
 
-def _docker(packed: Packed, image: Image) -> Object:
-    """Return what a docker-archive says of an image; of an index it knows the first image.
+def docker_manifest(names: Iterable[str], image: Image) -> Object:
+    """Return what a docker-archive says of an image; of an index it knows one image.
 
     Names are full: podman would take a short one for localhost's.
     """
     return {
         "Config": Blob(image.config_digest, 0).path,
-        "RepoTags": list(packed.names),
+        "RepoTags": list(names),
         "Layers": [Blob(layer.digest, 0).path for layer in image.layers],
     }
 
