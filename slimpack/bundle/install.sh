@@ -82,9 +82,11 @@ digest() {
 }
 
 choose_hasher() {
-  for hasher in sha256sum shasum openssl busybox; do
-    have "$hasher" || continue
-    [ "$hasher" = busybox ] || return 0
+  # Not the variable of the loop itself: yash makes that local.
+  for name in sha256sum shasum openssl busybox; do
+    have "$name" || continue
+    hasher=$name
+    [ "$name" = busybox ] || return 0
     busybox sha256sum </dev/null >/dev/null 2>&1 && return 0
   done
   fail 'sha256sum, shasum or openssl is needed to check the bundle; install one of them'
@@ -178,7 +180,9 @@ check_volumes() {
 
 # Prints the volumes one behind the other.
 joined_volumes() {
-  while read -r _ _ name; do cat "$(dirname "$volumes")/$name" || exit 1; done <"$work/volumes"
+  while read -r _ _ name; do
+    cat "$(dirname "$volumes")/$name" || : >"$work/broken"
+  done <"$work/volumes"
 }
 
 make_work() {
@@ -233,7 +237,7 @@ unpack() {
   else
     tar -x -o -C "$root" -f "$source" &
   fi
-  finish || fail 'the bundle cannot be unpacked; bring it again'
+  if ! finish || [ -e "$work/broken" ]; then fail 'the bundle cannot be unpacked; bring it again'; fi
 }
 
 check_signature() {
@@ -282,6 +286,17 @@ check_files() {
   [ -z "$bad" ] || fail 'nothing was loaded; bring the bundle again'
 }
 
+# Refuses files that no digest stands for: busybox's tar makes names out of ../name.
+check_nothing_else() {
+  (cd "$root" && find . -type f) | while IFS= read -r path; do
+    case ${path#./} in
+      SHA256SUMS | "$signed_by" | "$signed_by.sig") continue ;;
+    esac
+    grep -Fx -e "${path#./}" "$work/checked" >/dev/null ||
+      fail "SHA256SUMS does not name $path: it is not one of slimpack"
+  done || exit 1
+}
+
 check_belongs() {
   grep -Fx "$index  index.json" "$root/SHA256SUMS" >/dev/null ||
     fail 'this script belongs to another bundle; take the install.sh that is inside it' 2
@@ -292,8 +307,9 @@ choose_engine() {
     docker | podman | ctr)
       have "$engine" || fail "there is no $engine here" ;;
     '')
-      for engine in docker podman ctr none; do
-        case $engine in
+      for name in docker podman ctr; do
+        engine=$name
+        case $name in
           docker) if have docker && docker version >/dev/null 2>&1; then return; fi ;;
           podman) if have podman; then return; fi ;;
           ctr) if have ctr && ctr version >/dev/null 2>&1; then return; fi ;;
@@ -346,13 +362,13 @@ joined() {
   done
 }
 
-# Lays out in $work/load what an engine is to read of the images $@, and lists it for tar.
+# Lays out in $work/load what an engine is to read of the images $@.
 stage() {
   rm -rf "$work/load"
   mkdir -p "$work/load/blobs/sha256"
   for number in "$@"; do values "$number" blob; done | sort -u >"$work/blobs"
   while read -r path; do ln -s "$root/$path" "$work/load/$path"; done <"$work/blobs"
-  cp "$work/blobs" "$work/members"
+  members=blobs
 }
 
 # Adds the index of an OCI layout. $1: its entries, a line each.
@@ -363,7 +379,7 @@ stage_oci() {
     joined <"$1"
     printf '],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}'
   } >"$work/load/index.json"
-  printf '%s\n' oci-layout index.json >>"$work/members"
+  members="oci-layout index.json $members"
 }
 
 # Adds what makes it an archive of Docker.
@@ -373,7 +389,7 @@ stage_docker() {
     for number in "$@"; do values "$number" "docker:$platform"; done | joined
     printf ']'
   } >"$work/load/manifest.json"
-  echo manifest.json >>"$work/members"
+  members="manifest.json $members"
 }
 
 # Puts plain tars in the place of zstd layers: an image's id is that of its unpacked layers.
@@ -389,7 +405,17 @@ plain_layers() {
   done <"$work/layers"
 }
 
-stream() { tar -c -h -f - -C "$work/load" -T "$work/members"; }
+# Prints it as a tar. What fails on this side of a pipe would not be seen on the other.
+stream() {
+  # shellcheck disable=SC2086
+  tar -c -h -f - -C "$work/load" $members || : >"$work/broken"
+}
+
+# Waits for an engine, which is called $1.
+loaded() {
+  finish || fail "$1 could not load the images"
+  [ ! -e "$work/broken" ] || fail "the images could not be read; $1 did not get them whole"
+}
 
 load_docker() {
   stage "$@"
@@ -403,7 +429,7 @@ load_docker() {
   esac
   stage_docker "$@"
   stream | docker load &
-  finish || fail 'docker could not load the images'
+  loaded docker
 }
 
 load_ctr() {
@@ -411,7 +437,7 @@ load_ctr() {
   for number in "$@"; do values "$number" index; done >"$work/entries"
   stage_oci "$work/entries"
   stream | ctr -n "$namespace" images import --platform "$platform" - &
-  finish || fail 'ctr could not load the images'
+  loaded ctr
 }
 
 # podman takes one image under one name from a file.
@@ -423,7 +449,7 @@ load_podman() {
       stage "$number"
       stage_oci "$work/entry"
       stream | podman load &
-      finish || fail 'podman could not load the image'
+      loaded podman
     done 3<"$work/entries"
   done
 }
@@ -478,11 +504,12 @@ main() {
   choose_hasher
   find_bundle "$given"
   if [ -z "$root" ]; then unpack; else make_work; fi
-  [ -f "$root/SHA256SUMS" ] || fail 'this is not a bundle of slimpack: it has no SHA256SUMS' 2
+  [ -f "$root/SHA256SUMS" ] || fail 'this is not a bundle of slimpack, or it is cut off: it has no SHA256SUMS'
   check_belongs
   if [ -n "$key" ]; then check_signature; fi
   if [ "$action" = check ]; then
     check_files ''
+    case $root in "$work"/*) check_nothing_else ;; esac
     say 'whole'
     exit
   fi
