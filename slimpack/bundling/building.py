@@ -22,6 +22,7 @@ from slimpack.progress import Progress
 
 # Most bundles are made of what is there; what builds is imported by those that need it.
 if TYPE_CHECKING:
+    from slimpack.env.locks.lock import Lock
     from slimpack.result import Built
 
 
@@ -62,11 +63,22 @@ def spec_of(argument: Argument, platforms: Sequence[str], names: Sequence[str]) 
     return Spec(argument.text, config, tuple(map(canonical_name, references(config.image))))
 
 
-def built(spec: Spec, folder: Path, means: Means) -> tuple[Path, Extra | None]:
-    """Build an image; return its OCI layout, below `folder`, and its lock.
+@dataclass(frozen=True)
+class Made:
+    """What was built. layout: of the image. lock: as a file of the bundle.
 
-    There is no lock of an environment that was there already. Raises what `build` does.
+    locks: the same, one for each platform. There is none of an environment that was there
+    already.
     """
+
+    spec: Spec
+    layout: Path
+    lock: Extra | None
+    locks: tuple[Lock, ...]
+
+
+def built(spec: Spec, folder: Path, means: Means) -> Made:
+    """Build an image below `folder`. Raises what `build` does."""
     from slimpack.build import build
 
     layout = folder / "image"
@@ -80,7 +92,8 @@ def built(spec: Spec, folder: Path, means: Means) -> tuple[Path, Extra | None]:
     for note in (*(note for one in result.images for note in one.notes), *result.notes):
         means.progress.note(f"{spec.text}: {note}")
     text = _lock(spec.config, result, folder)
-    return layout, Extra(Part.of(lock_path(spec.names), text), "lock") if text else None
+    lock = Extra(Part.of(lock_path(spec.names), text), "lock") if text else None
+    return Made(spec, layout, lock, result.locks)
 
 
 def lock_path(names: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from slimpack.bundle.images import (
 )
 from slimpack.bundle.shelves import documents_of
 from slimpack.bundling.arguments import Argument, understood
-from slimpack.bundling.building import Means, Spec, built, spec_of
+from slimpack.bundling.building import Made, Means, Spec, built, spec_of
 from slimpack.errors import InputError
 from slimpack.oci.config import Platform
 from slimpack.oci.names import canonical_name
@@ -48,10 +48,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Images, each once, and files beside them."""
+    """Images, each once, and files beside them. made: those that were built for it."""
 
     images: tuple[Opened, ...]
     extras: tuple[Extra, ...] = field(default=())
+    made: tuple[Made, ...] = ()
 
 
 def gather(wanted: Wanted, registered: Registered, means: Means, scratch: Path) -> Gathered:
@@ -69,14 +70,13 @@ def gather(wanted: Wanted, registered: Registered, means: Means, scratch: Path) 
         if argument.text not in specs:
             opened += _named(_open(argument, wanted, registered), names.get(argument.text))
     _check_refs(wanted, opened)
-    extras: list[Extra] = []
+    made: list[Made] = []
     for number, spec in enumerate(specs.values()):
         folder = scratch / f"spec{number}"
         folder.mkdir()
-        layout, lock = built(spec, folder, means)
-        (image,) = open_path(layout)
+        made.append(built(spec, folder, means))
+        (image,) = open_path(made[-1].layout)
         opened.append(replace(image, source=spec.text, names=spec.names))
-        extras += [lock] if lock else []
     order = {argument.text: number for number, argument in enumerate(arguments)}
     opened.sort(key=lambda one: order[one.source])
     platforms = [Platform.parse(resolve(text)) for text in wanted.platforms]
@@ -85,7 +85,8 @@ def gather(wanted: Wanted, registered: Registered, means: Means, scratch: Path) 
         opened += bases_of(opened, registered)
     if wanted.documents:
         opened = [replace(one, documents=documents_of(one, registered)) for one in opened]
-    return Gathered(tuple(fetched(joined(opened), registered)), _distinct(extras))
+    extras = distinct([one.lock for one in made if one.lock])
+    return Gathered(tuple(fetched(joined(opened), registered)), extras, tuple(made))
 
 
 def _open(argument: Argument, wanted: Wanted, registered: Registered) -> list[Opened]:
@@ -169,7 +170,7 @@ def _check_refs(wanted: Wanted, opened: Sequence[Opened]) -> None:
             )
 
 
-def _distinct(extras: Sequence[Extra]) -> tuple[Extra, ...]:
+def distinct(extras: Sequence[Extra]) -> tuple[Extra, ...]:
     """Return files under different paths: a second one of a name gets a number."""
     found: dict[str, Extra] = {}
     for extra in extras:

@@ -17,6 +17,7 @@ from slimpack.bundle.target import FORMS, Target, open_far
 from slimpack.bundle.trust import check_trust
 from slimpack.cli.table import megabytes
 from slimpack.cli.telling import insecure_option, telling_options
+from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.progress import Progress
 from slimpack.registry.connecting import Registries
@@ -89,6 +90,18 @@ def apply_command(
     sources = list(map(Reference.parse, mounts))
     bundle = open_bundle(file)
     check_trust(bundle, key, oldest)
+    if target.kind == "channel":
+        from slimpack.cli.bundle_channel import apply_to_channel
+
+        if images or renames or mounts or inventory:
+            raise InputError(
+                f"{target} takes packages, and no images",
+                hint="leave out --image, --rename, --mount-from and --inventory",
+            )
+        place = Path(target.place)
+        told = {"dry_run": dry_run, "quiet": quiet, "as_json": as_json}
+        click.echo(apply_to_channel(bundle, place, progress=progress, **told))
+        return
     with Registries(insecure=insecure) as registries:
         far = open_far(target, bundle, registries, sources)
         planned = plan_apply(bundle, far, images=patterns, renames=changes)

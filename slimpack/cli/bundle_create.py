@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from slimpack import __version__
 from slimpack.bundle.bandwidth import Link, Traffic, Weight, traffic, weigh
-from slimpack.bundle.contents import Contents, Plan, plan
+from slimpack.bundle.contents import Contents, Part, Plan, plan
 from slimpack.bundle.images import Registered
+from slimpack.bundle.installer import PATH as INSTALLER
+from slimpack.bundle.installer import installer as make_installer
+from slimpack.bundle.model import Statement
 from slimpack.bundle.readme import readme
 from slimpack.bundle.write import Sign, Written, bundle_size, write_bundle
 from slimpack.bundling.building import Means
 from slimpack.bundling.gather import Gathered, Wanted, gather
+from slimpack.bundling.payload import Payload, check_payload, with_payload
 from slimpack.cache import Cache, default_cache
 from slimpack.cli.bundle_options import (
     check_bundle_output,
@@ -24,6 +29,7 @@ from slimpack.cli.bundle_options import (
     names_option,
     volumes_option,
 )
+from slimpack.cli.bundle_payload import payload_options, write_script
 from slimpack.cli.bundle_text import (
     images_table,
     link_option,
@@ -70,6 +76,7 @@ from slimpack.signing import Signer
 @sbom_option
 @click.option("--key", metavar="KEY", help=f"Sign the bundle. {key_help}")
 @tlog_option
+@payload_options
 @created_option
 @volumes_option
 @click.option(
@@ -91,6 +98,8 @@ def create_command(
     sboms: tuple[str, ...],
     key: str | None,
     tlog: bool,
+    payload: Payload,
+    installer: bool,
     created: int | None,
     volume_size: int | None,
     keep: bool,
@@ -111,9 +120,11 @@ def create_command(
     signer = Signer(key, tlog=tlog) if key else None
     if signer is not None:
         signer.check()
+    check_payload(payload, arguments)
+    platforms = tuple(part for text in platform for part in text.split(","))
     wanted = Wanted(
         arguments=arguments,
-        platforms=tuple(part for text in platform for part in text.split(",")),
+        platforms=platforms,
         refs=refs,
         names=names,
         documents=documents,
@@ -126,14 +137,16 @@ def create_command(
         gathered = gather(wanted, registered, means, scratch)
         contents = Contents(
             images=tuple(one.packed for one in gathered.images),
-            extras=gathered.extras,
+            extras=with_payload(gathered, replace(payload, platforms=platforms), means, scratch),
             created=created,
             tool=f"slimpack {__version__}",
         )
-        planned = plan(contents, lambda statement: [readme(statement, contents)])
+        planned = plan(contents, lambda statement: _texts(statement, contents, installer))
         written = _write(
             planned, Path(output), signer.sign_blob if signer else None, volume_size, progress
         )
+        if installer:
+            write_script(Path(output), _script(planned))
     done = _Done(sha256(planned.statement.to_json()), planned, gathered, written)
     if as_json:
         click.echo(json.dumps(done.json(links), indent=2))
@@ -141,6 +154,17 @@ def create_command(
         click.echo(done.digest)
     else:
         click.echo("\n".join(done.lines(links)))
+
+
+def _texts(statement: Statement, contents: Contents, installer: bool) -> list[Part]:
+    found = [readme(statement, contents)]
+    return [*found, make_installer(statement, contents)] if installer else found
+
+
+def _script(planned: Plan) -> bytes:
+    part = next(part for part in planned.parts if part.path == INSTALLER)
+    with closing(part.open()) as stream:
+        return stream.read()
 
 
 def _means(cache: Cache, progress: Progress, sboms: tuple[str, ...], *, documents: bool) -> Means:
