@@ -76,14 +76,12 @@ def with_payload(
     Raises the children of SlimpackError.
     """
     given = [_read(path, payload.subdirs, means.cache) for path in payload.locks]
-    extras = [*gathered.extras, *(extra for extra, _ in given)]
-    locks = distinct(extras)
-    found: list[Extra] = list(locks)
+    locks = _placed([*((one.lock, one.locks) for one in gathered.made if one.lock), *given])
+    found = [extra for extra, _ in locks]
     if payload.packages:
-        every = [(one.lock, one.locks) for one in gathered.made if one.lock] + given
         caches = [means.cache.packages / name for name in _CACHES]
         packages = package_extras(
-            [BundledLock(_name(locks, extra), of) for extra, of in _once(every)],
+            [BundledLock(_name(extra.part.path), of) for extra, of in locks],
             scratch / "packages",
             caches=caches,
             progress=means.progress,
@@ -108,15 +106,20 @@ def _tell(notes: Sequence[str], means: Means) -> None:
         means.progress.note(note)
 
 
-def _once(
+def _placed(
     locks: Sequence[tuple[Extra, tuple[Lock, ...]]],
 ) -> list[tuple[Extra, tuple[Lock, ...]]]:
-    return list({extra.part.digest: (extra, of) for extra, of in locks}.values())
+    """Return locks under different paths (as `distinct` gives them), each once."""
+    found: dict[str, tuple[Extra, tuple[Lock, ...]]] = {}
+    placed: tuple[Extra, ...] = ()
+    for extra, of in locks:
+        known = {one.part.path for one in placed}
+        placed = distinct([*placed, extra])
+        found.update({one.part.path: (one, of) for one in placed if one.part.path not in known})
+    return list(found.values())
 
 
-def _name(locks: Sequence[Extra], extra: Extra) -> str:
-    """Return the name of a lock, by where it lies in the end."""
-    path = next(one.part.path for one in locks if one.part.digest == extra.part.digest)
+def _name(path: str) -> str:
     return path.rpartition("/")[2].removesuffix(_LOCK)
 
 
@@ -159,7 +162,7 @@ def _archives(made: Made, folder: Path, means: Means) -> list[Extra]:
     env = made.spec.config.env
     platforms = env.platforms or (env.platform,)
     name = made.lock.part.path if made.lock else made.spec.names[0]
-    name = name.rpartition("/")[2].removesuffix(_LOCK).replace(":", "-")
+    name = _name(name).replace(":", "-")
     found = []
     for platform in platforms:
         label = f"{name}-{platform.replace('/', '-')}" if len(platforms) > 1 else name
