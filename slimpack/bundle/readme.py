@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimpack.bundle.contents import Contents, Packed, Part
+from slimpack.bundle.installer import PATH as INSTALLER
 from slimpack.bundle.model import FileKind, Statement
 from slimpack.oci.index import Index, images_of
 from slimpack.oci.names import familiar_name
@@ -95,16 +96,42 @@ Only slimpack can put that together. It checks first that nothing is missing:
 """
 
 _FILES: dict[FileKind, str] = {
-    "lock": "locks/            which packages the images were built from (pixi.lock)",
-    "channel": "channel/          conda packages: conda create -c ./channel ...",
-    "wheelhouse": "wheelhouse/       wheels: pip install --no-index --find-links wheelhouse",
-    "archive": "archives/         environments without a container, to unpack and run",
-    "slimpack": "slimpack-wheels/  pip install --no-index --find-links slimpack-wheels slimpack",
+    "lock": """\
+locks/            exactly which packages the images were built from. With channel/ or
+                  wheelhouse/ here, slimpack builds from these files, without network:
+                    slimpack build locks/NAME.pixi.lock --packages-from . -o image.tar
+""",
+    "channel": """\
+channel/          their conda packages. Without slimpack:
+                    micromamba create -n NAME --override-channels \\
+                      -c "file://$PWD/channel" --file locks/NAME-linux-64.txt
+                  (a folder in channel/ that is no platform is a channel of its own,
+                  to be added with another -c)
+                  Into a channel that others use: slimpack bundle apply FILE.tar \\
+                    --to channel=FOLDER
+""",
+    "wheelhouse": """\
+wheelhouse/       what pip installs on top of them:
+                    pip install --no-deps --no-index --find-links wheelhouse \\
+                      --require-hashes -r wheelhouse/requirements-NAME.txt
+""",
+    "archive": """\
+archives/         environments without a container. Unpack one anywhere, then run
+                  bin/conda-unpack in it once, and: source bin/activate
+""",
+    "slimpack": """\
+slimpack-wheels/  slimpack itself, for Python without network:
+                    pip install --no-index --find-links slimpack-wheels slimpack
+""",
 }
+_INSTALLER = """\
+install.sh        checks this bundle and loads its images with docker, podman or ctr;
+                  needs sh and no slimpack: sh install.sh --help
+"""
 
 
 def readme(statement: Statement, contents: Contents) -> Part:
-    """Return README.txt of the bundle that has this statement, without its texts.
+    """Return README.txt of the bundle that has this statement, perhaps without install.sh.
 
     It depends on the contents alone, and never on the name of the bundle's file.
     """
@@ -118,8 +145,11 @@ def _parts(statement: Statement, contents: Contents) -> Iterator[str]:
         yield _image(packed)
     kinds = {file.kind for file in statement.files}
     others = [text for kind, text in _FILES.items() if kind in kinds]
+    if any(file.path == INSTALLER for file in statement.files):
+        others.append(_INSTALLER)
     if others:
-        yield "\n".join(["OTHER FILES\n", *(f"  {text}" for text in others), ""])
+        yield "OTHER FILES\n"
+        yield "".join(f"  {line}" for text in others for line in text.splitlines(keepends=True))
     yield _CHECK
     if statement.is_delta:
         yield _delta(statement)

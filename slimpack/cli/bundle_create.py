@@ -16,7 +16,7 @@ from slimpack.bundle.contents import Contents, Part, Plan, plan
 from slimpack.bundle.images import Registered
 from slimpack.bundle.installer import PATH as INSTALLER
 from slimpack.bundle.installer import installer as make_installer
-from slimpack.bundle.model import Statement
+from slimpack.bundle.model import File, Statement
 from slimpack.bundle.readme import readme
 from slimpack.bundle.write import Sign, Written, bundle_size, write_bundle
 from slimpack.bundling.building import Means
@@ -157,8 +157,12 @@ def create_command(
 
 
 def _texts(statement: Statement, contents: Contents, installer: bool) -> list[Part]:
-    found = [readme(statement, contents)]
-    return [*found, make_installer(statement, contents)] if installer else found
+    if not installer:
+        return [readme(statement, contents)]
+    script = make_installer(statement, contents)
+    listed = File(script.path, script.size, script.digest, "text")
+    statement = replace(statement, files=(*statement.files, listed))
+    return [readme(statement, contents), script]
 
 
 def _script(planned: Plan) -> bytes:

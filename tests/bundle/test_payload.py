@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 import subprocess
 import sys
+import uuid
 import venv
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -15,8 +19,12 @@ import pytest
 from slimpack.bundle.installer import PATH
 from slimpack.bundle.own_wheels import own_wheel, rebuilt
 from slimpack.errors import BundleError
+from slimpack.oci.config import ImageConfig
+from slimpack.oci.image import make_image
+from slimpack.oci.layout import write_layout
 from tests.bundle.near import cut_off, unpacked
-from tests.support.channel import Run, missing
+from tests.registry.conftest import random_image
+from tests.support.channel import ROOT, MiniChannel, Run, missing
 from tests.support.images import Built
 
 
@@ -60,6 +68,39 @@ def test_everything_in_one_bundle(
     assert (
         channel.removeprefix("file://") not in (folder / "channel/noarch/repodata.json").read_text()
     )
+
+
+@pytest.mark.channel
+@pytest.mark.engine
+def test_the_commands_of_the_documents(run: Run, mini: MiniChannel, tmp_path: Path) -> None:
+    if shutil.which("docker") is None:
+        missing("ENGINE", "docker is not installed")
+    text = (ROOT / "docs/bundle.md").read_text(encoding="utf-8")
+    text = text[text.index("## Packages and wheels") :]
+    mini.add("tool", {"share/tool.txt": "hello\n"})
+    (tmp_path / "environment.yml").write_text(f"channels: ['{mini.url}']\ndependencies: [tool]\n")
+    layers = random_image(tmp_path / "base", 10).layers
+    write_layout(make_image(layers, ImageConfig()), tmp_path / "base.oci")
+    write_layout(random_image(tmp_path / "other", 1000), tmp_path / "layout", ["layout:1.0"])
+    (tmp_path / "slimpack.toml").write_text(
+        '[env]\nplatform = "linux/amd64"\n[image]\nbase = "base.oci"\n'
+    )
+    run("lock", "environment.yml", "-o", "pixi.lock", cwd=tmp_path)
+    own = f"slimpack-test/{uuid.uuid4().hex}"
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("team/serve", own).replace("team-serve", own.replace("/", "-"))
+    try:
+        for line in lines.splitlines():
+            program, *arguments = shlex.split(line)
+            if program == "slimpack":
+                assert run(*arguments, cwd=tmp_path).stdout
+            else:
+                subprocess.run([program, *arguments], cwd=tmp_path, check=True)
+        subprocess.run(
+            [docker, "image", "inspect", f"{own}:1.0"], check=True, stdout=subprocess.DEVNULL
+        )
+    finally:
+        subprocess.run([docker, "rmi", f"{own}:1.0"], check=False, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize(
