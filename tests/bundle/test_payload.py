@@ -97,10 +97,10 @@ def test_the_commands_of_the_documents(run: Run, mini: MiniChannel, tmp_path: Pa
             else:
                 subprocess.run([program, *arguments], cwd=tmp_path, check=True)
         subprocess.run(
-            [docker, "image", "inspect", f"{own}:1.0"], check=True, stdout=subprocess.DEVNULL
+            ["docker", "image", "inspect", f"{own}:1.0"], check=True, stdout=subprocess.DEVNULL
         )
     finally:
-        subprocess.run([docker, "rmi", f"{own}:1.0"], check=False, stdout=subprocess.DEVNULL)
+        subprocess.run(["docker", "rmi", f"{own}:1.0"], check=False, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize(
