@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "network": set(),
     "oci": {"errors", "files", "progress", "tree"},
     "registry": {"errors", "files", "network", "oci", "progress"},
+    "patch": {"errors", "files", "oci", "progress"},
     "daemon": {"errors", "oci", "platforms", "progress"},
     "slices": set(),
     "debian": {"errors", "globs", "network", "progress", "slices", "tree", "runtimes"},
