@@ -37,7 +37,7 @@ _MAX_WORKERS = 6  # each holds a piece of the input and tables: some 50 MiB at l
 _MAX_WINDOW = 128 << 20
 _WINDOW_LOG = 23
 _HASH_LOG = 22
-_LEVELS: dict[str, range] = {"zstd": range(1, 23), "gzip": range(1, 10), "none": range(1)}
+LEVELS: dict[str, range] = {"zstd": range(1, 23), "gzip": range(1, 10), "none": range(1)}
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_HEADER = _GZIP_MAGIC + b"\x08\x00" + bytes(4) + b"\x00\xff"  # no flags, mtime 0, unknown OS
@@ -60,7 +60,7 @@ class Compression:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise InputError(f"unknown compression {self.kind!r}", hint="use zstd, gzip or none")
-        levels = _LEVELS[self.kind]
+        levels = LEVELS[self.kind]
         if self.level not in levels:
             raise InputError(
                 f"{self.kind} has no level {self.level}", hint=f"use {levels[0]} to {levels[-1]}"
@@ -99,7 +99,7 @@ class Compression:
         threads = self.threads if self.threads > 0 else min(cores(), _MAX_WORKERS)
         if self.kind == "zstd":
             compressor = zstandard.ZstdCompressor(
-                compression_params=_zstd_parameters(self.level, size, threads)
+                compression_params=zstd_parameters(self.level, size, threads)
             )
             stream = compressor.stream_writer(
                 cast("io.BytesIO", out), size=size, write_size=CHUNK, closefd=False
@@ -127,25 +127,28 @@ def chosen(kind: Kind, level: int | None) -> Compression:
     return Compression(kind, usual[kind] if level is None else level)
 
 
-def _zstd_parameters(level: int, size: int, threads: int) -> zstandard.ZstdCompressionParameters:
+def zstd_parameters(
+    level: int, size: int, threads: int, **other: int
+) -> zstandard.ZstdCompressionParameters:
     """Return what makes a level right for layers, which are larger than what levels expect.
 
     A window of 8 MiB, the most that every decoder must take (RFC 8878, 3.1.1.1.2), a
     table of matches to go with it, and pieces of 16 MiB that know half a window of what
     came before. Levels for speed, whose tables fit a processor's cache, stay as they are.
+    other: settings of zstd that go before these.
     """
     usual = zstandard.ZstdCompressionParameters.from_level(level, source_size=size)
-    wide: dict[str, int] = {}
+    settings = {"write_checksum": 1, "write_content_size": 1, "threads": threads}
     if usual.strategy >= zstandard.STRATEGY_LAZY2 and usual.window_log <= _WINDOW_LOG:
         # zstd makes both smaller again for a layer that is.
-        wide = {
+        settings |= {
             "window_log": _WINDOW_LOG,
             "hash_log": max(usual.hash_log, _HASH_LOG),
             "job_size": 2 << _WINDOW_LOG,
             "overlap_log": 8,
         }
     return zstandard.ZstdCompressionParameters.from_level(
-        level, source_size=size, threads=threads, write_checksum=1, write_content_size=1, **wide
+        level, source_size=size, **{**settings, **other}
     )
 
 

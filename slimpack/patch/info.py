@@ -14,7 +14,7 @@ from slimpack.errors import ImageError, InputError
 from slimpack.oci.compress import MAX_UNPACKED, Compression, Kind
 from slimpack.oci.digest import ByteStream, check_digest
 from slimpack.oci.jsontext import Object, canonical, mapping, number, objects, parse_object, text
-from slimpack.oci.layer import LAYER_TYPES, Layer
+from slimpack.oci.layer import LAYER_TYPES
 
 MAGIC = b"slimpch\x01"
 VERSION = 1
@@ -151,11 +151,6 @@ def exactly(stream: ByteStream, size: int, what: str) -> bytes:
     if len(data) < size:
         raise ImageError(f"{what} is cut off", hint="fetch or copy it again")
     return data
-
-
-def same_layer(base: Base, layer: Layer) -> bool:
-    """Tell whether `layer` is the one that `base` names, as far as it says itself."""
-    return (base.digest, base.diff_id) == (layer.digest, layer.diff_id)
 
 
 def _check(info: PatchInfo, what: str) -> None:
