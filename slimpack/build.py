@@ -25,7 +25,7 @@ from slimpack.oci.index import Deliverable, Index
 from slimpack.outputs import NO_REMOTE, Outputs, RemoteCaching
 from slimpack.platforms import resolve
 from slimpack.progress import SILENT, Progress
-from slimpack.result import Built
+from slimpack.result import BuildResult, Built
 from slimpack.stages import Stages
 from slimpack.warm.noswap import StartOver
 from slimpack.warm.whole import Whole, contents_of, recall_whole, remember_whole, whole_key
@@ -46,17 +46,18 @@ def build(
     cache: Cache,
     remote: RemoteCaching = NO_REMOTE,
     fresh: bool = False,
+    again: bool = False,
     progress: Progress = SILENT,
     epoch: int = DEFAULT_EPOCH,
 ) -> Built:
     """Build the image that `config` describes and deliver it to `outputs`.
 
     Several platforms make an index of as many images. fresh: nothing that an earlier build
-    made is used, downloads aside. epoch: mtime of every file and
+    made is used, downloads aside. again: the image is proven anew. epoch: mtime of every file and
     creation date of the image, in seconds. Raises the children of SlimpackError;
     whatever happens, nothing is left half-written and no scratch file stays.
     """
-    task = _Task(config, outputs, cache, remote, fresh, progress, epoch)
+    task = _Task(config, outputs, cache, remote, fresh, again, progress, epoch)
     try:
         return task.run(warm=not fresh)
     except StartOver as error:
@@ -72,6 +73,7 @@ class _Task:
     cache: Cache
     remote: RemoteCaching
     fresh: bool
+    again: bool
     progress: Progress
     epoch: int
 
@@ -106,13 +108,14 @@ class _Task:
         contents = contents_of(self.config) if warm else None
         key = whole_key(contents, self.config, self.epoch, self.cache)
         # What is told of a build, or shared, has to be at hand.
-        if key and not (self.outputs.documents or self.remote.to):
+        anew = self.again or self.outputs.documents or self.remote.to
+        if key and not anew:
             known = recall_whole(key, caches.layers, caches.memos)
         told: Told = ()
         locks: tuple[Lock, ...] = ()
         if known:
             images, results = known.images, known.results
-            results = tuple(replace(one, stages=(), reused="everything") for one in results)
+            results = tuple(map(_again, results))
         else:
             means = self._means(caches, registries)
             made = self._made(means, scratch, names, warm=warm)
@@ -174,7 +177,7 @@ class _Task:
 
         try:
             return [
-                build_image(own, means, folder, names=names, warm=warm)
+                build_image(own, means, folder, names=names, warm=warm, again=self.again)
                 for own, folder in _for_each(self.config, scratch)
             ]
         except StartOver:
@@ -237,6 +240,12 @@ class _Task:
             compression=chosen(image.compression, image.compression_level),
             registries=registries,
         )
+
+
+def _again(result: BuildResult) -> BuildResult:
+    """Return what is told of an image of which nothing was made."""
+    proof = result.verified and replace(result.verified, kept="everything")
+    return replace(result, stages=(), reused="everything", verified=proof)
 
 
 def _for_each(config: Config, scratch: Path) -> Iterator[tuple[Config, Path]]:

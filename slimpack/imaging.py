@@ -5,7 +5,7 @@ Each room is told what it needs and returns data. Nothing flows back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,25 +21,25 @@ from slimpack.compose import (
     twice_notes,
 )
 from slimpack.config import DEFAULT_PROFILE, Config
-from slimpack.cuda.arch import promise
 from slimpack.env.inputs.identify import Input
 from slimpack.env.locks.lock import Lock
 from slimpack.layering import layered
 from slimpack.means import Means
-from slimpack.obtaining import find, obtain
+from slimpack.obtaining import Obtained, find, obtain
 from slimpack.oci.image import Image, make_image
 from slimpack.own import base_annotations
 from slimpack.part import Part, build_paths
+from slimpack.proving import promises, prove, raise_if_failed
 from slimpack.result import BuildResult
 from slimpack.stages import Stages
-from slimpack.verify.model import Verification
 from slimpack.verify.prefixes import scanned
 from slimpack.warm.basis import basis
 from slimpack.warm.compiled import compiled
 from slimpack.warm.interpreter import python_identity
+from slimpack.warm.keys import part_key
 from slimpack.warm.locked import is_pinned
 from slimpack.warm.noswap import StartOver
-from slimpack.warm.proof import keep_proof, known_proof, proof_key
+from slimpack.warm.proof import proof_of
 from slimpack.warm.recall import remember
 
 if TYPE_CHECKING:
@@ -73,12 +73,14 @@ def build_image(
     *,
     names: tuple[str, ...] = (),
     warm: bool = True,
+    again: bool = False,
 ) -> Made:
     """Build the image for one platform.
 
     scratch: an empty folder, on the cache's file system, that outlives the image.
     names: what it is called in messages. warm: start from an earlier build where one is
-    known. Raises the children of SlimpackError, and StartOver where `warm` was no help.
+    known. again: but prove the image anew. Raises the children of SlimpackError, and
+    StartOver where `warm` was no help.
     """
     stage = Stages()
     with stage("input"):
@@ -116,8 +118,19 @@ def build_image(
         comment="slimpack",
     )
     with stage("verify"):
-        key = proof_key(image, own, application, prefix, config.verify)
-        verification = _verified(image, names, config, made.staging, scratch, means, key)
+        verification = None
+        if config.verify.enabled:
+            proof = proof_of(image, own, application, prefix, config.verify, _before(made, config))
+            verification = prove(
+                image,
+                proof,
+                config,
+                means,
+                name=(*names, "the image")[0],
+                staging=made.staging,
+                scratch=scratch,
+                warm=warm and not again,
+            )
         failed = {one.name for one in verification.failed} if verification else set()
         if failed - _OF_USERS:
             if made.staging is None:  # what failed in the environment, too, is no fault
@@ -125,7 +138,7 @@ def build_image(
         elif subject and made.kept and not made.known:
             remember(subject, part, made.kept, own, means)
         if verification:
-            _raise_if_failed(verification)
+            raise_if_failed(verification)
     rows = (*base.rows, *own.rows)
     bytecode = part.bytecode + code
     result = BuildResult(
@@ -148,7 +161,7 @@ def build_image(
             *gpu_notes(base, part.cuda),
             *twice_notes(base, tree),
             *part.notes,
-            *_promises(part, config, verification),
+            *promises(part, config, verification),
             *bytecode_notes(bytecode),
             *own.notes,
         ),
@@ -160,6 +173,13 @@ def build_image(
         return _facts(config, made.input, base, prefix, means, part, lock)
 
     return Made(image, result, is_pinned(made.input, lock), facts, lock)
+
+
+def _before(made: Obtained, config: Config) -> str:
+    """Return by what the environment before slimming is known, "" where nothing tells."""
+    if made.subject is None or config.app.prepare:  # which may have written into it
+        return ""
+    return part_key(made.subject.environment, made.subject.packages)
 
 
 def _facts(
@@ -188,58 +208,3 @@ def _facts(
         profile=profile,
         rules=rules_of(config.slim, profile) if profile != "none" else None,
     )
-
-
-def _verified(
-    image: Image,
-    names: tuple[str, ...],
-    config: Config,
-    staging: Path | None,
-    scratch: Path,
-    means: Means,
-    key: str,
-) -> Verification | None:
-    """Return what proves that the image works, or not; None where that is switched off.
-
-    Every byte was searched for build paths while the layers were written. What could not
-    be imported in the environment as it was installed is no fault of the image.
-    key: by which it is known what comes of importing the environment's modules.
-    """
-    if not config.verify.enabled:
-        return None
-    from slimpack.verify.opening import open_image, open_prefix
-    from slimpack.verify.verifying import verify
-
-    name = names[0] if names else "the image"
-    progress = means.progress
-    subject = means.layers.healing(
-        lambda: open_image(image, scratch / "root", name, progress=progress)
-    )
-    before = open_prefix(staging) if staging else None
-    known = known_proof(key, means.memos)
-    result = verify(
-        subject, config.verify, scan=False, before=before, known=known, progress=progress
-    )
-    if not known:
-        keep_proof(key, result, means.memos)
-    return result
-
-
-def _raise_if_failed(verification: Verification) -> None:
-    """Raise VerifyError before anybody gets what does not work."""
-    from slimpack.verify.verifying import raise_if_failed
-
-    raise_if_failed(verification)
-
-
-def _promises(part: Part, config: Config, verification: Verification | None) -> Iterator[str]:
-    """Say what the image holds less than its user may expect."""
-    if part.devices:
-        yield promise(part.devices, verified=_on_gpu(config, verification))
-
-
-def _on_gpu(config: Config, verification: Verification | None) -> bool:
-    """Tell whether the user's tests for a GPU ran on one, and all went well."""
-    done = [one for one in (verification.results if verification else ()) if one.name == "smoke"]
-    asked = any(test.gpu for test in config.verify.smoke)
-    return asked and any(not one.skipped and not one.findings for one in done)

@@ -17,7 +17,6 @@ from slimpack.cache.record import record_of
 from slimpack.config import Config, EnvConfig, SmokeTest, VerifyConfig
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage, PypiPackage
-from slimpack.layering import Layering
 from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
@@ -33,34 +32,7 @@ from slimpack.warm.bytes import LayerBytes
 from slimpack.warm.code import libraries
 from slimpack.warm.locked import Locked, is_pinned, keep_locked, lock_key
 from slimpack.warm.noswap import StartOver
-from slimpack.warm.proof import proof_key
 from slimpack.warm.whole import Whole
-
-
-@pytest.mark.parametrize(
-    ("path", "counts"),
-    [
-        ("app/main.py", False),
-        ("app/sitecustomize.py", True),
-        ("opt/env/lib/python3.11/site-packages/mine.py", True),
-        ("opt/env/lib/python3.11/site-packages/mine.pth", True),
-    ],
-)
-def test_proof_of_an_environment_counts_what_the_application_puts_into_it(
-    path: str, counts: bool
-) -> None:
-    image = make_image([], ImageConfig())
-    keys = {
-        proof_key(
-            image,
-            Layering((), (), (), ()),
-            [bytes_entry(path, data)],
-            "/opt/env",
-            VerifyConfig(),
-        )
-        for data in (b"1", b"2")
-    }
-    assert len(keys) == (2 if counts else 1)
 
 
 @pytest.mark.parametrize(

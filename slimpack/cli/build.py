@@ -57,6 +57,12 @@ from slimpack.verify.model import Verification
     help="Prove that the image works before it is delivered [default: --verify].",
 )
 @click.option(
+    "--verify-again",
+    "again",
+    is_flag=True,
+    help="Prove it anew, whatever an earlier build has proven (docs/cache.md).",
+)
+@click.option(
     "--sandbox",
     type=click.Choice(SANDBOXES),
     help="How the proof runs programs of the image [default: auto].",
@@ -78,6 +84,7 @@ def build_command(
     compression: str | None,
     level: int | None,
     verify: bool | None,
+    again: bool,
     sandbox: str | None,
     quiet: bool,
     as_json: bool,
@@ -90,6 +97,8 @@ def build_command(
     folder, a conda-pack archive, or match specs. What is not given here comes from
     slimpack.toml, or [tool.slimpack] in pyproject.toml, in the current folder.
     """
+    if again and verify is False:
+        raise click.UsageError("--verify-again and --no-verify contradict each other")
     config = config.with_image(
         references=tags or None,
         runtime=runtime,
@@ -105,6 +114,7 @@ def build_command(
         cache=default_cache(),
         remote=remote,
         fresh=fresh,
+        again=again,
         progress=progress,
         epoch=epoch(),
     )
@@ -160,7 +170,8 @@ def _verified(result: Verification | None) -> str:
     where = f" in {result.sandbox}" if result.sandbox else ""
     counts = result.counts()
     found = "".join(f", {counts[kind]} {kind}s" for kind in ("warning", "info") if counts[kind])
-    return f"{len(made)} checks{where}{found}" + (f"; not made: {skipped}" if skipped else "")
+    kept = f"; proven before: {result.kept}" if result.kept else ""
+    return f"{len(made)} checks{where}{found}{kept}" + (f"; not made: {skipped}" if skipped else "")
 
 
 def _summary(built: Built) -> str:

@@ -18,6 +18,17 @@ Baseline = Callable[[Sequence[str]], set[str]]
 
 
 @dataclass(frozen=True)
+class Watched:
+    """Files of which somebody wants to know whether importing all modules reads them.
+
+    paths: absolute, in the subject's root, without links. read: those of them that were.
+    """
+
+    paths: frozenset[str] = frozenset()
+    read: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
 class Runner:
     """Starts programs of a subject as its user would: same user, variables and folder.
 
@@ -87,6 +98,7 @@ class Context:
     forbidden: paths of this machine's builds that must not be in the subject.
     before: the same environment before slimming; None when it is not at hand.
     baseline: what failed there, None when nobody can tell.
+    watched: learns which files imports read.
     """
 
     config: VerifyConfig = field(default_factory=VerifyConfig)
@@ -96,6 +108,7 @@ class Context:
     forbidden: tuple[bytes, ...] = ()
     before: Subject | None = None
     baseline: Baseline | None = None
+    watched: Watched | None = None
 
     def need_runner(self) -> Runner:
         """Return the runner; SkippedError without one."""

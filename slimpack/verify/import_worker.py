@@ -5,9 +5,11 @@ started by `slimpack.verify.importing` with ``-c`` and reads a JSON request from
 input::
 
     {"modules": [[name, whether it is of the standard library], ...],
-     "seconds": for each, "alone": whether each gets a fresh process}
+     "seconds": for each, "alone": whether each gets a fresh process,
+     "watched": absolute paths without links}
 
-For each module a line ``["start", name]`` goes to standard output, then
+Of the watched files that Python opens, or has loaded at its start, a line ``["read", path]``
+goes to standard output. For each module a line ``["start", name]`` goes to standard output, then
 ``["ok", name, ""]`` or ``["failed", name, message, missing]``, the last being the name
 of a module that was not found; ``["end", ""]`` comes last. Modules write to standard
 output and error as they like: it goes to standard error. One that ends the process is the
@@ -76,6 +78,34 @@ def load_alone(name: str, out: int, seconds: int) -> None:
         say(out, ["failed", name, text, ""])
 
 
+def watch(paths: set[str], out: int) -> None:
+    """Report those of `paths` that were loaded already, and each that is opened from now on.
+
+    Where an interpreter does not tell what it opens, all of them count.
+    """
+    seen = set()
+
+    def note(name: Any) -> None:
+        if isinstance(name, (str, bytes)):
+            path = os.path.realpath(os.fsdecode(name))
+            if path in paths and path not in seen:
+                seen.add(path)
+                say(out, ["read", path])
+
+    def hook(event: str, details: Any) -> None:
+        if event == "open":
+            note(details[0])
+
+    if not hasattr(sys, "addaudithook") or sys.implementation.name != "cpython":
+        for path in paths:
+            note(path)
+        return
+    sys.addaudithook(hook)
+    for module in list(sys.modules.values()):
+        note(getattr(module, "__file__", None))
+        note(getattr(module, "__cached__", None))
+
+
 def leave() -> NoReturn:
     """End at once: no handler, no destructor and no thread of a module is waited for."""
     os._exit(0)
@@ -93,6 +123,8 @@ def main() -> None:
     sys.path[:] = [folder for folder in sys.path if folder]  # not the working directory
     warnings.simplefilter("ignore")
     gc.disable()
+    if request["watched"]:
+        watch(set(request["watched"]), out)
     known = getattr(sys, "stdlib_module_names", None)
     for name, stdlib in request["modules"]:
         if stdlib and known is not None and name not in known:

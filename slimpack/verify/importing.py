@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from slimpack.verify.context import Baseline, Runner
+from slimpack.verify.context import Baseline, Runner, Watched
 from slimpack.verify.modules import Importable
 
 _SECONDS = 60  # for one module
@@ -29,18 +29,21 @@ class Failure:
     missing: str = ""
 
 
-def import_all(runner: Runner, python: str, modules: Sequence[Importable]) -> list[Failure]:
+def import_all(
+    runner: Runner, python: str, modules: Sequence[Importable], watched: Watched | None = None
+) -> list[Failure]:
     """Import `modules`, in their order, in one process; return those that fail.
 
     python: absolute path of the interpreter. When the process dies, the module that it was
     at is the culprit, and a new process goes on behind it. What failed is tried again
-    alone: only what fails then, too, is returned.
+    alone: only what fails then, too, is returned. watched: learns which of its files are read.
     """
     if not modules:
         return []
-    failed = _together(runner, python, modules)
+    watched = watched or Watched()
+    failed = _together(runner, python, modules, watched)
     again = [module for module in modules if module.name in failed][:_ALONE]
-    outcome = _Outcome() if not again else _ask(runner, python, again, alone=True)
+    outcome = _Outcome() if not again else _ask(runner, python, again, watched, alone=True)
     return [
         outcome.failed.get(name, failure)
         for name, failure in failed.items()
@@ -79,12 +82,14 @@ class _Outcome:
         self.why = ""
 
 
-def _together(runner: Runner, python: str, modules: Sequence[Importable]) -> dict[str, Failure]:
+def _together(
+    runner: Runner, python: str, modules: Sequence[Importable], watched: Watched
+) -> dict[str, Failure]:
     failed: dict[str, Failure] = {}
     waiting = list(modules)
     end = time.monotonic() + _TOGETHER
     for _ in range(_DEATHS):
-        outcome = _ask(runner, python, waiting, seconds=end - time.monotonic())
+        outcome = _ask(runner, python, waiting, watched, seconds=end - time.monotonic())
         failed.update(outcome.failed)
         if not outcome.why:
             return failed
@@ -105,6 +110,7 @@ def _ask(
     runner: Runner,
     python: str,
     modules: Sequence[Importable],
+    watched: Watched,
     *,
     alone: bool = False,
     seconds: float = _TOGETHER,
@@ -113,6 +119,7 @@ def _ask(
         "modules": [(module.name, module.stdlib) for module in modules],
         "seconds": _SECONDS,
         "alone": alone,
+        "watched": sorted(watched.paths),
     }
     done = runner.run(
         [python, "-B", "-c", _PROGRAM.read_text(encoding="utf-8")],
@@ -123,18 +130,20 @@ def _ask(
     outcome = _Outcome()
     known = {module.name for module in modules}
     for line in done.stdout.splitlines():
-        _note(outcome, line, known)
+        _note(outcome, line, known, watched)
     if done.returncode or done.timed_out or not outcome.ended:
         outcome.why = _reason(done.returncode, done.timed_out, done.stderr)
     return outcome
 
 
-def _note(outcome: _Outcome, line: bytes, known: set[str]) -> None:
+def _note(outcome: _Outcome, line: bytes, known: set[str], watched: Watched) -> None:
     """Take one line of the worker; what is none was written by a module."""
     try:
         what, name, *rest = json.loads(line)
         if what == "end":
             outcome.ended = True
+        if what == "read" and name in watched.paths:
+            watched.read.add(name)
         if name not in known:
             return
         if what == "start":

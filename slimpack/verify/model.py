@@ -117,6 +117,7 @@ class Verification:
 
     subject: what was verified. kind: "image", "prefix" or "archive".
     sandbox: how programs were run, "" when none was.
+    kept: what an earlier build had proven, for people; "" for nothing.
     """
 
     subject: str
@@ -125,6 +126,7 @@ class Verification:
     sandbox: str
     results: tuple[Result, ...]
     seconds: float = 0.0
+    kept: str = ""
 
     @property
     def passed(self) -> bool:
@@ -154,6 +156,7 @@ class Verification:
             "platform": self.platform,
             "sandbox": self.sandbox,
             "passed": self.passed,
+            "kept": self.kept,
             "seconds": round(self.seconds, 3),
             "errors": self.counts()["error"],
             "warnings": self.counts()["warning"],

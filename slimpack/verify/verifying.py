@@ -17,7 +17,7 @@ from slimpack.platforms import here
 from slimpack.progress import SILENT, Progress, Task
 from slimpack.sandbox import Bind, choose_sandbox, find_gpu
 from slimpack.verify.checks import CHECKS
-from slimpack.verify.context import Baseline, Context, Runner
+from slimpack.verify.context import Baseline, Context, Runner, Watched
 from slimpack.verify.importing import baseline as baseline_of
 from slimpack.verify.model import Check, Finding, Result, SkippedError, Verification
 from slimpack.verify.subject import Subject
@@ -45,6 +45,7 @@ def verify(
     forbidden: tuple[bytes, ...] = (),
     before: Subject | None = None,
     known: Mapping[str, Result] = MappingProxyType({}),
+    watched: Watched | None = None,
     progress: Progress = SILENT,
 ) -> Verification:
     """Make every check of `subject` and return what came of it; see `raise_if_failed`.
@@ -53,6 +54,7 @@ def verify(
     forbidden: paths of this machine's builds that must not be in it.
     before: the same environment before slimming; what failed there is no error here.
     known: what came of some checks, by name, which are not made again.
+    watched: learns which files importing reads.
 
     Programs run in the sandbox that `config` names. Where ``auto`` finds none that works,
     checks that need one are skipped, which the result says. Environments and archives
@@ -72,6 +74,7 @@ def verify(
             forbidden=forbidden,
             before=before,
             baseline=stack.enter_context(_baseline(before, config.sandbox, running, stop)),
+            watched=watched,
         )
         task = stack.enter_context(progress.task("verify", total=len(checks), unit="check"))
         results = _all(checks, subject, context, known, task, stop)

@@ -1,8 +1,15 @@
-"""What verification found of an environment, for images that differ in their application.
+"""What verification found, for builds that come to the same image, or nearly.
 
-Importing every module takes longest of all checks. Its outcome follows from the layers
-below the application's, from how the image is run, and from which files the application
-has: one of them may stand in front of a module of a package, in the working directory.
+A proof follows from the image, from what is checked, from our own code and from the machine.
+Where an application has other contents in the same files, all follows from the rest but what
+`slimpack.warm.plain` says; then these files alone are looked at. And importing all modules,
+which takes longest, follows from the layers below the application's, from how the image is
+run and from which files the application has: one may stand in front of a module, or be read
+by one.
+
+Only what passed is kept. Warnings are, so that the same is told again. What failed in the
+environment before slimming is no error of the image, so that where one has such findings,
+the proof follows from the environment, too.
 """
 
 from __future__ import annotations
@@ -10,7 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
 from slimpack import app
 from slimpack.cache.kinds import PROOF
@@ -18,66 +25,153 @@ from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import VerifyConfig
 from slimpack.layering import Layering
 from slimpack.oci.image import Image
-from slimpack.platforms import here
-from slimpack.tree import Entry, under
+from slimpack.slim.bytecode import source_of
+from slimpack.tree import Entry
+from slimpack.verify.machine import machine_identity
 from slimpack.verify.model import Result, Verification
 from slimpack.warm.code import own_code
-from slimpack.warm.restore import restored
+from slimpack.warm.complete import is_complete
+from slimpack.warm.identity import plain
+from slimpack.warm.plain import has_records, is_in_order, plain_files, told
+from slimpack.warm.restore import restored, texts
 
-# What Python runs at start, wherever it finds it (`site`).
-_AT_START = ("sitecustomize.py", "usercustomize.py")
+IMPORTS, SMOKE = "imports", "smoke"
+RUNNING = (IMPORTS, SMOKE)
+"""Checks that start programs of the image."""
+COMPARING = ("elf-needed", "cuda-libraries", IMPORTS)
+"""Checks that ask what was wrong in the environment before slimming."""
+BY_CONTENT = ("bytecode", "secrets")
+"""Checks that look into plain files."""
 
-IMPORTS = "imports"
-"""The check whose outcome is kept."""
+
+@dataclass(frozen=True)
+class Proof:
+    """By what proofs of an image are known.
+
+    image: of all of it. rest: of all but the contents of `files`, "" where that is not
+    enough. imports: of importing all modules. files: the plain ones, by path.
+    environment: by what it is known, "" where nothing tells how it was before slimming.
+    """
+
+    image: str
+    rest: str
+    imports: str
+    files: dict[str, Entry]
+    environment: str
+    config: VerifyConfig
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The files that no module may read, as programs in the image name them."""
+        return frozenset(f"/{path}" for path in self.files)
 
 
-def proof_key(
+def proof_of(
     image: Image,
     layering: Layering,
     application: Iterable[Entry],
     prefix: str,
     config: VerifyConfig,
-) -> str:
-    """Return by what the outcome is kept. layering: of `image`. prefix: of the environment."""
-    below = len(image.layers) - len(layering.layers)
-    layers = [
-        *image.layers[:below],
-        *(
-            layer
-            for layer, plan in zip(layering.layers, layering.plans, strict=True)
-            if plan.owners != (app.OWNER,)
-        ),
-    ]
+    environment: str,
+) -> Proof:
+    """Return by what the proofs of `image` are known.
+
+    layering: of its layers above the base. prefix, environment: see `plain_files`, `Proof`.
+    """
+    entries = list(application)
     run = image.config
-    return digest_of(
-        own_code(),
-        here(),
-        [layer.diff_id for layer in layers],
-        [run.architecture, run.user, run.workdir, [list(pair) for pair in run.env]],
-        [config.sandbox, list(config.skip_imports), list(config.ignore)],
-        sorted(_told(entry, under(prefix, "")) for entry in application),
+    files = plain_files(entries, prefix, run.env)
+    common = [own_code(), machine_identity(str(image.platform)), environment]
+    below = [_below(image, layering), told(entries, files)]
+    settings = plain(asdict(config))
+    rest = digest_of("rest", common, below, plain(asdict(run)), settings)
+    return Proof(
+        image=digest_of("image", common, image.digest, settings),
+        rest="" if has_records(entries) else rest,
+        imports=digest_of(
+            *("imports", common, below),
+            [run.architecture, run.user, run.workdir, [list(pair) for pair in run.env]],
+            [config.sandbox, list(config.skip_imports), list(config.ignore)],
+        ),
+        files=files,
+        environment=environment,
+        config=config,
     )
 
 
-def _told(entry: Entry, inside: str) -> list[str]:
-    """Return a path; with what is there if it is in the environment, or runs at Python's start."""
-    name = entry.path.rpartition("/")[2]
-    if entry.path.startswith(inside) or name in _AT_START:
-        return [entry.path, entry.identity or entry.link]
-    return [entry.path]
+def _below(image: Image, layering: Layering) -> list[str]:
+    """Return the layers with other files than the application's."""
+    count = len(image.layers) - len(layering.layers)
+    own = zip(layering.layers, layering.plans, strict=True)
+    kept = [layer for layer, plan in own if plan.owners != (app.OWNER,)]
+    return [layer.diff_id for layer in (*image.layers[:count], *kept)]
 
 
-def known_proof(key: str, memos: Memo) -> dict[str, Result]:
-    """Return what is known, by the name of its check."""
-    data = memos.get(PROOF, key)
+def recall_proof(proof: Proof, name: str, memos: Memo) -> Verification | None:
+    """Return what an earlier build proved of the same image. name: what it is called now."""
+    data = memos.get(PROOF, proof.image)
+    if data is not None:
+        with suppress(*MALFORMED):
+            known = restored(Verification, json.loads(data))
+            return replace(known, subject=name, seconds=0.0, kept="everything")
+    return None
+
+
+def recall_rest(proof: Proof, name: str, memos: Memo) -> Verification | None:
+    """Return what holds of all that has changed but the contents of plain files.
+
+    These are looked at now, where they are others. None where one is not in order.
+    """
+    data = memos.get(PROOF, proof.rest) if proof.rest else None
+    if data is None:
+        return None
+    with suppress(*MALFORMED):
+        value = json.loads(data)
+        known = restored(Verification, value["verification"])
+        before = texts(value["files"])
+        changed = {path for path, one in proof.files.items() if before.get(path) != one.identity}
+        asked = {path for path in proof.files if path in changed or source_of(path) in changed}
+        if all(is_in_order(path, proof.files) for path in sorted(asked)):
+            kept = "all but files of the application"
+            return replace(known, subject=name, seconds=0.0, kept=kept)
+    return None
+
+
+def recall_imports(proof: Proof, memos: Memo) -> dict[str, Result]:
+    """Return what is known of importing all modules, by the name of that check."""
+    data = memos.get(PROOF, proof.imports)
     if data is not None:
         with suppress(*MALFORMED):
             return {IMPORTS: restored(Result, json.loads(data))}
     return {}
 
 
-def keep_proof(key: str, verification: Verification, memos: Memo) -> None:
-    """Keep the outcome, if the check was made and is no failure."""
+def keep_proof(proof: Proof, verification: Verification, read: Iterable[str], memos: Memo) -> None:
+    """Keep what was found, as far as it holds of other images, too.
+
+    read: watched files that a module has read when it was imported.
+    """
+    untouched = not any(read)
     for result in verification.results:
-        if result.name == IMPORTS and not result.skipped and not result.fails:
-            memos.put(PROOF, key, json.dumps(asdict(result)).encode())
+        made = result.name == IMPORTS and not result.skipped and not result.fails
+        if made and untouched and (proof.environment or not result.findings):
+            memos.put(PROOF, proof.imports, json.dumps(asdict(result)).encode())
+    if not _is_worth(proof, verification):
+        return
+    whole = asdict(replace(verification, kept=""))
+    memos.put(PROOF, proof.image, json.dumps(whole).encode())
+    clean = not any(one.findings for one in verification.results if one.name in BY_CONTENT)
+    if proof.rest and untouched and clean:
+        files = {path: entry.identity for path, entry in proof.files.items()}
+        memos.put(PROOF, proof.rest, json.dumps({"verification": whole, "files": files}).encode())
+
+
+def _is_worth(proof: Proof, verification: Verification) -> bool:
+    """Tell whether all was proven, and nothing may come out otherwise the next time."""
+    if verification.failed or not is_complete(verification, proof.config):
+        return False
+    return not any(
+        (one.errors and one.name in RUNNING)
+        or (one.findings and one.name in COMPARING and not proof.environment)
+        for one in verification.results
+    )

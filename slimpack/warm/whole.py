@@ -29,8 +29,8 @@ from slimpack.platforms import here
 from slimpack.reading import unchanging
 from slimpack.result import BuildResult
 from slimpack.tree import Kind
-from slimpack.verify.model import Verification
 from slimpack.warm.code import own_code
+from slimpack.warm.complete import is_complete
 from slimpack.warm.identity import base_identity, file_digest, plain
 from slimpack.warm.images import image_from_json, image_to_json
 from slimpack.warm.restore import restored
@@ -46,19 +46,8 @@ class Whole:
     results: tuple[BuildResult, ...]
 
     def is_proven(self, config: VerifyConfig) -> bool:
-        """Tell whether another build would prove no more: nothing was missing on this machine."""
-        if not config.enabled or config.sandbox == "none":
-            return True
-        return all(
-            one.verified and one.verified.sandbox and not _missed(one.verified, config)
-            for one in self.results
-        )
-
-
-def _missed(verification: Verification, config: VerifyConfig) -> bool:
-    """Tell whether a test of the user's may have waited for a GPU that is not here."""
-    smoke = next((one for one in verification.results if one.name == "smoke"), None)
-    return any(test.gpu for test in config.smoke) and bool(smoke is None or smoke.findings)
+        """Tell whether another build would prove no more."""
+        return all(is_complete(one.verified, config) for one in self.results)
 
 
 def contents_of(config: Config) -> list[Any] | None:

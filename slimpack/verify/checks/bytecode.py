@@ -81,10 +81,7 @@ def _cached(subject: Subject, entry: Entry, source: Entry | None, magic: bytes) 
         return message
     (flags,) = struct.unpack_from("<I", head, 4)
     if flags & _HASHED:
-        if source.size > _MAX_SOURCE:
-            return ""
-        expected = _imp.source_hash(int.from_bytes(magic, "little"), source.read())
-        if head[8:] == expected:
+        if is_hash_of(source, head):
             return ""
         effect = (
             "Python compiles it again at each start" if flags & _CHECKED else "Python runs the old"
@@ -95,6 +92,13 @@ def _cached(subject: Subject, entry: Entry, source: Entry | None, magic: bytes) 
     if mtime != int(status.st_mtime) & 0xFFFFFFFF or size != source.size & 0xFFFFFFFF:
         return "is older or newer than its source: Python compiles it again at each start"
     return ""
+
+
+def is_hash_of(source: Entry, head: bytes) -> bool:
+    """Tell whether the first 16 bytes of a .pyc with a hash have that of `source`."""
+    if source.size > _MAX_SOURCE:
+        return True
+    return head[8:] == _imp.source_hash(int.from_bytes(head[:4], "little"), source.read())
 
 
 def _alone(entry: Entry, magic: bytes) -> str:

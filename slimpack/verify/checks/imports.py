@@ -18,7 +18,7 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
         raise SkippedError("there is no Python in it")
     runner = context.need_runner()
     modules = importable_modules(subject, context.config.skip_imports)
-    failures = import_all(runner, subject.absolute(python.program), modules)
+    failures = import_all(runner, subject.absolute(python.program), modules, context.watched)
     if not failures:
         return
     before = context.baseline([one.module for one in failures]) if context.baseline else None

@@ -107,10 +107,11 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
         for what, key in _found(text, set()):
             yield Finding("", f"the variable or label {name} holds a {what} ({_masked(key)})")
     for entry in subject.application:
-        yield from _file(subject, entry)
+        yield from secrets_in(entry)
 
 
-def _file(subject: Subject, entry: Entry) -> Iterator[Finding]:
+def secrets_in(entry: Entry) -> Iterator[Finding]:
+    """Yield what one file tells by its name and its content, and by nothing else."""
     name = entry.path.rpartition("/")[2]
     for pattern, what in NAMES.items():
         if fnmatchcase(name, pattern) and name not in _HARMLESS and entry.size:
