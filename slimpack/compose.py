@@ -45,6 +45,8 @@ def twice_notes(base: Base, tree: Tree) -> Iterator[str]:
         family = family_of(posixpath.basename(path)) if is_library(path) else None
         if family and placed.member.kind == "file" and "/stubs/" not in path:
             theirs[family.name] += placed.member.size
+    if not theirs:
+        return
     ours = {
         family.name
         for entry in tree

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slimpack.cache import Cache
 from slimpack.cache.layers import LayerCache
 from slimpack.cache.memo import Memo
 from slimpack.oci.compress import Compression
 from slimpack.progress import Progress
-from slimpack.registry.connecting import Registries
+
+if TYPE_CHECKING:  # a build without a registry does not wait for the import of a client
+    from slimpack.registry.connecting import Registries
 
 
 @dataclass(frozen=True)

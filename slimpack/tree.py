@@ -85,11 +85,14 @@ class Entry:
             return stream.read()
 
 
+_NOT_NORMAL = frozenset(("", ".", ".."))
+
+
 def check_path(path: str) -> None:
     """Raise ValueError unless `path` is relative, normal and stays inside the root."""
     if not path or path.startswith("/") or "\0" in path:
         raise ValueError(f"not a path inside the image: {path!r}")
-    if any(part in ("", ".", "..") for part in path.split("/")):
+    if not _NOT_NORMAL.isdisjoint(path.split("/")):
         raise ValueError(f"not a normal path: {path!r}")
 
 

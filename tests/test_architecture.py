@@ -82,6 +82,7 @@ ALLOWED: dict[str, set[str]] = {
         *("reading", "relocate", "result", "runtimes", "slices", "slim", "slimming", "tree"),
         "verify",
     },
+    "proving": {"config", "cuda", "means", "oci", "part", "verify", "warm"},
     "app": {"config", "errors", "tree"},
     "preparing": {"app", "errors", "oci", "platforms", "rootfs", "sandbox"},
     "result": {"env", "outputs", "slim", "verify"},

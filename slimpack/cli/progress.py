@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from slimpack.progress import SILENT, Progress, Task
+
+if TYPE_CHECKING:  # takes longer to import than most commands' own code
+    from tqdm import tqdm
 
 _JSON_INTERVAL_SECONDS = 0.5
 
@@ -76,6 +78,8 @@ class BarProgress(LineProgress):
     @contextmanager
     def task(self, name: str, *, total: int | None = None, unit: str = "B") -> Iterator[Task]:
         """Draw a bar; leave it at 100 % when the task ends."""
+        from tqdm import tqdm
+
         with tqdm(
             desc=f"{name:<24.24}",
             total=total,
@@ -88,10 +92,14 @@ class BarProgress(LineProgress):
 
     def note(self, message: str) -> None:
         """Print a note above the bars."""
+        from tqdm import tqdm
+
         tqdm.write(f"note: {message}", file=sys.stderr)
 
     def warn(self, message: str) -> None:
         """Print a warning above the bars."""
+        from tqdm import tqdm
+
         tqdm.write(f"warning: {message}", file=sys.stderr)
 
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from slimpack.errors import InstallError
@@ -130,6 +131,15 @@ def identify(interpreter: Path) -> tuple[str, str]:
 
     Both are "" when it does not run here, or is too old for bytecode with hashes.
     """
+    try:
+        status = interpreter.stat()
+    except OSError:
+        return "", ""
+    return _asked(interpreter, status.st_ino, status.st_mtime_ns)
+
+
+@cache  # a build asks the same one more than once
+def _asked(interpreter: Path, *_version: int) -> tuple[str, str]:
     try:
         done = subprocess.run(
             [str(interpreter), "-I", "-S", "-c", _PROBE],

@@ -123,7 +123,7 @@ def main() -> None:
     sys.path[:] = [folder for folder in sys.path if folder]  # not the working directory
     warnings.simplefilter("ignore")
     gc.disable()
-    if request["watched"]:
+    if request.get("watched"):
         watch(set(request["watched"]), out)
     known = getattr(sys, "stdlib_module_names", None)
     for name, stdlib in request["modules"]:

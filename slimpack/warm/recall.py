@@ -32,7 +32,7 @@ from slimpack.warm.keys import (
     slim_files,
 )
 from slimpack.warm.noswap import NoSwap
-from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of
+from slimpack.warm.remembered import Kept, Remembered, facts_of, rows_of, to_json
 
 if TYPE_CHECKING:  # only builds that have to make something need these
     from slimpack.cold import FromNothing
@@ -55,13 +55,14 @@ class Subject:
 class Warm:
     """A part that nobody had to make, the application's files, and what compiles them.
 
-    changed: the packages that are others than in the earlier build.
+    kept: what is to be remembered of it, None where it is. changed: the packages that are
+    others than in the earlier build.
     """
 
     part: Part
     application: Tree
     compiler: Callable[[], Compiler | None]
-    kept: Kept
+    kept: Kept | None
     changed: tuple[str, ...]
 
 
@@ -113,12 +114,11 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
         old = _relative(subject, means)
     opened = LayerBytes(old.layers, means.layers, scratch)
     application = collected(config.app, prefix, lambda name: name in old.programs)
-    check_places(application, old.paths, prefix)
-    decided = old.decisions
     with _doubted():
-        same = not decided or decided.application == application_answers(
-            decided.questions, application, prefix
-        )
+        if _meets(application, prefix):
+            check_places(application, old.paths, prefix)
+        asked = old.questions
+        same = not asked or old.application == application_answers(asked, application, prefix)
         part = old.to_part(opened.open) if known else None
     if not same:
         raise NoSwap("the application uses what slimming took, or no longer what it left")
@@ -127,7 +127,7 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
             part=part,
             application=application,
             compiler=lambda: kept_compiler(subject.lock, subject.packages, means),
-            kept=Kept(old.packages, old.paths, old.links, old.programs, old.fixed, decided),
+            kept=None,
             changed=(),
         )
     from slimpack.warm.swap import swap
@@ -160,6 +160,12 @@ def _doubted() -> Iterator[None]:
         yield
     except MALFORMED as error:
         raise NoSwap(f"what is remembered makes no sense: {error}") from error
+
+
+def _meets(application: Tree, prefix: str) -> bool:
+    """Tell whether anything of the application is in the environment's place, or is that place."""
+    place = under(prefix, "")
+    return any(f"{entry.path}/".startswith(place) for entry in application)
 
 
 def check_places(application: Tree, paths: Mapping[str, str], prefix: str) -> None:
@@ -233,17 +239,7 @@ def remember(subject: Subject, part: Part, kept: Kept, layering: Layering, means
             (key or "", record_of(layer))
             for key, layer in zip(layering.keys, layering.layers, strict=True)
         )
-        value = Remembered(
-            packages=kept.packages,
-            paths=kept.paths,
-            links=kept.links,
-            programs=kept.programs,
-            fixed=kept.fixed,
-            rows=rows_of(part.tree, layering.holders),
-            layers=layers,
-            part=facts_of(part),
-            decisions=kept.decisions,
-        )
         key = part_key(subject.environment, subject.packages)
-        means.memos.put(PART, key, value.to_json())
+        rows = rows_of(part.tree, layering.holders)
+        means.memos.put(PART, key, to_json(kept, rows, layers, facts_of(part)))
         means.memos.put(FAMILY, family_key(subject.environment, subject.lock), key.encode())
