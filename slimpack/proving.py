@@ -12,6 +12,7 @@ from slimpack.means import Means
 from slimpack.oci.image import Image
 from slimpack.part import Part
 from slimpack.verify.model import Verification
+from slimpack.warm.members import known_members
 from slimpack.warm.proof import (
     SMOKE,
     Proof,
@@ -46,6 +47,7 @@ def prove(
     if rest and not config.verify.smoke:
         keep_proof(proof, rest, (), memos)
         return rest
+    from slimpack.oci.rootfs import merged_view
     from slimpack.verify.context import Watched
     from slimpack.verify.opening import open_image, open_prefix
     from slimpack.verify.verifying import verify
@@ -54,8 +56,9 @@ def prove(
         results = {one.name: one for one in rest.results if one.name != SMOKE}
     else:
         results = recall_imports(proof, memos) if warm else {}
+    view = means.layers.healing(lambda: merged_view(image, known_members(memos)))
     subject = means.layers.healing(
-        lambda: open_image(image, scratch / "root", name, progress=means.progress)
+        lambda: open_image(image, scratch / "root", name, view=view, progress=means.progress)
     )
     watched = Watched(proof.watched)
     done = verify(

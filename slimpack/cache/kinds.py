@@ -9,6 +9,7 @@ WHOLE = "whole"
 BASE = "base"
 LOCK = "lock"
 PROOF = "proof"
+MEMBERS = "members"
 
 SHARED = (PART, FAMILY, BYTECODE, SHARING, DUPLICATES)
 """Those that make sense on other machines."""

@@ -61,21 +61,40 @@ def iter_layer_members(
         reader.drain()
 
 
-def merged_view(image: Image) -> dict[str, Placed]:
-    """Return path -> what is there, for all paths of the image, sorted; reads every layer once."""
+def layer_members(layer: Layer) -> list[Member]:
+    """Return the members of a layer, which is read and verified for that."""
+    members = []
+    text = 0
+    for member, _ in iter_layer_members(layer):
+        members.append(member)
+        text += len(member.name) + len(member.link)
+        if len(members) > _MAX_PATHS:
+            raise ImageError(f"layer {layer.digest} has more than {_MAX_PATHS} members")
+        _check_text(text)
+    return members
+
+
+def merged_view(
+    image: Image, members_of: Callable[[Layer], list[Member]] = layer_members
+) -> dict[str, Placed]:
+    """Return path -> what is there, for all paths of the image, sorted; reads every layer once.
+
+    members_of: instead of `layer_members`, from somebody who knows some of them.
+    """
     view = _View()
     text = 0
     for number, layer in enumerate(image.layers):
-        members = []
-        for member, _ in iter_layer_members(layer):
-            members.append(member)
-            text += len(member.name) + len(member.link)
-            if len(members) > _MAX_PATHS:
-                raise ImageError(f"layer {layer.digest} has more than {_MAX_PATHS} members")
-            if text > _MAX_TEXT:
-                raise ImageError(f"the image has names of more than {_MAX_TEXT >> 20} MiB")
+        members = members_of(layer)
+        text += sum(len(member.name) + len(member.link) for member in members)
+        _check_text(text)
         view.apply(number, members)
     return dict(sorted(view.paths.items()))
+
+
+def _check_text(text: int) -> None:
+    """Raise ImageError for more characters of names and targets than memory should hold."""
+    if text > _MAX_TEXT:
+        raise ImageError(f"the image has names of more than {_MAX_TEXT >> 20} MiB")
 
 
 def read_files(

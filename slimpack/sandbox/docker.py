@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slimpack.daemon.docker import load_into_docker
 from slimpack.errors import DaemonError, InputError
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import Image
@@ -51,7 +50,7 @@ class Docker:
         mark = secrets.token_hex(8)
         tag = f"slimpack-sandbox:{mark}"
         try:
-            load_into_docker(_bare(image, mark), [tag])
+            _load(_bare(image, mark), tag)
             yield _Prepared(self, root, tag)
         finally:
             # "No such image" is what an interrupted load leaves.
@@ -91,3 +90,9 @@ def _bare(image: Image, mark: str) -> Image:
     return replace(
         image, config=config, history=(), annotations={}, raw_config=b"", raw_manifest=b""
     )
+
+
+def _load(image: Image, tag: str) -> None:
+    from slimpack.daemon.docker import load_into_docker  # Docker's SDK takes a while
+
+    load_into_docker(image, [tag])

@@ -9,7 +9,10 @@ import pytest
 
 from slimpack.cache.memo import sealed
 from slimpack.env.rattler.engine import RattlerEngine
-from slimpack.warm import proof
+from slimpack.oci.layer import Layer
+from slimpack.oci.rootfs import layer_members
+from slimpack.oci.untar import Member
+from slimpack.warm import members, proof
 from tests.support.channel import MiniChannel
 from tests.support.command import call, variables
 from tests.warm.lab import Lab, fresh
@@ -170,3 +173,18 @@ def test_what_is_remembered_may_be_anything(lab: ProvenLab, data: bytes) -> None
 def test_contradicting_options(lab: ProvenLab) -> None:
     done = lab.run(lab.cache, "--verify-again", "--no-verify", code=2)
     assert "contradict" in done.stderr
+
+
+def test_layers_are_listed_once(lab: ProvenLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+
+    def list_them(layer: Layer) -> list[Member]:
+        listed.append(layer.name)
+        return layer_members(layer)
+
+    monkeypatch.setattr(members, "layer_members", list_them)
+    first = lab.warm("--verify-again")
+    assert listed == []
+    lab.change("reader", {f"{SITE}/reader.py": "x = 2\n"})
+    lab.warm()
+    assert 0 < len(listed) < len(first["layers"])
