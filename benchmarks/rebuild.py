@@ -27,10 +27,13 @@ from benchmarks.channel.errors import ChannelError
 from benchmarks.demo import ROOT, say
 from benchmarks.rebuilding import dockerfiles
 from benchmarks.rebuilding.bases import load_bases
+from benchmarks.rebuilding.heavy import peaks, told
 from benchmarks.rebuilding.methods import (
     APPLICATION,
     CASES,
     EMPTY,
+    LOCKED,
+    LOCKED_UNVERIFIED,
     METHODS,
     NAIVE,
     ONE_HEAVY,
@@ -94,6 +97,7 @@ def bench(project: Project, count: int, ways: Sequence[str]) -> None:
     """Go through all cases with all ways, `count` times, and write what came out."""
     install([PEERS[name] for name in ("docker-registry",) if shutil.which(name) is None])
     with_docker = bool({NAIVE, PACKED}.intersection(ways))
+    with_lock = with_docker or bool({LOCKED, LOCKED_UNVERIFIED}.intersection(ways))
     with ExitStack() as stack:
         if with_docker:
             ensure_engine()
@@ -110,10 +114,12 @@ def bench(project: Project, count: int, ways: Sequence[str]) -> None:
         }
         for number in range(count):
             say(f"run {number + 1} of {count}")
-            repetition(project, methods, found, check=number == 0, lock=with_docker)
-    text = "\n".join((*table(found), "", explanation(found), "", _facts(), ""))
-    if set(ways) == set(METHODS):
-        write(found, text)
+            repetition(project, methods, found, check=number == 0, lock=with_lock)
+        heavy = peaks(WORK / "heavy", project.channel) if set(ways) == set(METHODS) else {}
+    lines = (*table(found), "", explanation(found), *told(heavy), "", _facts(), "")
+    text = "\n".join(lines)
+    if heavy:
+        write(found, heavy, text)
     print(text)
 
 
@@ -122,6 +128,10 @@ def all_methods(project: Project) -> dict[str, Method]:
     return {
         SLIMPACK: Slimpack(project, WORK / "slimpack"),
         UNVERIFIED: Slimpack(project, WORK / "unverified", ("--no-verify",)),
+        LOCKED: Slimpack(project, WORK / "locked", locked=True),
+        LOCKED_UNVERIFIED: Slimpack(
+            project, WORK / "locked-unverified", ("--no-verify",), locked=True
+        ),
         NAIVE: dockerfiles.Docker(project, WORK / "naive" / "context", packed=False),
         PACKED: dockerfiles.Docker(project, WORK / "packed" / "context", packed=True),
     }
@@ -182,7 +192,7 @@ def one(method: Method, case: str, host: str, registry: Path, runs: Runs) -> Non
     runs.add(step, arrived(before, stored(registry)), fresh)
 
 
-def write(found: Mapping[tuple[str, str], Runs], text: str) -> None:
+def write(found: Mapping[tuple[str, str], Runs], heavy: Mapping[str, int], text: str) -> None:
     """Write everything as JSON, and the table."""
     whole = {
         "workload": "w1, its model made beforehand",
@@ -191,6 +201,7 @@ def write(found: Mapping[tuple[str, str], Runs], text: str) -> None:
         "versions": versions(),
         "commands": commands(),
         **to_json(found),
+        "w3 memory": heavy,
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "rebuild.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
@@ -207,6 +218,8 @@ def commands() -> dict[str, list[str]]:
     return {
         SLIMPACK: [build],
         UNVERIFIED: [f"{build} --no-verify"],
+        LOCKED: ["slimpack build pixi.lock --push HOST/app:1"],
+        LOCKED_UNVERIFIED: ["slimpack build pixi.lock --push HOST/app:1 --no-verify"],
         NAIVE: image,
         PACKED: ["conda-pack --n-threads 2 --prefix PREFIX --output env.tar.gz", *image],
     }

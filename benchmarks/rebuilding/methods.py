@@ -22,8 +22,10 @@ ONE_HEAVY = f"heavy package changed ({HEAVY})"
 CASES = (EMPTY, PACKAGES, SAME, APPLICATION, ONE_PURE, ONE_HEAVY)
 
 SLIMPACK, UNVERIFIED = "slimpack", "slimpack, --no-verify"
+LOCKED, LOCKED_UNVERIFIED = "slimpack, lock", "slimpack, lock, --no-verify"
+OURS = (SLIMPACK, UNVERIFIED, LOCKED, LOCKED_UNVERIFIED)
 NAIVE, PACKED = "Dockerfile", "conda-pack, Dockerfile"
-METHODS = (SLIMPACK, UNVERIFIED, NAIVE, PACKED)
+METHODS = (*OURS, NAIVE, PACKED)
 
 _KEPT = ("debian", "pkgs", "repodata")
 
@@ -63,11 +65,12 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Slimpack:
-    """``slimpack build --push``, with a cache of its own."""
+    """``slimpack build --push``, with a cache of its own. locked: from the project's lock."""
 
     project: Project
     cache: Path
     options: tuple[str, ...] = ()
+    locked: bool = False
     cases: Sequence[str] = CASES
 
     def prepare(self, case: str) -> None:
@@ -81,9 +84,10 @@ class Slimpack:
 
     def run(self, case: str, host: str) -> Step:
         """Build and push with one command."""
-        command = ("build", "--push", f"{host}/{REPOSITORY}:{TAG}", *self.options)
+        given = self.project.locked_options if self.locked else self.project.options
+        command = ("build", "--push", f"{host}/{REPOSITORY}:{TAG}", *self.options, *given)
         before = cpu_of_children()
-        measured = self.project.slimpack(*command, *self.project.options, cache=self.cache)
+        measured = self.project.slimpack(*command, cache=self.cache)
         told = json.loads(measured.output)
         return Step(
             build=measured.seconds,

@@ -7,6 +7,7 @@ application, taken from an image of the workload as it is.
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import re
@@ -56,6 +57,7 @@ class Project:
     def make(self) -> None:
         """Make the folder, with the model in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        compileall.compile_dir(ROOT / "slimpack", quiet=1)  # as pip does when it installs
         for name in ("w1", "checks"):
             shutil.copytree(
                 WORKLOADS / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
@@ -75,6 +77,11 @@ class Project:
     def options(self) -> tuple[str, ...]:
         """Of every build."""
         return "--channel", self.channel.as_uri(), "--json", "--progress", "none"
+
+    @property
+    def locked_options(self) -> tuple[str, ...]:
+        """Of every build from the lock."""
+        return str(self.lock), "--json", "--progress", "none"
 
     def slimpack(self, *arguments: str, cache: Path | None = None) -> Measured:
         """Run slimpack in the project as users do; `cache`: instead of the project's own."""

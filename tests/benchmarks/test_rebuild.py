@@ -16,7 +16,7 @@ import pytest
 from benchmarks import rebuild
 from benchmarks.channel import index_channel, write_conda
 from benchmarks.channel.container import read_files
-from benchmarks.rebuilding import installer, methods
+from benchmarks.rebuilding import heavy, installer, methods
 from benchmarks.rebuilding.dockerfiles import Docker
 from benchmarks.rebuilding.methods import (
     APPLICATION,
@@ -386,11 +386,29 @@ def test_results_are_written_for_a_whole_comparison_only(
 ) -> None:
     monkeypatch.setattr(rebuild, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(rebuild, "versions", lambda: {"slimpack": "1"})
-    rebuild.write(found, "the table\n")
+    rebuild.write(found, {"W3 cold": 7}, "the table\n")
     whole = json.loads((tmp_path / "results" / "rebuild.json").read_text())
     assert whole["commands"].keys() == set(METHODS)
     assert whole["ratios"][ONE_PURE][SLIMPACK] == 0.1
+    assert whole["w3 memory"] == {"W3 cold": 7}
     assert (tmp_path / "results" / "rebuild.md").read_text() == "the table\n"
+
+
+def test_memory_is_measured_in_every_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = []
+
+    def measured(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Measured:
+        assert not read_config(cwd / "slimpack.toml").app.prepare
+        commands.append(("--no-verify" in command, env["SLIMPACK_CACHE_DIR"]))
+        return Measured("", 1.0, 5_000_000)
+
+    monkeypatch.setattr(heavy, "measure", measured)
+    found = heavy.peaks(tmp_path, tmp_path / "channel")
+    assert [unverified for unverified, _ in commands] == [True] * 3 + [False] * 3
+    assert len({cache for _, cache in commands}) == 2
+    assert len(found) == 6
+    assert "| W3 --no-verify cold | 5 |" in list(heavy.told(found))
+    assert not list(heavy.told({}))
 
 
 def test_a_failure_is_a_line_and_leaves_nothing(
