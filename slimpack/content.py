@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def with_true_records(
     tree = with_dist_records(tree, dists, dest_prefix, rewritten)
     changed = outdated_records(tree, dists, dest_prefix, rewritten)
     for path, entry in changed.items():
-        rewritten[path] = hashlib.sha256(entry.read()).hexdigest(), entry.size
+        rewritten[path] = entry.sha256(), entry.size
     return with_records(tree.merge(changed.values()), moved, dest_prefix, rewritten)
 
 

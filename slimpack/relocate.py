@@ -244,7 +244,7 @@ def rewritten_files(
         was_file = before is not None and before.kind is Kind.FILE
         read = _target(tree, entry) if entry.kind is Kind.SYMLINK and was_file else entry
         if read is not None and read.kind is Kind.FILE:
-            found[path] = hashlib.sha256(read.read()).hexdigest(), read.size
+            found[path] = read.sha256(), read.size
     return found
 
 

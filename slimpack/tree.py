@@ -84,6 +84,14 @@ class Entry:
         with self.open() as stream:
             return stream.read()
 
+    def sha256(self) -> str:
+        """Return the SHA-256 of a regular file in hex; it is never whole in memory."""
+        value = hashlib.sha256()
+        with self.open() as stream:
+            while data := stream.read(1 << 20):
+                value.update(data)
+        return value.hexdigest()
+
 
 _NOT_NORMAL = frozenset(("", ".", ".."))
 
@@ -143,11 +151,7 @@ def identified(entry: Entry) -> Entry:
     """Return an entry with an identity; a file without one is read for it."""
     if entry.kind is not Kind.FILE or entry.identity:
         return entry
-    value = hashlib.sha256()
-    with entry.open() as stream:
-        while data := stream.read(1 << 20):
-            value.update(data)
-    return replace(entry, identity=content_identity(value.hexdigest()))
+    return replace(entry, identity=content_identity(entry.sha256()))
 
 
 def symlink_entry(path: str, link: str, *, owner: str = "") -> Entry:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import stat
 from collections.abc import Callable
@@ -14,8 +15,8 @@ from slimpack.env.meta import portable_record, read_installed
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError, RelocationError
 from slimpack.prefix.scripts import direct_shebang
-from slimpack.relocate import Relocated, relocate, with_records
-from slimpack.tree import Kind, Tree, bytes_entry, symlink_entry
+from slimpack.relocate import Relocated, relocate, rewritten_files, with_records
+from slimpack.tree import Entry, Kind, Tree, bytes_entry, symlink_entry
 from slimpack.verify.prefixes import forbidden_paths, scanned
 from tests.support.channel import MiniChannel
 
@@ -43,6 +44,21 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
         )
         for path in sorted(folder.rglob("*"))
     }
+
+
+def test_large_files_are_not_read_into_memory() -> None:
+    """A library of PyTorch has hundreds of megabytes."""
+
+    class Pieces(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            assert size is not None
+            assert 0 < size <= 1 << 20
+            return super().read(size)
+
+    data = b"x" * 3_000_000
+    big = Entry("opt/env/lib/big.so", Kind.FILE, 0o755, "a", len(data), lambda: Pieces(data))
+    found = rewritten_files(Tree([big]), Relocated(Tree([]), {}), DEST)
+    assert found == {"lib/big.so": (hashlib.sha256(data).hexdigest(), len(data))}
 
 
 def test_every_kind_of_prefix_is_rewritten(

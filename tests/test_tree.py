@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from slimpack.tree import (
     directory_entry,
     file_entry,
     hardlink_entry,
+    identified,
     parents,
     symlink_entry,
     under,
@@ -28,6 +31,20 @@ def test_sorted_and_unique() -> None:
     assert (tree.size, tree.files, len(tree)) == (2, 2, 3)
     with pytest.raises(ValueError, match="two entries for a"):
         Tree([bytes_entry("a", b""), bytes_entry("a", b"")])
+
+
+class _Pieces(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert 0 < size <= 1 << 20
+        return super().read(size)
+
+
+def test_a_digest_is_taken_of_pieces() -> None:
+    data = bytes(range(256)) * 10_000
+    entry = Entry("big", Kind.FILE, 0o644, size=len(data), opener=lambda: _Pieces(data))
+    assert entry.sha256() == hashlib.sha256(data).hexdigest()
+    assert identified(entry).identity == f"sha256:{entry.sha256()}"
 
 
 def test_nothing_below_a_file() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
-from slimpack.oci.digest import CHUNK
-from slimpack.tree import Entry, Kind
+from slimpack.tree import Kind
 from slimpack.verify.context import Context
 from slimpack.verify.model import Check, Finding
 from slimpack.verify.packages import Package
@@ -62,21 +60,13 @@ def _package(
             )
         elif file.sha256 and entry.kind is Kind.FILE:
             if entry.path not in digests:
-                digests[entry.path] = _sha256(entry)
+                digests[entry.path] = entry.sha256()
             if digests[entry.path] not in claims[entry.path]:
                 yield Finding(
                     file.path,
                     f"is not what {subject.shown(package.record)} says (SHA-256)",
                     package.name,
                 )
-
-
-def _sha256(entry: Entry) -> str:
-    digest = hashlib.sha256()
-    with entry.open() as stream:
-        while data := stream.read(CHUNK):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 CHECK = Check(
