@@ -112,8 +112,8 @@ ALLOWED: dict[str, set[str]] = {
     "budget": {"config", "errors", "oci", "report", "sizes"},
     "sources": {"errors", "oci", "progress", "registry"},
     "bundle": {
-        *("attestation", "daemon", "env", "errors", "files", "oci", "progress", "registry"),
-        *("sources", "tree"),
+        *("attestation", "daemon", "env", "errors", "files", "oci", "patch", "progress"),
+        *("registry", "sources", "tree"),
     },
     "base": {
         *("cache", "config", "debian", "oci", "progress", "registry", "result", "runtimes"),

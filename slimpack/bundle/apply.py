@@ -9,18 +9,18 @@ that no name leads to, and the next one goes on with them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from slimpack.bundle.choosing import Pattern, Rename, choose_images
 from slimpack.bundle.far import Far, Parcel, Sent
 from slimpack.bundle.inventory import Inventory
 from slimpack.bundle.reader import Bundle
-from slimpack.bundle.rebuild import Held
+from slimpack.bundle.rebuild import Held, check_patch
 from slimpack.bundle.shipment import read_shipments
-from slimpack.bundle.supply import Supply
+from slimpack.bundle.supply import Member, Supply
 from slimpack.errors import BundleError
 from slimpack.progress import SILENT, Progress
 
@@ -45,7 +45,8 @@ def plan_apply(
     """Look at what has to go to `far`, and change nothing.
 
     images: which of the bundle, all without them. Raises InputError for names that do not
-    fit, BundleError for a bundle that is damaged, or a delta whose bases are not there.
+    fit, BundleError for a bundle that is damaged, or a delta whose bases are not there or
+    whose patches this machine cannot apply.
     """
     chosen = choose_images(bundle.statement, images, renames)
     parcels = far.plan(read_shipments(bundle, chosen))
@@ -58,6 +59,10 @@ def plan_apply(
             hint="apply the bundles that it follows first, name repositories that have them "
             "(--mount-from), or ask for a bundle made with `--since` an inventory of this side",
         )
+    lacking = {blob.digest for parcel in parcels for blob in parcel.lacking}
+    for patch in bundle.statement.patches:
+        if patch.target.digest in lacking:
+            check_patch(patch, partial(Member, bundle, patch.path))
     return Planned(tuple(parcels), held)
 
 
@@ -83,18 +88,17 @@ def _missing(
                     yield f"{digest}, from which {blob.digest} of {title} is made"
 
 
-def apply(bundle: Bundle, far: Far, planned: Planned, *, progress: Progress = SILENT) -> list[Sent]:
+def apply(
+    bundle: Bundle, far: Far, planned: Planned, scratch: Path, *, progress: Progress = SILENT
+) -> list[Sent]:
     """Do what was planned; return what travelled, parcel by parcel.
 
+    scratch: a folder for layers that are rebuilt from patches, and the tars of their bases.
     Raises BundleError for a bundle that is damaged, and what the far side meets
     (RegistryError, DaemonError, SlimpackError for a folder). Images whose turn was over have
     moved then, and no other.
     """
-    with ExitStack() as stack:
-        scratch = ""
-        if bundle.statement.patches:
-            scratch = stack.enter_context(TemporaryDirectory(prefix="slimpack-"))
-        supply = Supply(bundle, planned.held, Path(scratch))
+    with closing(Supply(bundle, planned.held, scratch, progress)) as supply:
         return [far.carry(parcel, supply, progress) for parcel in planned.parcels]
 
 

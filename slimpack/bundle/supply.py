@@ -12,6 +12,7 @@ from slimpack.bundle.rebuild import Held, Rebuilder
 from slimpack.bundle.shipment import damaged, unreadable
 from slimpack.errors import BundleError, ImageError
 from slimpack.oci.digest import ByteStream, VerifyingReader
+from slimpack.progress import SILENT, Progress
 
 
 class Supply:
@@ -21,10 +22,16 @@ class Supply:
     bases of its patches. scratch: a folder for blobs that patches make.
     """
 
-    def __init__(self, bundle: Bundle, held: Mapping[str, Held], scratch: Path) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        held: Mapping[str, Held],
+        scratch: Path,
+        progress: Progress = SILENT,
+    ) -> None:
         self._bundle = bundle
         self._held = held
-        self._rebuilder = Rebuilder(held, scratch)
+        self._rebuilder = Rebuilder(held, scratch, progress)
         self._rebuilt: dict[str, Path] = {}
         self._members = frozenset(blob.digest for blob in bundle.statement.blobs)
         self._patches = {patch.target.digest: patch for patch in bundle.statement.patches}
@@ -33,7 +40,7 @@ class Supply:
     def open(self, blob: Blob) -> ByteStream:
         """Open a blob; the read that gives its last byte raises BundleError unless all is well."""
         if blob.digest in self._members:
-            return _Member(self._bundle, blob.path)
+            return Member(self._bundle, blob.path)
         patch = self._patches.get(blob.digest)
         if patch is not None:
             return _verified(self._made(patch).open("rb"), blob)
@@ -55,16 +62,20 @@ class Supply:
         with self._rebuilding:
             if digest not in self._rebuilt:
                 self._rebuilt[digest] = self._rebuilder.rebuild(
-                    patch, lambda: _Member(self._bundle, patch.path)
+                    patch, lambda: Member(self._bundle, patch.path)
                 )
         return self._rebuilt[digest]
+
+    def close(self) -> None:
+        """Free the space that rebuilding took; blobs that it made stay in the folder."""
+        self._rebuilder.close()
 
 
 def _verified(stream: ByteStream, blob: Blob) -> VerifyingReader:
     return VerifyingReader(stream, blob.digest, blob.size, f"blob {blob.digest}")
 
 
-class _Member:
+class Member:
     """A member of the bundle. What goes wrong is said of the bundle, not of who reads it."""
 
     def __init__(self, bundle: Bundle, path: str) -> None:

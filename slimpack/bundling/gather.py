@@ -19,6 +19,7 @@ from slimpack.bundle.images import (
     open_reference,
 )
 from slimpack.bundle.shelves import documents_of
+from slimpack.bundle.since import Old, old_images
 from slimpack.bundling.arguments import Argument, understood
 from slimpack.bundling.building import Made, Means, Spec, built, spec_of
 from slimpack.errors import InputError
@@ -89,7 +90,31 @@ def gather(wanted: Wanted, registered: Registered, means: Means, scratch: Path) 
     return Gathered(tuple(fetched(joined(opened), registered)), extras, tuple(made))
 
 
+def old_images_of(texts: Sequence[str], registered: Registered) -> list[Old]:
+    """Return images that the far side has, to make patches from.
+
+    Raises InputError for what is no image, and what opening one raises.
+    """
+    found: list[Old] = []
+    for argument in map(understood, dict.fromkeys(texts)):
+        if argument.kind in ("spec", "configuration"):
+            raise InputError(
+                f"{argument.text} is no image that the far side could have",
+                hint="give the image that was sent: a reference, a layout, a tar, a bundle",
+            )
+        for one in fetched(_opened(argument, registered), registered):
+            found += old_images(one.names, one.target)
+    return found
+
+
 def _open(argument: Argument, wanted: Wanted, registered: Registered) -> list[Opened]:
+    found = _opened(argument, registered)
+    if not wanted.refs or argument.kind == "reference":
+        return found
+    return [one for one in found if any(one.is_called(ref) for ref in wanted.refs)]
+
+
+def _opened(argument: Argument, registered: Registered) -> list[Opened]:
     opener: Callable[[], list[Opened]] = {
         "reference": lambda: [
             open_reference(argument.text, Reference.parse(argument.text), registered)
@@ -97,10 +122,7 @@ def _open(argument: Argument, wanted: Wanted, registered: Registered) -> list[Op
         "bundle": lambda: open_other(argument.path),
         "images": lambda: open_path(argument.path, registered.progress),
     }[argument.kind]
-    found = [replace(one, source=argument.text) for one in opener()]
-    if not wanted.refs or argument.kind == "reference":
-        return found
-    return [one for one in found if any(one.is_called(ref) for ref in wanted.refs)]
+    return [replace(one, source=argument.text) for one in opener()]
 
 
 def _names(wanted: Wanted, arguments: Sequence[Argument]) -> dict[str, tuple[str, ...]]:

@@ -11,10 +11,11 @@ import click
 
 from slimpack.bundle.apply import Planned, apply, inventory_after, plan_apply
 from slimpack.bundle.choosing import Pattern, Rename
-from slimpack.bundle.far import Move, Parcel, Sent
+from slimpack.bundle.far import Far, Move, Parcel, Sent
 from slimpack.bundle.reader import Bundle, open_bundle
 from slimpack.bundle.target import FORMS, Target, open_far
 from slimpack.bundle.trust import check_trust
+from slimpack.cache import default_cache
 from slimpack.cli.table import megabytes
 from slimpack.cli.telling import insecure_option, telling_options
 from slimpack.errors import InputError
@@ -105,7 +106,7 @@ def apply_command(
     with Registries(insecure=insecure) as registries:
         far = open_far(target, bundle, registries, sources)
         planned = plan_apply(bundle, far, images=patterns, renames=changes)
-        sent = None if dry_run else apply(bundle, far, planned, progress=progress)
+        sent = None if dry_run else _applied(bundle, far, planned, progress)
         if inventory is not None and not dry_run:
             found = inventory_after(bundle, far, planned, progress)
             with atomic_file(inventory) as out:
@@ -117,6 +118,11 @@ def apply_command(
         click.echo("\n".join(names)) if names else None
     else:
         click.echo("\n".join(_lines(bundle, target, planned, sent)))
+
+
+def _applied(bundle: Bundle, far: Far, planned: Planned, progress: Progress) -> list[Sent]:
+    with default_cache().scratch() as scratch:
+        return apply(bundle, far, planned, scratch, progress=progress)
 
 
 def _result(

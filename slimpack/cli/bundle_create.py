@@ -13,20 +13,24 @@ import click
 from slimpack import __version__
 from slimpack.bundle.bandwidth import Link, Traffic, Weight, traffic, weigh
 from slimpack.bundle.contents import Contents, Part, Plan, plan
+from slimpack.bundle.delta import as_delta
 from slimpack.bundle.images import Registered
 from slimpack.bundle.installer import PATH as INSTALLER
 from slimpack.bundle.installer import installer as make_installer
 from slimpack.bundle.model import File, Statement
 from slimpack.bundle.readme import readme
+from slimpack.bundle.since import known_since
 from slimpack.bundle.write import Sign, Written, bundle_size, write_bundle
 from slimpack.bundling.building import Means
-from slimpack.bundling.gather import Gathered, Wanted, gather
+from slimpack.bundling.gather import Gathered, Wanted, gather, old_images_of
 from slimpack.bundling.payload import Payload, check_payload, with_payload
 from slimpack.cache import Cache, default_cache
 from slimpack.cli.bundle_options import (
+    Since,
     check_bundle_output,
     created_option,
     names_option,
+    since_options,
     volumes_option,
 )
 from slimpack.cli.bundle_payload import payload_options, write_script
@@ -78,6 +82,7 @@ from slimpack.signing import Signer
 @tlog_option
 @payload_options
 @created_option
+@since_options
 @volumes_option
 @click.option(
     "--keep",
@@ -101,6 +106,7 @@ def create_command(
     payload: Payload,
     installer: bool,
     created: int | None,
+    since: Since,
     volume_size: int | None,
     keep: bool,
     links: tuple[Link, ...],
@@ -116,7 +122,8 @@ def create_command(
     an OCI layout and a docker-archive, too; what images share is in it once. The same
     contents always give the same bytes (docs/bundle.md).
     """
-    check_bundle_output(output, arguments)
+    check_bundle_output(output, (*arguments, *since.inputs))
+    known = [known_since(path) for path in since.files]
     signer = Signer(key, tlog=tlog) if key else None
     if signer is not None:
         signer.check()
@@ -141,6 +148,15 @@ def create_command(
             created=created,
             tool=f"slimpack {__version__}",
         )
+        if known:
+            contents = as_delta(
+                contents,
+                known,
+                scratch,
+                more=old_images_of(since.patch_from, registered),
+                patches=since.patches,
+                progress=progress,
+            )
         planned = plan(contents, lambda statement: _texts(statement, contents, installer))
         written = _write(
             planned, Path(output), signer.sign_blob if signer else None, volume_size, progress

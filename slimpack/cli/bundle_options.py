@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import click
 
 from slimpack.bundle.volumes import SUFFIX, list_path
 from slimpack.cli.options import epoch
+from slimpack.cli.telling import Function, with_options
 from slimpack.errors import InputError
 from slimpack.sizes import parse_size
 
@@ -96,6 +100,65 @@ volumes_option = click.option(
     help="Cut it into volumes of at most SIZE, such as 4G (10^9 bytes) or 4 GiB: FILE.tar.001 "
     "and so on, and a list of them.",
 )
+
+
+_SINCE = (
+    click.option(
+        "--since",
+        "since",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="BUNDLE|INVENTORY",
+        help="Make a delta: leave out what the far side has, by an older bundle or by an inventory "
+        "of it (`bundle inventory`); more than once for several.",
+    ),
+    click.option(
+        "--patch-from",
+        "patch_from",
+        multiple=True,
+        metavar="IMAGE",
+        help="An image that the far side has, to make patches from, where --since has no bytes of "
+        "it; more than once for several.",
+    ),
+    click.option(
+        "--patches/--no-patches",
+        "patches",
+        default=True,
+        help="Whether layers of a delta become patches of older ones where that is smaller "
+        "[default: they do].",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Since:
+    """What a delta follows. files: older bundles and inventories. patch_from: images."""
+
+    files: tuple[Path, ...] = ()
+    patch_from: tuple[str, ...] = ()
+    patches: bool = True
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All that is read for it."""
+        return (*map(str, self.files), *self.patch_from)
+
+
+def since_options(function: Function) -> Function:
+    """Give a command --since, --patch-from and --no-patches; it receives `since`."""
+
+    @functools.wraps(function)
+    def command(
+        *, since: tuple[Path, ...], patch_from: tuple[str, ...], patches: bool, **rest: Any
+    ) -> Any:
+        if not since and (patch_from or not patches):
+            raise InputError(
+                "--patch-from and --no-patches are for deltas",
+                hint="say what the far side has: --since BUNDLE or --since INVENTORY",
+            )
+        return function(since=Since(since, patch_from, patches), **rest)
+
+    return with_options(_SINCE, command)
 
 
 def check_bundle_output(output: str, arguments: Sequence[str]) -> None:

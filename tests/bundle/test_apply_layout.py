@@ -39,7 +39,7 @@ from tests.support.channel import Run
 def go(bundle: Bundle, path: Path, *renames: str) -> list[Sent]:
     far = LayoutFar(path)
     planned = plan_apply(bundle, far, renames=list(map(Rename.parse, renames)))
-    return apply(bundle, far, planned)
+    return apply(bundle, far, planned, path)
 
 
 def blobs(path: Path) -> set[str]:
@@ -276,7 +276,7 @@ def test_a_medium_that_is_cut_off_while_it_is_read(tmp_path: Path) -> None:
     planned = plan_apply(bundle, far)
     os.truncate(bundle.path, 20_000)
     with pytest.raises(BundleError, match="bytes, but declares"):
-        apply(bundle, far, planned)
+        apply(bundle, far, planned, tmp_path)
     bundle.path.unlink()
     with pytest.raises(BundleError, match="cannot read"):
-        apply(bundle, far, planned)
+        apply(bundle, far, planned, tmp_path)

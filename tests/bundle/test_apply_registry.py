@@ -46,7 +46,7 @@ def go(
         images=list(map(Pattern.parse, images)),
         renames=list(map(Rename.parse, renames)),
     )
-    return planned, apply(bundle, far, planned)
+    return planned, apply(bundle, far, planned, bundle.path.parent)
 
 
 def pulled(reference: str, registries: Registries, folder: Path) -> Deliverable:
@@ -303,7 +303,7 @@ def test_a_blob_of_another_repository(
         fake.on("POST", "mount=", status(404, "NAME_UNKNOWN"), times=99)
     bundle = bundle_of(tmp_path / "b.tar", packed(image), absent=[absent])
     far = RegistryFar(Place.parse(fake.host), registries, [Reference(fake.host, "old/app")])
-    (sent,) = apply(bundle, far, plan_apply(bundle, far))
+    (sent,) = apply(bundle, far, plan_apply(bundle, far), tmp_path)
     assert (sent.mounted >= image.layers[0].size) is mounts
     assert pulled(f"{fake.host}/serve:1.0", registries, tmp_path).digest == image.digest
 

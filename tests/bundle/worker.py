@@ -53,7 +53,7 @@ class LayoutPlace:
 
     def bring(self, bundle: Bundle) -> None:
         far = LayoutFar(self.folder)
-        apply(bundle, far, plan_apply(bundle, far))
+        apply(bundle, far, plan_apply(bundle, far), self.folder)
 
     def digest(self) -> str:
         """Return what the name leads to, after every byte of it was read."""
@@ -74,7 +74,7 @@ class RegistryPlace:
     def bring(self, bundle: Bundle) -> None:
         with Registries() as registries:
             far = RegistryFar(Place(self.host, self.prefix), registries)
-            apply(bundle, far, plan_apply(bundle, far))
+            apply(bundle, far, plan_apply(bundle, far), bundle.path.parent)
 
     def digest(self) -> str:
         reference = Reference.parse(f"{self.host}/{self.prefix}/serve:1.0")
