@@ -64,9 +64,10 @@ or, from the folder that it was unpacked into, with what tells of the image
     REGISTRY/{path}
 
 slimpack brings all of it to its place, sends only what is missing, and goes on
-where it was interrupted:
+where it was interrupted. TARGET is registry=HOST:PORT/PREFIX, layout=FOLDER, docker,
+podman or containerd:
 
-  slimpack bundle apply FILE.tar --to registry|docker|podman|containerd|layout
+  slimpack bundle apply FILE.tar --to TARGET
 """
 
 _ZSTD = """\
@@ -86,13 +87,15 @@ THIS IS A DELTA
 
 It lacks what the far side has already, and is of no use without that:
 
-  {absent} blobs, {absent_size} MB, are left out
-  {patches} blobs are patches of older ones
+  blobs that are left out     {absent} ({absent_size} MB)
+  blobs that patches make     {patches} ({patched_size} MB)
 {since}
-Only slimpack can put that together. It checks first that nothing is missing:
+Only slimpack can put that together, where blobs are kept: in a registry or an OCI
+layout. It checks first that nothing is missing:
 
   slimpack bundle verify FILE.tar --key cosign.pub
-  slimpack bundle apply FILE.tar --to registry|docker|podman|containerd|layout
+  slimpack bundle apply FILE.tar --to registry=HOST:PORT/PREFIX
+  slimpack bundle apply FILE.tar --to layout=FOLDER
 """
 
 _FILES: dict[FileKind, str] = {
@@ -187,11 +190,12 @@ def _load(images: tuple[Packed, ...]) -> str:
 
 
 def _delta(statement: Statement) -> str:
-    since = "".join(f"  it follows {digest}\n" for digest in statement.since)
+    since = "".join(f"  it follows                  {digest}\n" for digest in statement.since)
     return _DELTA.format(
         absent=len(statement.absent),
         absent_size=_megabytes(sum(blob.size for blob in statement.absent)),
         patches=len(statement.patches),
+        patched_size=_megabytes(sum(patch.target.size for patch in statement.patches)),
         since=since,
     )
 

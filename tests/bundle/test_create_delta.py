@@ -56,14 +56,15 @@ def test_what_stays_is_left_out_and_what_changed_is_a_patch(
     assert traffic["bundle"] == (tmp_path / "delta.tar").stat().st_size
     assert traffic["deduplicated"] > LIBRARY > traffic["bundle"]
     readme = open_bundle(tmp_path / "delta.tar").read("README.txt", 1 << 20).decode()
-    assert "delta" in readme
+    assert "THIS IS A DELTA" in readme
+    assert f"it follows                  {found.since[0]}" in readme
     # The same once more: from another place of the same bytes.
     again = tmp_path / "again"
     again.mkdir()
     run("bundle", "create", "../layout2", "--since", first, "-o", "delta.tar", cwd=again)
     assert (again / "delta.tar").read_bytes() == (tmp_path / "delta.tar").read_bytes()
     verified = run("bundle", "verify", "delta.tar", cwd=tmp_path)
-    assert "delta" in verified.stdout
+    assert "required  2 blobs that must be there already" in verified.stdout
 
 
 def test_deltas_follow_one_another_and_give_the_same_image(
