@@ -18,9 +18,10 @@ __all__ = ["engine"]
 
 TEXT = (ROOT / "docs/bundle.md").read_text(encoding="utf-8")
 HOST = "registry.site:5000"
+SECTIONS = TEXT.partition("## Apply")[2].partition("## Deltas")[0]
 COMMANDS = [
     shlex.split(line)[1:]
-    for block in blocks(TEXT, "sh")
+    for block in blocks(SECTIONS, "sh")
     for line in block.splitlines()
     if line.startswith(("slimpack bundle apply ", "slimpack bundle inventory "))
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from slimpack.oci.image import Image
 from slimpack.oci.layout import write_layout
 from tests.bundle.releases import LIBRARY, release
 from tests.bundle.shipping import SERVE, layout_image
-from tests.support.channel import Run
+from tests.support.channel import ROOT, Run
+from tests.test_docs import blocks
 
 
 @pytest.fixture
@@ -175,3 +177,22 @@ def test_a_damaged_inventory(first: Path, run: Run, tmp_path: Path) -> None:
         code=14,
     )
     assert "no inventory" in done.stderr
+
+
+def test_the_commands_of_the_document(
+    images: tuple[Image, ...], first: Path, run: Run, tmp_path: Path
+) -> None:
+    text = (ROOT / "docs/bundle.md").read_text(encoding="utf-8")
+    (block,) = blocks(text.partition("## Deltas")[2].partition("\n## ")[0], "sh")
+    for number in (2, 3):
+        (tmp_path / f"layout{number}").rename(tmp_path / f"v{number}")
+    first.rename(tmp_path / "site.slimpack.tar")
+    run("bundle", "apply", "site.slimpack.tar", "--to", "layout=images", cwd=tmp_path)
+    for line in block.splitlines():
+        program, *words = shlex.split(line)
+        assert program == "slimpack"
+        assert run(*words, cwd=tmp_path).stdout
+    assert statement(tmp_path / "next.slimpack.tar").patches
+    found = layout_image(tmp_path / "images", SERVE)
+    assert found is not None
+    assert found.digest == images[2].digest
