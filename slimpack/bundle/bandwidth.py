@@ -91,7 +91,6 @@ def weigh(bundled: Bundled, target: Deliverable) -> Weight:
 
 def traffic(statement: Statement, targets: Iterable[Deliverable], size: int) -> Traffic:
     """Return what travels. targets: all images of the bundle. size: of the bundle, in bytes."""
-    here = sum(blob.size for blob in statement.blobs)
     elsewhere = (*statement.absent, *(patch.target for patch in statement.patches))
     whole = size + sum(blob.size for blob in elsewhere) - sum(p.size for p in statement.patches)
     images = [image for target in targets for image in images_of(target)]
@@ -105,7 +104,7 @@ def traffic(statement: Statement, targets: Iterable[Deliverable], size: int) -> 
         full=whole - sum(distinct.values()) + alone,
         deduplicated=whole,
         bundle=size,
-        blobs=len(statement.blobs) + len(elsewhere) if here or elsewhere else 0,
+        blobs=len(statement.blobs) + len(elsewhere),
     )
 
 

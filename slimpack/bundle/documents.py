@@ -32,6 +32,9 @@ MAX_BLOB = 256 << 20
 UNKNOWN_TYPE = "application/vnd.unknown.artifact.v1"
 """What oras calls an artifact that does not say what it is."""
 
+MAX_MANIFESTS = 64 << 20
+"""Bytes of the manifests of all documents of one image, which are held in memory."""
+
 _MAX_DEPTH = 3
 
 
@@ -70,7 +73,7 @@ def documents_about(target: Deliverable, shelf: Shelf, progress: Progress) -> tu
     waiting = [(digest, 0) for digest in (target.digest, *(image.digest for image in images))]
     found: dict[tuple[str, str, str], Document] = {}
     seen: set[str] = set()
-    count = 0
+    count = size = 0
     while waiting:
         subject, depth = waiting.pop(0)
         if subject in seen:
@@ -78,9 +81,11 @@ def documents_about(target: Deliverable, shelf: Shelf, progress: Progress) -> tu
         seen.add(subject)
         for candidate in shelf(subject):
             count += 1
-            if count > MAX_DOCUMENTS:
+            size += len(candidate.data)
+            if count > MAX_DOCUMENTS or size > MAX_MANIFESTS:
                 raise ImageError(
-                    f"there are more than {MAX_DOCUMENTS} documents about {target.digest}",
+                    f"there are more than {MAX_DOCUMENTS} documents about {target.digest}, or "
+                    f"their manifests have more than {MAX_MANIFESTS >> 20} MiB",
                     hint="leave them out with --no-documents",
                 )
             try:
@@ -107,8 +112,8 @@ def _document(candidate: Candidate, subject: str) -> Document:
             raise _OddError(f"{digest} tells of {about[:100] or 'nothing'}")
     config = jsontext.mapping(manifest, "config", what)
     artifact_type = (
-        candidate.artifact_type
-        or jsontext.text(manifest, "artifactType", what)
+        jsontext.text(manifest, "artifactType", what)
+        or candidate.artifact_type
         or jsontext.text(config, "mediaType", what)
     )
     descriptor: Object = {

@@ -405,3 +405,21 @@ def test_a_reference_is_pulled_by_its_digest(
     run("bundle", "create", str(both), "-o", "site.tar", cwd=tmp_path, env=own)
     (one,) = open_bundle(tmp_path / "site.tar").statement.images
     assert (one.names, one.digest) == ((f"{fake.host}/app:1",), image.digest)
+
+
+def test_manifests_of_documents_are_bounded_together(
+    fake: Fake,
+    registries: Registries,
+    run: Run,
+    tmp_path: Path,
+    own: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("slimpack.bundle.documents.MAX_MANIFESTS", 1000)
+    image = sample_image(tmp_path / "made", PLAIN)
+    push(image, [reference(fake)], registries)
+    for number in range(2):
+        large = replace(note(image.descriptor(), b"%d" % number), annotations={"a": "x" * 500})
+        push_artifact(large, reference(fake), registries)
+    create = ("bundle", "create", f"{fake.host}/app:1", "-o", "site.tar")
+    assert "--no-documents" in run(*create, cwd=tmp_path, env=own, code=7).stderr
