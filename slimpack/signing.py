@@ -17,10 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from slimpack.attestation import Attestation
 from slimpack.env.redact import redacted
 from slimpack.errors import InputError, SigningError
+
+if TYPE_CHECKING:
+    from slimpack.attestation import Attestation
 
 PROGRAM = "cosign"
 _MAX_SAID = 2000

@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from slimpack.attestation import FORMS, file_of, read_document
 from slimpack.bundle.contents import Document, Opener
 from slimpack.bundle.documents import BlobOpener, Candidate, Shelf, documents_about
 from slimpack.bundle.images import Opened, Registered
@@ -87,6 +86,8 @@ def beside_file(path: Path, target: Deliverable, progress: Progress) -> dict[str
 
     One that tells of another image is left out, with a warning.
     """
+    from slimpack.attestation import FORMS, file_of  # a tenth of a second
+
     found: dict[str, list[Candidate]] = {}
     images = images_of(target)
     for image in images:
@@ -100,6 +101,8 @@ def beside_file(path: Path, target: Deliverable, progress: Progress) -> dict[str
 
 
 def _beside(place: Path, image: Image, progress: Progress) -> Candidate | None:
+    from slimpack.attestation import read_document
+
     try:
         document = read_document(place)
     except InputError as error:

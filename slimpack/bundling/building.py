@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 from slimpack.bundle.contents import Extra, Part
 from slimpack.bundling.arguments import Argument
 from slimpack.cache import Cache
-from slimpack.config import Config
-from slimpack.config_file import find_config, read_config
-from slimpack.deliver import references
 from slimpack.env.inputs.text import MAX_LOCK_BYTES, read_text
 from slimpack.env.redact import redacted
 from slimpack.oci.names import canonical_name, familiar_name
@@ -22,6 +19,7 @@ from slimpack.progress import Progress
 
 # Most bundles are made of what is there; what builds is imported by those that need it.
 if TYPE_CHECKING:
+    from slimpack.config import Config
     from slimpack.env.locks.lock import Lock
     from slimpack.result import Built
 
@@ -51,6 +49,9 @@ def spec_of(argument: Argument, platforms: Sequence[str], names: Sequence[str]) 
     names: instead of those of the configuration, where there are any. platforms: likewise.
     Raises InputError for a configuration that is wrong.
     """
+    from slimpack.config_file import find_config, read_config
+    from slimpack.deliver import references
+
     if argument.kind == "configuration":
         config = read_config(argument.path)
         if not config.env.inputs:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from slimpack.attaching import find_subject
-from slimpack.cli.images import reference
 from slimpack.cli.telling import insecure_option
 from slimpack.registry.connecting import Registries
 from slimpack.signing import Signer
@@ -30,6 +28,9 @@ def sign_command(references: tuple[str, ...], key: str, tlog: bool, insecure: bo
     cosign has to be on PATH. It takes the key's password from COSIGN_PASSWORD, or asks for
     it. Of an index, all its images are signed as well.
     """
+    from slimpack.attaching import find_subject
+    from slimpack.cli.images import reference
+
     signer = Signer(key, tlog=tlog, insecure=insecure)
     signer.check()
     parsed = [reference(text) for text in references]
