@@ -16,6 +16,8 @@ from slimpack.oci.read import read_described
 
 _SUMS = "SHA256SUMS"
 _MOST_TOLD = 2  # of what a shared blob is for
+_MOST_NEEDS = 400_000  # of all images together
+_MOST_JSON = 512 << 20  # bytes of manifests and configs, counted for each image that has them
 
 
 @dataclass
@@ -59,6 +61,8 @@ class Completeness:
         self._unpacked = unpacked
         self.needs: dict[str, list[str]] = {}
         self._told: set[str] = set()
+        self._count = 0
+        self._read = 0
         self._statement = statement
         self._kept = kept
         self._findings = findings
@@ -89,6 +93,8 @@ class Completeness:
                 return None
             files = _KeptFiles("the bundle", self._there, self._kept)
             target = read_described(files, image.descriptor)
+            if not images_of(target):
+                raise ImageError("an index that lists no image")
             if target.descriptor() != image.descriptor:
                 raise ImageError("the statement describes it otherwise than its manifest does")
             for layer in (layer for one in images_of(target) for layer in one.layers):
@@ -105,6 +111,10 @@ class Completeness:
         whole = True
         for need in needs:
             path = need.blob.path
+            self._count += 1
+            self._read += len(self._kept.get(need.blob.digest, b""))
+            if self._count > _MOST_NEEDS or self._read > _MOST_JSON:
+                raise ImageError("it has, with the images before it, more parts than are allowed")
             told = self.needs.setdefault(path, [])
             if len(told) < _MOST_TOLD:
                 told.append(need.what)

@@ -18,6 +18,7 @@ from slimpack.errors import BundleError, InputError, SlimpackError
 from slimpack.oci.digest import CHUNK
 
 Advance = Callable[[int], object]
+_ALL = 1 << 62  # bytes, more than there are
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Medium:
 
     def drain(self) -> None:
         """Let all volumes pass to their end."""
-        while self.volumes and self.source.skip(CHUNK):
+        while self.volumes and self.source.skip(_ALL):
             pass
 
     def names(self, begin: int, end: int) -> tuple[str, ...]:

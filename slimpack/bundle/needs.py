@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -100,10 +101,10 @@ def image_needs(image: Bundled, kept: Mapping[str, bytes]) -> Iterator[Need]:
     Raises ImageError for a manifest that is malformed.
     """
     name = name_of(image)
-    waiting = [image.descriptor]
+    waiting = deque([image.descriptor])
     seen: set[str] = set()
     while waiting:
-        item = waiting.pop(0)
+        item = waiting.popleft()
         blob = _blob(item, f"an image of {name}")
         if blob.digest in seen:
             continue

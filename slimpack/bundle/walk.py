@@ -129,7 +129,8 @@ class Walk:
         begin = self._source.position
         sha = hashlib.sha256()
         content = _Content(self._source, size, sha.update)
-        if (reader := self._witness.reader(path)) is not None:
+        reader = self._witness.reader(path)
+        if reader is not None and not self._source.lost(begin, begin + size):
             reader(content)
             update = None
         else:
