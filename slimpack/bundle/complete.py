@@ -17,7 +17,7 @@ from slimpack.oci.read import read_described
 _SUMS = "SHA256SUMS"
 _MOST_TOLD = 2  # of what a shared blob is for
 _MOST_NEEDS = 400_000  # of all images together
-_MOST_JSON = 512 << 20  # bytes of manifests and configs, counted for each image that has them
+_MOST_JSON = 128 << 20  # bytes of manifests and configs, counted for each image that has them
 
 
 @dataclass
@@ -84,6 +84,7 @@ class Completeness:
         """Return an image, if all that can be said of it without its layers is right."""
         name = name_of(image)
         try:
+            self._check_bounds()
             whole = self._present(image_needs(image, self._kept))
             for attached in image.attached:
                 if Blob(attached.subject, 0).path not in self.needs:
@@ -113,8 +114,7 @@ class Completeness:
             path = need.blob.path
             self._count += 1
             self._read += len(self._kept.get(need.blob.digest, b""))
-            if self._count > _MOST_NEEDS or self._read > _MOST_JSON:
-                raise ImageError("it has, with the images before it, more parts than are allowed")
+            self._check_bounds()
             told = self.needs.setdefault(path, [])
             if len(told) < _MOST_TOLD:
                 told.append(need.what)
@@ -129,6 +129,10 @@ class Completeness:
                 self._told.add(path)
                 self._findings.add("image", said, path)
         return whole
+
+    def _check_bounds(self) -> None:
+        if self._count > _MOST_NEEDS or self._read > _MOST_JSON:
+            raise ImageError("it has, with the images before it, more parts than are allowed")
 
     def _layout(self, images: list[Packed]) -> None:
         """Compare what other tools read with what the statement says."""

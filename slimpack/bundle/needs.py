@@ -112,14 +112,13 @@ def image_needs(image: Bundled, kept: Mapping[str, bytes]) -> Iterator[Need]:
         if len(seen) > MAX_MEMBERS:
             raise ImageError(f"{name} has more than {MAX_MEMBERS} manifests")
         is_index = item.get("mediaType") in INDEX_TYPES
-        place = f"{name}{_platform(item, blob.digest, kept)}"
+        data = kept.get(blob.digest)
+        value = jsontext.parse_object(data, f"manifest {blob.digest}") if data else {}
+        place = name if is_index else f"{name}{_platform(item, value, kept)}"
         yield Need(blob, f"{'index' if is_index else 'manifest'} of {place}")
-        if blob.digest not in kept:
-            continue
-        value = jsontext.parse_object(kept[blob.digest], f"manifest {blob.digest}")
         if is_index:
             waiting += jsontext.objects(value, "manifests", f"index {blob.digest}")
-        else:
+        elif data:
             yield from _parts(value, place, kept)
 
 
@@ -154,13 +153,13 @@ def _parts(manifest: Object, place: str, kept: Mapping[str, bytes]) -> Iterator[
         yield Need(_blob(item, shown), shown)
 
 
-def _platform(item: Object, digest: str, kept: Mapping[str, bytes]) -> str:
+def _platform(item: Object, manifest: Object, kept: Mapping[str, bytes]) -> str:
     """Return ``, linux/amd64`` for an image that says so, "" for others."""
     platform = jsontext.mapping(item, "platform", "a descriptor")
-    if not platform and digest in kept:
-        manifest = jsontext.parse_object(kept[digest], f"manifest {digest}")
-        config = kept.get(str(jsontext.mapping(manifest, "config", digest).get("digest")))
-        platform = jsontext.parse_object(config, "a config") if config else {}
+    if not platform:
+        config = jsontext.mapping(manifest, "config", "a manifest")
+        data = kept.get(jsontext.text(config, "digest", "a manifest"))
+        platform = jsontext.parse_object(data, "a config") if data else {}
     words = [platform.get(key) for key in ("os", "architecture", "variant")]
     known = [word for word in words if isinstance(word, str) and word]
     return f", {'/'.join(known)[:80]}" if known else ""

@@ -41,7 +41,7 @@ def check_signature(raw: bytes, signature: bytes, key: Path) -> None:
     if not signature:
         raise BundleError(
             "the bundle is not signed, so the key proves nothing of it",
-            hint="ask for one made with `slimpack bundle create --sign`",
+            hint="its sender signs with `slimpack bundle create --key cosign.key`",
         )
     given = decoded(signature)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import random
@@ -459,3 +461,17 @@ def test_packed_again_by_another_program(bundle: Small, tmp_path: Path) -> None:
         archive.add(folder, ".")
     with pytest.raises(BundleError, match="compressed as a whole"):
         verify_bundle(again, Asked())
+
+
+class Scratched(io.BytesIO):
+    """A medium that cannot be read to its end."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() >= 4096:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(min(1024, size or 0))
+
+
+def test_a_medium_that_cannot_be_read(bundle: Small) -> None:
+    with pytest.raises(BundleError, match="from byte 4096 on: Input/output error"):
+        verify_bundle(Scratched(bundle.data), Asked())
