@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,8 @@ from slimpack.bundle.passing import Passing, Piece, Range
 from slimpack.bundle.volumes import SUFFIX, Volume, VolumeList, list_path, read_list
 from slimpack.errors import BundleError, InputError, SlimpackError
 from slimpack.oci.digest import CHUNK
+from slimpack.oci.tar import Advance
 
-Advance = Callable[[int], object]
 _ALL = 1 << 62  # bytes, more than there are
 
 

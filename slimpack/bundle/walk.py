@@ -67,7 +67,7 @@ class Walk:
         self._members = statement.members
         self._places = {path: number for number, (path, _, _) in enumerate(self._members)}
         self._seen = bytearray(len(self._members))
-        self._long: set[bytes] | None = None
+        self._long: set[int] | None = None  # hashes of headers of several blocks
         self._next = 0  # number of the member that must come
 
     def run(self) -> None:
@@ -78,7 +78,7 @@ class Walk:
             begin = self._source.position
             found = self._source.read(len(wanted))
             if found == wanted or self._source.lost(begin, self._source.position):
-                self._take(self._next, size)
+                self._take(self._next, size, begin)
             elif self._ended(found):
                 break
             elif is_header(found[:BLOCK]) and not self._resembles(found, wanted):
@@ -88,7 +88,7 @@ class Walk:
                 self._findings.add(
                     "header", "its header is damaged", path, begin, begin + len(wanted)
                 )
-                self._take(self._next, size)
+                self._take(self._next, size, begin)
         self._finish()
         self._missing()
 
@@ -104,8 +104,8 @@ class Walk:
             return False
         if self._long is None:
             headers = (header_of(path, size) for path, size, _ in self._members)
-            self._long = {header for header in headers if len(header) > BLOCK}
-        return found not in self._long
+            self._long = {hash(header) for header in headers if len(header) > BLOCK}
+        return hash(found) not in self._long
 
     def _ended(self, found: bytes) -> bool:
         """Tell whether the file ends here, with nothing but zeros, before all members came."""
@@ -119,8 +119,11 @@ class Walk:
         self._source.unread(found + rest if ended else rest)
         return ended
 
-    def _take(self, number: int, size: int) -> None:
-        """Pass the content of a member, `size` bytes in the tar, and note that it came."""
+    def _take(self, number: int, size: int, header: int) -> None:
+        """Pass the content of a member, `size` bytes in the tar, and note that it came.
+
+        header: where its header begins.
+        """
         path, declared, digest = self._members[number]
         self._seen[number] = True
         self._next = number + 1
@@ -139,7 +142,7 @@ class Walk:
         left -= self._source.feed(left, sha.update, *([update] if update else []))
         end = self._source.position
         said = ""
-        if self._source.lost(begin - BLOCK, end):
+        if self._source.lost(header, end):
             said = "bytes of it are lost"
         elif left:
             said = f"it is cut off: the last {left} of its {size} bytes are missing"
@@ -171,7 +174,7 @@ class Walk:
             kind, said = "unlisted", "the statement does not list it"
         else:
             self._compare(number, found, begin)
-            self._take(number, member.size)
+            self._take(number, member.size, begin)
             return
         self._findings.add(kind, said, member.path, begin, end)
         self._source.skip(end - here)
