@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
 from slimpack.bundle.model import Attached, Blob, Bundled, File, FileKind, Patch, Statement
+from slimpack.errors import BundleError
 from slimpack.oci.archive import LAYOUT_FILE, index_entries, index_json, json_blobs
 from slimpack.oci.digest import ByteStream, hex_of, sha256
 from slimpack.oci.image import Image
@@ -106,7 +107,10 @@ Texts = Callable[[Statement], Iterable[Part]]
 
 
 def plan(contents: Contents, texts: Texts | None = None) -> Plan:
-    """Return the members of a bundle. Raises ImageError for an image that is not consistent."""
+    """Return the members of a bundle.
+
+    Raises ImageError for an image that is not consistent, BundleError for two files of one path.
+    """
     for packed in contents.images:
         for image in images_of(packed.target):
             validate(image, blobs=False)
@@ -125,6 +129,7 @@ def plan(contents: Contents, texts: Texts | None = None) -> Plan:
         created=contents.created,
         tool=contents.tool,
     )
+    _check_once(contents.extras)
     said = [Extra(part, "text") for part in texts(statement)] if texts else []
     statement = replace(
         statement, files=tuple(sorted((*statement.files, *(_file(extra) for extra in said))))
@@ -137,6 +142,14 @@ def plan(contents: Contents, texts: Texts | None = None) -> Plan:
     extras = (extra.part for extra in (*said, sums, *layout, *contents.extras))
     parts = {part.path: part for part in (*extras, *jsons, *layers, *patches)}
     return Plan(statement, tuple(parts[path] for path, _, _ in statement.members))
+
+
+def _check_once(extras: Iterable[Extra]) -> None:
+    seen: set[str] = set()
+    for extra in extras:
+        if extra.part.path in seen:
+            raise BundleError(f"two files of a bundle would be {extra.part.path}")
+        seen.add(extra.part.path)
 
 
 def _bundled(packed: Packed) -> Bundled:

@@ -18,6 +18,7 @@ from slimpack.bundle.trust import check_trust
 from slimpack.cache import default_cache
 from slimpack.cli.table import megabytes
 from slimpack.cli.telling import insecure_option, telling_options
+from slimpack.cli.trusting import trust_options
 from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.progress import Progress
@@ -43,18 +44,7 @@ from slimpack.registry.reference import Reference
     metavar="REPOSITORY",
     help="HOST/REPOSITORY on the target registry that may have some of the layers; repeatable.",
 )
-@click.option(
-    "--key",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Public key: refuse a bundle that was not signed with its other half.",
-)
-@click.option(
-    "--not-older-than",
-    "oldest",
-    metavar="DATE|FILE",
-    help="Refuse a bundle that was made before a date, another bundle, or an inventory.",
-)
+@trust_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and write nothing.")
 @click.option(
     "--inventory",
@@ -71,7 +61,7 @@ def apply_command(
     renames: Sequence[str],
     mounts: Sequence[str],
     key: Path | None,
-    oldest: str | None,
+    not_older_than: str | None,
     dry_run: bool,
     inventory: Path | None,
     insecure: bool,
@@ -90,7 +80,7 @@ def apply_command(
     changes = list(map(Rename.parse, renames))
     sources = list(map(Reference.parse, mounts))
     bundle = open_bundle(file)
-    check_trust(bundle, key, oldest)
+    check_trust(bundle, key, not_older_than)
     if target.kind == "channel":
         from slimpack.cli.bundle_channel import apply_to_channel
 

@@ -67,3 +67,12 @@ def test_volumes_are_the_bytes_of_the_tar(tmp_path: Path) -> None:
     volumes[1].unlink()
     with pytest.raises(BundleError, match=r"site\.slimpack\.tar\.002 is missing"):
         open_bundle(cut)
+
+
+def test_two_files_of_one_path_are_refused(tmp_path: Path) -> None:
+    twice = (
+        Extra(Part.of("locks/a.lock", b"one"), "lock"),
+        Extra(Part.of("locks/a.lock", b"two"), "lock"),
+    )
+    with pytest.raises(BundleError, match=r"two files of a bundle would be locks/a\.lock"):
+        plan(Contents(contents(tmp_path).images, twice))

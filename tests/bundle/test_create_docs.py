@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -58,6 +60,45 @@ def test_the_commands_work_in_order(
         program, *arguments = shlex.split(line)
         assert program == "slimpack"
         assert run(*arguments, cwd=tmp_path, env=env).stdout
+
+
+def test_the_commands_that_verify_work(run: Run, tmp_path: Path) -> None:
+    need_tool("cosign")
+    block = re.findall(r"^## Verify\n+```sh\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)[0]
+    env = {"COSIGN_PASSWORD": "x", "HOME": str(tmp_path)}
+    subprocess.run(
+        ["cosign", "generate-key-pair"], cwd=tmp_path, env={**os.environ, **env}, check=True
+    )
+    write_layout(sample_image(tmp_path / "made"), tmp_path / "layout", ["layout:1.0"])
+    for name, created in (("last", "2026-01-01"), ("site", "2026-03-01")):
+        run(
+            *("bundle", "create", "layout", "--key", "cosign.key", "--created", created),
+            *("-o", f"{name}.slimpack.tar"),
+            cwd=tmp_path,
+            env=env,
+        )
+    run(
+        *("bundle", "create", "layout", "--volume-size", "64 KiB", "-o", "dvd.slimpack.tar"),
+        cwd=tmp_path,
+    )
+    lines = block.splitlines()
+    assert len(lines) == 4
+    for line in lines[:3]:
+        program, *arguments = shlex.split(line)
+        assert program == "slimpack"
+        assert "members" in run(*arguments, cwd=tmp_path).stdout
+    pipe, _, command = lines[3].partition(" | ")
+    assert pipe == "ssh depot cat site.slimpack.tar"
+    with (tmp_path / "site.slimpack.tar").open("rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)],
+            stdin=stream,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=True,
+        )
+    assert json.loads(done.stdout)["findings"] == []
 
 
 def test_the_documents_name_what_there_is() -> None:
