@@ -22,7 +22,7 @@ from slimpack.patch.segment import Plan, Range, pack_segment
 from slimpack.patch.spool import Spool, spool_tar
 from slimpack.progress import SILENT, Progress
 
-_MAX_WORKERS = 2  # each needs up to 120 MB
+_MAX_WORKERS = 2  # each needs up to 110 MB
 
 
 class PatchMaker:

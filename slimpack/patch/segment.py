@@ -30,8 +30,9 @@ MAX_REFERENCES = 64 << 20
 _MAX_PLAN = 4 << 20  # bytes of JSON
 _SLACK = 1 << 20  # a frame of what cannot be compressed is a little larger than that
 _LENGTHS = struct.Struct("<II")
-_LEVEL = 19
-_PLAN_LEVEL = 19
+_LEVEL = 18
+_CHAIN_LOG = 23  # larger tables take twice the memory and find nothing more in so few bytes
+_HASH_LOG = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ def pack_segment(plan: Plan, new: bytes, tars: Sequence[Spool]) -> bytes:
             "references": [_list(item) for item in plan.references],
         }
     )
-    head = _pack(table, b"", _PLAN_LEVEL)
-    frame = _pack(new, _joined(plan.references, tars), _LEVEL) if new else b""
+    head = _pack(table, b"")
+    frame = _pack(new, _joined(plan.references, tars)) if new else b""
     return _LENGTHS.pack(len(head), len(frame)) + head + frame
 
 
@@ -161,12 +162,15 @@ def _dictionary(content: bytes) -> zstandard.ZstdCompressionDict | None:
     return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-def _pack(data: bytes, dictionary: bytes, level: int) -> bytes:
+def _pack(data: bytes, dictionary: bytes) -> bytes:
     # The window reaches from the end of the data to the beginning of the dictionary.
     reach = len(data) + len(dictionary)
+    usual = zstandard.ZstdCompressionParameters.from_level(_LEVEL, source_size=reach)
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        level,
+        _LEVEL,
         source_size=reach,
+        chain_log=min(usual.chain_log, _CHAIN_LOG),
+        hash_log=min(usual.hash_log, _HASH_LOG),
         window_log=max(reach.bit_length(), zstandard.WINDOWLOG_MIN),
         write_checksum=1,
     )
