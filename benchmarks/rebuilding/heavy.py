@@ -11,9 +11,6 @@ from pathlib import Path
 from benchmarks.demo import ROOT, say
 from benchmarks.running import measure
 
-LIMIT = 400_000_000
-"""Bytes that slimpack may take for W3."""
-
 _WORKLOADS = ROOT / "benchmarks" / "workloads"
 _COLD, _SAME, _LINE = "cold", "nothing changed", "application line changed"
 _LIMITED = "--no-verify"
@@ -45,8 +42,8 @@ def told(found: Mapping[str, int]) -> Iterator[str]:
     """Yield lines for the reader of the results."""
     if found:
         yield ""
-        yield "Peak memory with W3 (PyTorch), of the largest process; with verification that is"
-        yield "the image's own Python, which imports all modules. Asked: 400 MB."
+        yield "Peak memory with W3 (PyTorch), of the largest process; with verification the image's"
+        yield "own Python counts, too, which imports all modules. Asked: at most 400 MB."
         yield ""
         yield "| build | MB |"
         yield "| --- | ---: |"
