@@ -24,6 +24,7 @@ MAX_SIZE = MAX_UNPACKED
 
 _LENGTH = struct.Struct("<I")
 _MAX_HEADER = 1 << 20
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def read_info(stream: ByteStream, what: str = "the patch") -> PatchInfo:
         unpacked_size=_bounded(target, "unpackedSize", what),
         kind=_kind(text(how, "kind", what), what),
         level=number(how, "level", what),
-        library=text(how, "library", what)[:100],
+        library=_printable(text(how, "library", what), what),
         bases=tuple(_base(item, what) for item in objects(header, "bases", what)),
         patch_size=len(start) + length + _bounded(header, "body", what),
     )
@@ -177,6 +178,12 @@ def _bounded(item: Object, key: str, what: str) -> int:
     if value > MAX_SIZE:
         raise ImageError(f"{what}: {key} is {value}, more than the {MAX_SIZE} allowed")
     return value
+
+
+def _printable(name: str, what: str) -> str:
+    if len(name) > _MAX_NAME or not name.isprintable():
+        raise ImageError(f"{what} names its compressor in a strange way: {name[:100]!a}")
+    return name
 
 
 def _kind(name: str, what: str) -> Kind:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -64,9 +65,10 @@ class PatchMaker:
             bases = _bases_of(plan)
             with Spool(self._scratch) as body:
                 told = f"patch for {new.name or new.digest}"
-                with self._progress.task(told, total=tar.size) as task:
-                    for size, packed in _packed(plan, tar, old.tars, bases):
-                        body.write(packed)
+                packing = closing(_packed(plan, tar, old.tars, bases))
+                with self._progress.task(told, total=tar.size) as task, packing as packed:
+                    for size, segment in packed:
+                        body.write(segment)
                         if body.size >= limit:
                             return None
                         task.advance(size)
@@ -142,7 +144,7 @@ def _bases_of(plan: Sequence[Step]) -> dict[int, int]:
 
 def _packed(
     plan: Sequence[Step], tar: Spool, tars: Sequence[Spool], bases: Mapping[int, int]
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     """Yield the segments of a plan, and how much of the tar each makes; threads pack them."""
     workers = min(cores(), _MAX_WORKERS)
     jobs: deque[tuple[int, Future[bytes]]] = deque()

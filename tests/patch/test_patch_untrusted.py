@@ -131,6 +131,8 @@ def test_another_level_gives_another_blob(case: Case) -> None:
         (("target",), [], "is not an object"),
         (("compression", "kind"), "brotli", "unknown compression"),
         (("compression", "level"), 99, "no level 99"),
+        (("compression", "library"), "zstd \x1b[2J", "strange way"),
+        (("compression", "library"), "zstd" * 100, "strange way"),
         (("bases", 0, "unpackedSize"), 1, "outside|unpacks to"),
         (("bases", 0, "diffID"), "sha256:" + "0" * 64, "something that it is not"),
         (("bases", 0), 1, "not a list of objects"),
