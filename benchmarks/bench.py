@@ -24,13 +24,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.channel.errors import ChannelError
 from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
-from benchmarks.running import Measured, RunError, measure
-from benchmarks.setup.apt import SetupError, install
+from benchmarks.ending import ended
+from benchmarks.running import Measured, measure
+from benchmarks.setup.apt import install
 from slimpack.cli.table import megabytes
 from slimpack.env.rattler.engine import RattlerEngine
-from slimpack.errors import SlimpackError
 from slimpack.oci.compress import DEFAULT
 from slimpack.platforms import SUBDIRS, resolve
 
@@ -116,15 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="serve", help="of the result [default: serve]")
     parser.add_argument("--channel", help="a channel's name or URL, instead of choosing one")
     options = parser.parse_args(arguments)
-    try:
-        bench(options.name, options.runs, options.channel or choose_channel())
-    except (RunError, SetupError, ChannelError, SlimpackError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; no result was written")
-        return 130
-    return 0
+    return ended(lambda: bench(options.name, options.runs, options.channel or choose_channel()))
 
 
 def bench(name: str, count: int, channel: str) -> None:

@@ -19,18 +19,18 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
-from benchmarks.running import RunError, measure
-from benchmarks.setup.apt import SetupError, install
+from benchmarks.ending import ended
+from benchmarks.running import Runs, measure
+from benchmarks.setup.apt import install
 from benchmarks.setup.peers import PEERS
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__
 from slimpack.cli.table import megabytes
-from slimpack.errors import SlimpackError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig
@@ -51,15 +51,6 @@ FOLDER, REGISTRY = "an OCI layout", "a registry"
 OURS = "slimpack"
 
 
-@dataclass
-class Runs:
-    """What was measured of one tool. cpu: seconds. memory: bytes of its largest process."""
-
-    seconds: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
-
-
 Results = dict[tuple[str, str], Runs]
 """(what, tool) -> runs."""
 
@@ -69,17 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bundle")
     parser.add_argument("--runs", type=int, default=7, help="of each [default: 7]")
     options = parser.parse_args(arguments)
-    try:
-        bench(options.runs)
-    except (RunError, SetupError, SlimpackError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; no result was written")
-        return 130
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    return 0
+    return ended(lambda: bench(options.runs), WORK)
 
 
 def bench(count: int) -> None:
@@ -110,9 +91,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], runs: Runs) -> N
     OUT.mkdir()
     os.sync()
     measured = measure(command, cwd=ROOT, env=environment)
-    runs.seconds.append(measured.seconds)
-    runs.cpu.append(measured.cpu)
-    runs.memory.append(measured.memory)
+    runs.add(measured)
 
 
 def commands(host: str) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:

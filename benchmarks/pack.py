@@ -20,14 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.bench import RESULTS, Runs, content, machine, remove, versions
-from benchmarks.channel.errors import ChannelError
 from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
-from benchmarks.running import RunError, measure
-from benchmarks.setup.apt import SetupError, install
+from benchmarks.ending import ended
+from benchmarks.running import measure
+from benchmarks.setup.apt import install
 from slimpack.cli.table import megabytes
 from slimpack.env.inputs.spec import read_environment_yml
 from slimpack.env.rattler.engine import RattlerEngine
-from slimpack.errors import SlimpackError
 from slimpack.platforms import SUBDIRS, resolve, virtual_packages
 
 WORK = ROOT / "build" / "bench-pack"
@@ -86,15 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     cases = [case for case in CASES if not options.formats or case.suffix in options.formats]
-    try:
-        bench(cases, options.runs, options.channel or choose_channel())
-    except (RunError, SetupError, ChannelError, SlimpackError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; no result was written")
-        return 130
-    return 0
+    return ended(lambda: bench(cases, options.runs, options.channel or choose_channel()))
 
 
 def bench(cases: Sequence[Case], count: int, channel: str) -> None:

@@ -18,18 +18,18 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
-from benchmarks.running import RunError, measure
-from benchmarks.setup.apt import SetupError, install
+from benchmarks.ending import ended
+from benchmarks.running import Runs, measure
+from benchmarks.setup.apt import install
 from benchmarks.setup.peers import PEERS
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__
 from slimpack.cli.table import megabytes
-from slimpack.errors import SlimpackError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression
 from slimpack.oci.config import ImageConfig
@@ -45,30 +45,12 @@ LAYERS_MB = (110, 60, 45, 30, 20, 15, 10, 5, 4, 1)
 WHAT = ("all of it", "nothing new")
 
 
-@dataclass
-class Runs:
-    """What was measured of one tool. memory: bytes of its largest process."""
-
-    seconds: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the results; errors are a few words on stderr."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.push")
     parser.add_argument("--runs", type=int, default=7, help="of each [default: 7]")
     options = parser.parse_args(arguments)
-    try:
-        bench(options.runs)
-    except (RunError, SetupError, SlimpackError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; no result was written")
-        return 130
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    return 0
+    return ended(lambda: bench(options.runs), WORK)
 
 
 def bench(count: int) -> None:
@@ -88,8 +70,7 @@ def bench(count: int) -> None:
             with docker_registry(WORK / "registry") as host:
                 for what in WHAT:
                     measured = measure(commands(host)[tool], cwd=ROOT, env=environment)
-                    results[tool, what].seconds.append(measured.seconds)
-                    results[tool, what].memory.append(measured.memory)
+                    results[tool, what].add(measured)
             shutil.rmtree(WORK / "registry")
     write(results, size)
 

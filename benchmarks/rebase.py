@@ -18,15 +18,14 @@ import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.bench import RESULTS, machine
-from benchmarks.channel.errors import ChannelError
 from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
-from benchmarks.running import Measured, RunError, measure
-from benchmarks.setup.apt import SetupError
+from benchmarks.ending import ended
+from benchmarks.running import Measured, RunError, Runs, measure
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__
 from slimpack.cli.table import megabytes
@@ -43,30 +42,12 @@ REMOTE = "rebase in a registry"
 WAYS = (BUILD_NEW, BUILD, FILES, QUICK, REMOTE)
 
 
-@dataclass
-class Runs:
-    """What was measured of one way. memory: bytes of its largest process."""
-
-    seconds: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the results; errors are a few words on stderr."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rebase")
     parser.add_argument("--runs", type=int, default=5, help="of each [default: 5]")
     options = parser.parse_args(arguments)
-    try:
-        bench(options.runs)
-    except (RunError, SetupError, ChannelError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; no result was written")
-        return 130
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    return 0
+    return ended(lambda: bench(options.runs), WORK)
 
 
 def bench(count: int) -> None:
@@ -84,8 +65,7 @@ def bench(count: int) -> None:
             say(f"run {number + 1} of {count}: {way}")
             with docker_registry(WORK / "registry") as host:
                 measured = _made(way, channel, f"{host}/app:1")
-            results[way].seconds.append(measured.seconds)
-            results[way].memory.append(measured.memory)
+            results[way].add(measured)
             told[way] = json.loads(measured.output)
             digests.add(told[way]["digest"])
             for name in ("registry", "out"):

@@ -23,8 +23,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.bench import RESULTS, machine
-from benchmarks.channel.errors import ChannelError
 from benchmarks.demo import ROOT, say
+from benchmarks.ending import ended
 from benchmarks.rebuilding import dockerfiles
 from benchmarks.rebuilding.bases import load_bases
 from benchmarks.rebuilding.heavy import peaks, told
@@ -49,13 +49,12 @@ from benchmarks.rebuilding.phases import phases
 from benchmarks.rebuilding.project import HEAVY, PURE, Project
 from benchmarks.rebuilding.pushed import arrived, layers, stored
 from benchmarks.rebuilding.results import Runs, explanation, table, to_json
-from benchmarks.running import RunError, docker
-from benchmarks.setup.apt import SetupError, install
+from benchmarks.running import docker
+from benchmarks.setup.apt import install
 from benchmarks.setup.engine import ensure_engine
 from benchmarks.setup.peers import PEERS
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__
-from slimpack.errors import SlimpackError
 
 WORK = ROOT / "build" / "bench-rebuild"
 
@@ -74,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--phases", action="store_true", help="show where slimpack's time goes")
     options = parser.parse_args(arguments)
     project = Project(WORK / "project")
-    try:
+
+    def work() -> None:
         shutil.rmtree(WORK, ignore_errors=True)
         if options.phases:
             project.make()
@@ -82,15 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(line)
         else:
             bench(project, options.runs, tuple(options.ways or METHODS))
-    except (RunError, SetupError, ChannelError, SlimpackError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; no result was written")
-        return 130
-    finally:
-        shutil.rmtree(WORK, ignore_errors=True)
-    return 0
+
+    return ended(work, WORK)
 
 
 def bench(project: Project, count: int, ways: Sequence[str]) -> None:

@@ -43,6 +43,21 @@ class Measured:
     cpu: float = 0.0
 
 
+@dataclass
+class Runs:
+    """What was measured of one way. cpu: seconds. memory: bytes of its largest process."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+    def add(self, measured: Measured) -> None:
+        """Take one run more."""
+        self.seconds.append(measured.seconds)
+        self.cpu.append(measured.cpu)
+        self.memory.append(measured.memory)
+
+
 # The kernel counts the memory of whoever starts a program as the program's own, so
 # it is started by a process that is small. Ctrl-C is for the program alone.
 _LAUNCHER = """

@@ -20,10 +20,9 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from benchmarks.bench import RESULTS, machine
-from benchmarks.channel.errors import ChannelError
-from benchmarks.demo import ROOT, choose_channel, say
-from benchmarks.running import RunError
-from benchmarks.setup.apt import SetupError, install
+from benchmarks.demo import ROOT, choose_channel
+from benchmarks.ending import ended
+from benchmarks.setup.apt import install
 from benchmarks.slimming.results import PROFILES, Found, markdown
 from benchmarks.slimming.workload import (
     RELEASE_LEVEL,
@@ -33,7 +32,6 @@ from benchmarks.slimming.workload import (
     Plan,
     Workload,
 )
-from slimpack.errors import SlimpackError
 from slimpack.oci.compress import DEFAULT
 from slimpack.sandbox import choose_sandbox
 
@@ -44,7 +42,8 @@ RESULT = RESULTS / "slim.json"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the results; errors are a few words on stderr."""
     options = _parser().parse_args(arguments)
-    try:
+
+    def work() -> None:
         plan = Plan(
             profiles=tuple(options.profiles or PROFILES),
             levels=tuple(options.levels or (DEFAULT.level, RELEASE_LEVEL)),
@@ -56,13 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for found in bench(workload, plan):
                     write(workload.name, found, plan)
         print(RESULT.with_suffix(".md").read_text(encoding="utf-8"))
-    except (RunError, SetupError, ChannelError, SlimpackError) as problem:
-        say(f"error: {problem}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; what was measured until now is in the results")
-        return 130
-    return 0
+
+    return ended(work, interrupted="what was measured until now is in the results")
 
 
 def _parser() -> argparse.ArgumentParser:

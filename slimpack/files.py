@@ -89,26 +89,27 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         publish(stream, target, durable=durable)
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hex digits, read in pieces. Raises OSError."""
+    hashed = hashlib.sha256()
+    with path.open("rb") as stream:
+        while data := stream.read(1 << 20):
+            hashed.update(data)
+    return hashed.hexdigest()
+
+
 def size_and_digest(path: Path) -> tuple[int, str]:
     """Read a file that was written out of order; return its bytes and its SHA-256 in hex."""
-    whole, size = hashlib.sha256(), 0
-    with explained(path), path.open("rb") as stream:
-        while data := stream.read(1 << 20):
-            whole.update(data)
-            size += len(data)
-    return size, whole.hexdigest()
+    with explained(path):
+        return path.stat().st_size, file_digest(path)
 
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hex digits. Raises InputError when it cannot be read."""
-    hashed = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while data := stream.read(1 << 20):
-                hashed.update(data)
+        return file_digest(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    return hashed.hexdigest()
 
 
 class FileSlice:

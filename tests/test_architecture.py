@@ -72,6 +72,7 @@ ALLOWED: dict[str, set[str]] = {
             "env",
             "environment",
             "errors",
+            "files",
             "installing",
             "layering",
             "means",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from slimpack.cache.folders import Cache
 from slimpack.config import Config
+from slimpack.files import file_digest
 from slimpack.runtimes import Runtime, load_runtime
 
 _DAY = 86_400.0  # as long as a Release of Debian's is believed (`slimpack.debian.base.DAY`)
@@ -44,15 +44,6 @@ def _releases(runtime: Runtime, platforms: tuple[str, ...], cache: Cache) -> lis
             return []
         found.append(file_digest(path))
     return found
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        value = hashlib.sha256()
-        while data := stream.read(1 << 20):
-            value.update(data)
-    return value.hexdigest()
 
 
 def plain(value: Any) -> Any:

@@ -13,9 +13,9 @@ from slimpack.cache.memo import digest_of
 from slimpack.config import Config
 from slimpack.env.locks.lock import Lock
 from slimpack.errors import InputError
+from slimpack.files import file_digest
 from slimpack.warm.closure import depends
 from slimpack.warm.code import own_code
-from slimpack.warm.identity import file_digest
 
 FORMAT = 1
 """Raised when what is remembered, or how, is another than before."""

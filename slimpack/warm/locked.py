@@ -20,9 +20,9 @@ from slimpack.config import Config
 from slimpack.env.inputs.identify import Input, InputKind
 from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.redact import redacted
+from slimpack.files import file_digest
 from slimpack.platforms import resolve
 from slimpack.warm.code import own_code
-from slimpack.warm.identity import file_digest
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from slimpack.cache.layers import LayerCache
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
 from slimpack.config import Config, VerifyConfig
 from slimpack.errors import SlimpackError
+from slimpack.files import file_digest
 from slimpack.oci.image import Image
 from slimpack.platforms import here
 from slimpack.reading import unchanging
@@ -31,7 +32,7 @@ from slimpack.result import BuildResult
 from slimpack.tree import Kind
 from slimpack.warm.code import own_code
 from slimpack.warm.complete import is_complete
-from slimpack.warm.identity import base_identity, file_digest, plain
+from slimpack.warm.identity import base_identity, plain
 from slimpack.warm.images import image_from_json, image_to_json
 from slimpack.warm.restore import restored
 
