@@ -1,7 +1,8 @@
 """Delta bundles: without the blobs that the far side has, and with patches of the others.
 
 A patch makes a layer of layers that are there, bit for bit (`slimpack.patch`); it goes into
-the bundle where it is smaller than the layer.
+the bundle where it is at least a tenth smaller than the layer: rebuilding costs time, and
+disk space for the unpacked bases.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _bases(names: Sequence[str], image: Image, olds: Sequence[Old]) -> list[Laye
 def _patch(maker: PatchMaker, layer: Layer, path: Path) -> tuple[Patch, Opener] | None:
     with path.open("wb") as stream:
         sink = HashingWriter(stream)
-        info = maker.make(layer, sink, limit=layer.size)
+        info = maker.make(layer, sink, limit=layer.size * 9 // 10)
     if info is None:
         path.unlink()
         return None

@@ -145,6 +145,19 @@ def raise_loopback() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
 
 
+def enter(workdir: str) -> bool:
+    """Go to the working directory; tell whether that was allowed.
+
+    As runc does it: first as whoever makes the sandbox, because the image's user may not be
+    allowed to look into a folder in which it starts all the same; else as that user.
+    """
+    try:
+        os.chdir(workdir)
+    except PermissionError:
+        return False
+    return True
+
+
 def become(request: dict[str, Any]) -> None:
     """Take on the user, and give up every capability, also those of an executed file."""
     for capability in range(64):
@@ -221,9 +234,11 @@ def main() -> None:
         socket.sethostname("sandbox")
         if not request["network"]:
             raise_loopback()
+        there = enter(request["workdir"])
         become(request)
         os.umask(0o022)
-        os.chdir(request["workdir"])
+        if not there:
+            os.chdir(request["workdir"])
     except OSError as error:
         os.write(status, os.fsencode(str(error)))
         os._exit(1)

@@ -219,6 +219,22 @@ def test_the_working_directory(ready: Prepared) -> None:
     assert text(ready.run(call("who", workdir="/made/for/it"))).split()[-1] == "/made/for/it"
 
 
+def test_a_working_directory_that_the_user_may_not_enter(here: Here) -> None:
+    """As with runc: distroless images start in a home of mode 0700, whoever the user is."""
+    if os.geteuid():
+        pytest.skip("only root becomes another user than the one whom the files belong to")
+    home = here.root / "private"
+    home.mkdir(mode=0o700)
+    os.chown(home, 65532, 65532)
+    try:
+        with Unshare().prepare(here.root, here.image) as prepared:
+            for user in ("0", "7"):
+                done = prepared.run(call("who", user=user, workdir="/private"))
+                assert text(done).split()[-1] == "/private"
+    finally:
+        home.rmdir()
+
+
 def test_programs_that_cannot_run(ready: Prepared) -> None:
     assert ready.run(Command(("/bin/nothing",))).returncode == 127
     assert ready.run(Command(("nothing",))).returncode == 127
