@@ -12,6 +12,7 @@ declares, so that a damaged cache cannot reach the result.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -144,7 +145,7 @@ def relocate(
         None takes them from the package cache that `prefix` was installed from.
     origin: the path that the files name, "" when that is `prefix`.
     programs: that will be in its ``bin`` beside those that are.
-    owners: of the files to return, None for all.
+    owners: of the files to return, None for all; files of others need not be there.
 
     Records in conda-meta are still as they were installed; `with_records` mends
     them once the rest is final. Nothing is written to `prefix` or the package
@@ -154,7 +155,7 @@ def relocate(
     dest = dest_prefix or ""
     taken = [
         file
-        for file in (_from_cache(prefix, installed, scratch) if files is None else files)
+        for file in (_from_cache(prefix, installed, scratch, owners) if files is None else files)
         if file.target not in _INSTALLER_FILES and (owners is None or file.owner in owners)
     ]
     collector = _Collector(dest, taken, scratch)
@@ -283,8 +284,13 @@ def _is_record(path: str) -> bool:
     return path.startswith("conda-meta/") and path.endswith(".json")
 
 
-def _from_cache(prefix: Path, installed: Installed, scratch: Path) -> list[PrefixFile]:
-    """Return the files of a prefix as conda-pack finds them in the package cache."""
+def _from_cache(
+    prefix: Path, installed: Installed, scratch: Path, owners: Collection[str] | None = None
+) -> list[PrefixFile]:
+    """Return the files of a prefix as conda-pack finds them in the package cache.
+
+    owners: whose files have to be there, None for all.
+    """
     spill = Spill(scratch)
 
     def taken(file: conda_pack.File) -> PrefixFile:
@@ -302,16 +308,29 @@ def _from_cache(prefix: Path, installed: Installed, scratch: Path) -> list[Prefi
             owner,
         )
 
-    return [taken(file) for file in _in_place(_load(prefix), installed)]
+    files = _load(prefix, partial=owners is not None)
+    _check_there(prefix, installed, owners or ())
+    return [taken(file) for file in _in_place(files, installed)]
 
 
-def _load(prefix: Path) -> list[conda_pack.File]:
+def _check_there(prefix: Path, installed: Installed, owners: Collection[str]) -> None:
+    """Raise RelocationError unless all files of the packages `owners` are there."""
+    for package in installed.packages:
+        for file in package.files if package.name in owners else ():
+            if not os.path.lexists(prefix / file.path):
+                raise RelocationError(
+                    f"{prefix}: {file.path} of package {package.name} is not there",
+                    hint="build again: damaged packages are fetched anew",
+                )
+
+
+def _load(prefix: Path, *, partial: bool = False) -> list[conda_pack.File]:
     try:
         with warnings.catch_warnings():
             # conda-pack's own are of this kind; a library's deprecations are not.
             warnings.simplefilter("error", UserWarning)
             files: list[conda_pack.File] = conda_pack.load_environment(
-                str(prefix), on_missing_cache="raise"
+                str(prefix), on_missing_cache="raise", ignore_missing_files=partial
             )
     except (conda_pack.CondaPackException, Warning, ValueError, OSError) as error:
         raise RelocationError(

@@ -34,16 +34,25 @@ def kept_compiler(lock: Lock, packages: Mapping[str, str], means: Means) -> Comp
     python = lock.get("python")
     if python is None:
         return None
-    prefix = means.cache.interpreters / python_identity(lock, packages)[:16]
-    try:
-        _install(lock, prefix, means)
-    except (OSError, SlimpackError) as error:
-        raise StartOver(f"no interpreter: {error}") from error
+    prefix = kept_python(lock, packages, means)
     program = candidates(prefix, python.version)[0]
     tag = cache_tag(program)
     if not tag:  # another Python might write something else
         raise StartOver(f"{program} does not run")
     return Compiler((program,), tag)
+
+
+def kept_python(lock: Lock, packages: Mapping[str, str], means: Means) -> Path:
+    """Return the prefix that holds the Python of a lock, and what it needs; nothing else.
+
+    Raises StartOver where it cannot be installed beside the cache.
+    """
+    prefix = means.cache.interpreters / python_identity(lock, packages)[:16]
+    try:
+        _install(lock, prefix, means)
+    except (OSError, SlimpackError) as error:
+        raise StartOver(f"no interpreter: {error}") from error
+    return prefix
 
 
 def _install(lock: Lock, prefix: Path, means: Means) -> None:

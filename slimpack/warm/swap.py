@@ -1,6 +1,6 @@
 """Other versions of some packages in a part that an earlier build made.
 
-Only these packages are installed, with the Python that runs their installation, and only
+Only these packages are installed, beside a Python that is kept for it, and only
 their files are relocated, slimmed and compiled. That gives what a build from nothing
 gives as long as no other package's files would come out differently: so no path may
 change hands, nothing may take part in activation, no library may come or go, and the
@@ -10,6 +10,7 @@ not fit is a `NoSwap`, and the build starts from nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from slimpack.tree import Tree, identified, under
 from slimpack.verify.prefixes import scanned
 from slimpack.warm.closure import closure, depends
 from slimpack.warm.fits import check_files, check_packages
+from slimpack.warm.interpreter import kept_compiler, kept_python
 from slimpack.warm.noswap import NoSwap
 from slimpack.warm.remembered import Kept, Opener, Remembered, part_of
 from slimpack.warm.resume import Resumed, resume
@@ -78,11 +80,9 @@ def swap(
         raise NoSwap("for another platform, or installed by another engine")
     if not changed:
         raise NoSwap("nothing to swap")
-    names = changed | closure(lock, ("python",))
     staging = installed_at(scratch)
-    engine = RattlerEngine(means.cache.packages, means.cache.repodata, config.env.packages_from)
-    engine.install(lock, staging, only=names, progress=means.progress)
-    installed = read_installed(staging)
+    beside = _beside(lock, packages, changed, config, means)
+    installed = _installed(lock, changed, staging, beside, config, means)
     check_packages(old, installed, changed)
 
     spill = scratch / "rewritten"
@@ -97,7 +97,11 @@ def swap(
     mine = _only(moved, changed, min(packages), prefix)
     check_files(old, mine.tree, changed, prefix)
     environment = _environment(old, installed, changed, staging)
-    compiler = content.compiler_of(replace(environment, installed=installed))
+    compiler = (
+        kept_compiler(lock, packages, means)
+        if beside
+        else content.compiler_of(replace(environment, installed=installed))
+    )
     resumed = _resumed(old, mine, lock, changed, config, prefix)
     tree = resumed.slimming.dropped(mine.tree) if resumed else mine.tree
     tree, bytecode = with_bytecode(
@@ -121,6 +125,45 @@ def swap(
     paths = _paths(old, mine, changed, prefix)
     kept = Kept(packages, paths, old.links, old.programs, old.fixed, decisions)
     return Swapped(part_of(facts, whole), kept, compiler, changed)
+
+
+def _beside(
+    lock: Lock,
+    packages: Mapping[str, str],
+    changed: frozenset[str],
+    config: Config,
+    means: Means,
+) -> Path | None:
+    """Return the record of a Python that is installed elsewhere, None where that will not do.
+
+    Packages that are installed for a Python need its record, and nothing of its files. A
+    Python whose own packages change is another one; packages from a folder have other URLs
+    than the record.
+    """
+    python = lock.get("python")
+    if python is None or config.env.packages_from or changed & closure(lock, ("python",)):
+        return None
+    return kept_python(lock, packages, means) / "conda-meta" / f"{python.dist}.json"
+
+
+def _installed(
+    lock: Lock,
+    changed: frozenset[str],
+    staging: Path,
+    beside: Path | None,
+    config: Config,
+    means: Means,
+) -> Installed:
+    """Install the changed packages, and Python, or what stands for it; return what is there."""
+    engine = RattlerEngine(means.cache.packages, means.cache.repodata, config.env.packages_from)
+    names, there = changed | closure(lock, ("python",)), []
+    if beside is not None:
+        there = [staging / "conda-meta" / beside.name]
+        there[0].parent.mkdir(parents=True)
+        shutil.copyfile(beside, there[0])
+        names = changed | {"python"}
+    engine.install(lock, staging, only=names, there=there, progress=means.progress)
+    return read_installed(staging)
 
 
 def _only(moved: Relocated, changed: frozenset[str], first: str, prefix: str) -> Relocated:

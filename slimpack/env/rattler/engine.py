@@ -147,11 +147,13 @@ class RattlerEngine:
         prefix: Path,
         *,
         only: Collection[str] | None = None,
+        there: Sequence[Path] = (),
         progress: Progress = SILENT,
     ) -> None:
         """Install a lock into an empty prefix and check that exactly it is there.
 
-        only: names of packages to install, None for all. Link scripts are not run.
+        only: names of packages to install, None for all. there: records in the prefix's
+        conda-meta, of packages that count as installed. Link scripts are not run.
         Raises InstallError.
         """
         if only is not None:
@@ -169,6 +171,7 @@ class RattlerEngine:
                 "package_cache": str(self.package_cache),
                 "only": [package.name for package in lock.packages],
                 "places": places,
+                "there": [str(record) for record in there],
             }
             with progress.task("install", total=len(lock.packages), unit="package") as task:
 

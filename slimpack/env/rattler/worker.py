@@ -232,7 +232,9 @@ async def install(request: dict[str, Any]) -> dict[str, Any]:
         [one for one in part.records if only is None or one.name.normalized in only],
         request["prefix"],
         cache_dir=Path(request["package_cache"]),
-        installed_packages=[],
+        installed_packages=[
+            rattler.PrefixRecord.from_path(Path(path)) for path in request.get("there", ())
+        ],
         platform=Subdir(request["subdir"]),
         execute_link_scripts=False,
         show_progress=False,
