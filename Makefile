@@ -11,7 +11,7 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench bench-bundle bench-pack bench-push \
+.PHONY: help venv engine demo test lint format bench bench-bundle bench-delta bench-pack bench-push \
 	bench-rebuild bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
 	channel-cuda-heavy clean
 
@@ -43,6 +43,9 @@ bench-bundle: venv ## measure slimpack bundle create against skopeo and tar
 
 bench-pack: venv ## measure slimpack pack against conda-pack, format by format
 	@$(RUN) benchmarks.pack $(BENCH)
+
+bench-delta: venv ## measure what a new release costs as a delta bundle
+	@$(RUN) benchmarks.delta $(BENCH)
 
 bench-push: venv ## measure slimpack push against skopeo
 	@$(RUN) benchmarks.push $(BENCH)
