@@ -20,7 +20,8 @@ def test_two_releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         paths.append(tmp_path / f"release{version}")
         write_layout(release(tmp_path, version), paths[-1])
     pair = delta.Pair()
-    delta.carry(*paths, pair)
+    old, new = paths
+    delta.carry(old, new, pair)
     assert pair.whole > pair.changed > LIBRARY > 10 * pair.sent
     assert pair.delta < pair.whole / 10
     delta.write({"a patch": pair})
