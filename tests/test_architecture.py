@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "slimpack"
 # Room -> rooms that it may import. What is not listed may not be imported.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "closing": set(),
     "elf": set(),
     "progress": set(),
     "files": {"errors"},
@@ -26,9 +27,9 @@ ALLOWED: dict[str, set[str]] = {
     "config_file": {"config", "env", "errors", "registry", "sizes", "slim", "toml"},
     "reading": {"errors", "tree"},
     "network": set(),
-    "oci": {"errors", "files", "progress", "tree"},
-    "registry": {"errors", "files", "network", "oci", "progress"},
-    "patch": {"errors", "files", "oci", "progress"},
+    "oci": {"closing", "errors", "files", "progress", "tree"},
+    "registry": {"closing", "errors", "files", "network", "oci", "progress"},
+    "patch": {"closing", "errors", "files", "oci", "progress"},
     "daemon": {"errors", "oci", "platforms", "progress"},
     "slices": set(),
     "debian": {"errors", "globs", "network", "progress", "slices", "tree", "runtimes"},

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from slimpack.closing import Closing
 from slimpack.errors import ImageError
 
 CHUNK = 1 << 20
 """Bytes moved at a time wherever content is streamed."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_Self = TypeVar("_Self", bound="VerifyingReader")
 
 
 class Writable(Protocol):
@@ -84,7 +83,7 @@ class HashingWriter:
         return f"sha256:{self._hash.hexdigest()}"
 
 
-class VerifyingReader:
+class VerifyingReader(Closing):
     """Reads `stream` and raises ImageError if it is not what `digest` names.
 
     size: bytes that the stream must have, None when only the digest is known.
@@ -128,14 +127,3 @@ class VerifyingReader:
     def close(self) -> None:
         """Close the stream below, without verifying what was not read."""
         self._stream.close()
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
+from slimpack.closing import Closing
 from slimpack.errors import ImageError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.digest import ByteStream, HashingWriter, Writable
@@ -19,7 +19,7 @@ OpenBase = Callable[[str], "Layer | None"]
 """Finds a layer by the digest of its blob; None when there is none."""
 
 
-class Patcher:
+class Patcher(Closing):
     """Applies patches; each base is unpacked once, however many patches read it.
 
     scratch: a folder for unnamed files: the tars of the bases.
@@ -103,17 +103,6 @@ class Patcher:
         for tar in self._tars.values():
             tar.close()
         self._tars.clear()
-
-    def __enter__(self) -> Patcher:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def write_patched(

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
+from slimpack.closing import Closing
 from slimpack.errors import ImageError
 from slimpack.oci.compress import Compression, cores
 from slimpack.oci.digest import Writable
@@ -26,7 +26,7 @@ from slimpack.progress import SILENT, Progress
 _MAX_WORKERS = 2  # each needs up to 110 MB
 
 
-class PatchMaker:
+class PatchMaker(Closing):
     """Makes patches against `bases`, each unpacked and looked through once, when first needed.
 
     bases: layers that the other side has, the lowest first; best those of the old image
@@ -107,17 +107,6 @@ class PatchMaker:
             for tar in self._old.tars:
                 tar.close()
         self._old = None
-
-    def __enter__(self) -> PatchMaker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
+from slimpack.closing import Closing
 from slimpack.errors import ImageError
 from slimpack.files import explained
 from slimpack.oci.compress import MAX_UNPACKED
@@ -17,7 +17,7 @@ from slimpack.oci.digest import CHUNK, chunks
 from slimpack.oci.layer import Layer
 
 
-class Spool:
+class Spool(Closing):
     """An unnamed file in `scratch` that is written once, then read anywhere.
 
     It has no name, so that nothing is left of it whatever ends the process. Raises
@@ -67,17 +67,6 @@ class Spool:
     def close(self) -> None:
         """Free its space."""
         self._file.close()
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class SpoolStream:

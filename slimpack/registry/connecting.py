@@ -10,9 +10,9 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from urllib.parse import urlsplit
 
+from slimpack.closing import Closing
 from slimpack.oci.names import DEFAULT_HOST
 from slimpack.registry.calls import Body, Call
 from slimpack.registry.client import Registry
@@ -28,7 +28,7 @@ _FORM = "application/x-www-form-urlencoded"
 _FIRST_TRIES = 3  # a name with a typing error should not cost a quarter of a minute
 
 
-class Registries:
+class Registries(Closing):
     """Sessions with any number of registries; a context that closes them all.
 
     keychain: where credentials are looked up; the user's files if None.
@@ -71,17 +71,6 @@ class Registries:
         """Close every connection."""
         for connector in self._known.values():
             connector.connections.close()
-
-    def __enter__(self) -> Registries:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass
