@@ -13,10 +13,8 @@ import argparse
 import json
 import os
 import platform
-import random
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -25,22 +23,16 @@ from pathlib import Path
 from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
+from benchmarks.noise import make_layout, version_of
 from benchmarks.running import Runs, measure
 from benchmarks.setup.apt import install
 from benchmarks.setup.peers import PEERS
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__
 from slimpack.cli.table import megabytes
-from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import Compression
-from slimpack.oci.config import ImageConfig
-from slimpack.oci.image import Image, make_image
-from slimpack.oci.layer import build_layer
-from slimpack.oci.layout import write_layout
 from slimpack.registry.connecting import Registries
 from slimpack.registry.push import push
 from slimpack.registry.reference import Reference
-from slimpack.tree import bytes_entry
 
 WORK = ROOT / "build" / "bench-bundle"
 LAYOUT = WORK / "layout"
@@ -67,7 +59,7 @@ def bench(count: int) -> None:
     """Let all of them write the file, `count` times, and write what came out."""
     install([PEERS[name] for name in ("skopeo", "docker-registry") if shutil.which(name) is None])
     shutil.rmtree(WORK, ignore_errors=True)
-    image = make_layout()
+    image = make_layout(WORK / "made", LAYOUT, LAYERS_MB)
     environment = {
         **os.environ,
         "SLIMPACK_CACHE_DIR": str(WORK / "cache"),
@@ -111,29 +103,6 @@ def commands(host: str) -> Iterator[tuple[tuple[str, str], tuple[str, ...]]]:
     yield (REGISTRY, "skopeo"), (*copy, *source, f"oci-archive:{file}:app:1")
 
 
-def make_layout() -> Image:
-    """Make the image."""
-    store = BlobStore(WORK / "made", durable=False)
-    chance = random.Random(1)
-    layers = [
-        build_layer(
-            f"layer {number}",
-            [bytes_entry("data/part", _noise(chance, megabyte), owner="x")],
-            blobs=store,
-            mtime=0,
-            compression=Compression("zstd", 1, 2),
-        )
-        for number, megabyte in enumerate(LAYERS_MB)
-    ]
-    image = make_image(layers, ImageConfig())
-    write_layout(image, LAYOUT, ("app:1",))
-    return image
-
-
-def _noise(chance: random.Random, megabytes: int) -> bytes:
-    return b"".join(chance.randbytes(10**6) for _ in range(megabytes))
-
-
 def write(results: Results, size: int) -> None:
     """Write everything as JSON, and a table."""
     found = {
@@ -142,9 +111,9 @@ def write(results: Results, size: int) -> None:
         "versions": {
             "slimpack": __version__,
             "Python": platform.python_version(),
-            "skopeo": _version("skopeo", "--version"),
-            "tar": _version("tar", "--version"),
-            "docker-registry": _version("docker-registry", "--version"),
+            "skopeo": version_of("skopeo", "--version"),
+            "tar": version_of("tar", "--version"),
+            "docker-registry": version_of("docker-registry", "--version"),
         },
         "runs": {
             what: {tool: asdict(runs) for (one, tool), runs in results.items() if one == what}
@@ -201,11 +170,6 @@ def _table(results: Results, found: Mapping[str, object]) -> str:
             "",
         ]
     )
-
-
-def _version(*command: str) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return next(word for word in done.stdout.split() if word.lstrip("v")[:1].isdigit())
 
 
 if __name__ == "__main__":

@@ -12,10 +12,8 @@ import argparse
 import json
 import os
 import platform
-import random
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,19 +22,13 @@ from pathlib import Path
 from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
+from benchmarks.noise import make_layout, version_of
 from benchmarks.running import Runs, measure
 from benchmarks.setup.apt import install
 from benchmarks.setup.peers import PEERS
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__
 from slimpack.cli.table import megabytes
-from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import Compression
-from slimpack.oci.config import ImageConfig
-from slimpack.oci.image import make_image
-from slimpack.oci.layer import build_layer
-from slimpack.oci.layout import write_layout
-from slimpack.tree import bytes_entry
 
 WORK = ROOT / "build" / "bench-push"
 LAYOUT = WORK / "layout"
@@ -57,7 +49,8 @@ def bench(count: int) -> None:
     """Push with both, `count` times, and write what came out."""
     install([PEERS[name] for name in ("skopeo", "docker-registry") if shutil.which(name) is None])
     shutil.rmtree(WORK, ignore_errors=True)
-    size = make_layout()
+    image = make_layout(WORK / "made", LAYOUT, LAYERS_MB)
+    shutil.rmtree(WORK / "made")
     environment = {
         **os.environ,
         "SLIMPACK_CACHE_DIR": str(WORK / "cache"),
@@ -72,7 +65,7 @@ def bench(count: int) -> None:
                     measured = measure(commands(host)[tool], cwd=ROOT, env=environment)
                     results[tool, what].add(measured)
             shutil.rmtree(WORK / "registry")
-    write(results, size)
+    write(results, sum(layer.size for layer in image.layers))
 
 
 def commands(host: str) -> dict[str, tuple[str, ...]]:
@@ -86,25 +79,6 @@ def commands(host: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def make_layout() -> int:
-    """Make the image; return the bytes of its layers."""
-    store = BlobStore(WORK / "made", durable=False)
-    chance = random.Random(1)
-    layers = [
-        build_layer(
-            f"layer {number}",
-            [bytes_entry("data/part", chance.randbytes(megabyte * 10**6), owner="x")],
-            blobs=store,
-            mtime=0,
-            compression=Compression("zstd", 1, 2),
-        )
-        for number, megabyte in enumerate(LAYERS_MB)
-    ]
-    write_layout(make_image(layers, ImageConfig()), LAYOUT, ("app:1",))
-    shutil.rmtree(WORK / "made")
-    return sum(layer.size for layer in layers)
-
-
 def write(results: dict[tuple[str, str], Runs], size: int) -> None:
     """Write everything as JSON, and a table."""
     found = {
@@ -113,8 +87,8 @@ def write(results: dict[tuple[str, str], Runs], size: int) -> None:
         "versions": {
             "slimpack": __version__,
             "Python": platform.python_version(),
-            "skopeo": _version("skopeo", "--version"),
-            "docker-registry": _version("docker-registry", "--version"),
+            "skopeo": version_of("skopeo", "--version"),
+            "docker-registry": version_of("docker-registry", "--version"),
         },
         "runs": {
             what: {tool: asdict(results[tool, what]) for tool in commands("")} for what in WHAT
@@ -167,11 +141,6 @@ def _table(results: dict[tuple[str, str], Runs], found: dict[str, object]) -> st
 
 def _median(runs: Runs) -> float:
     return statistics.median(runs.seconds)
-
-
-def _version(*command: str) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return next(word for word in done.stdout.split() if word.lstrip("v")[:1].isdigit())
 
 
 if __name__ == "__main__":
