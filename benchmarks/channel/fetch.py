@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from packaging.utils import parse_wheel_filename
 from benchmarks.channel.errors import ChannelError
 from benchmarks.channel.lock import RENEW, LockedFile
 from benchmarks.channel.recipes import Platform
+from slimpack.files import atomic_file
 
 _TIMEOUT = 60
 _TRIES = 3
@@ -71,10 +71,9 @@ def fetch_debian(cache: Path, mirror: str, pins: Iterable[LockedFile]) -> None:
                 f"{pin.name} has sha256 {found}, pinned is {pin.sha256}; "
                 f"try another mirror, or {RENEW}"
             )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        draft.write_bytes(data)
-        draft.replace(target)
+        # Another platform's thread may fetch the same file (``_all.deb``).
+        with atomic_file(target, durable=False) as out:
+            out.write(data)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, pins))
