@@ -11,8 +11,8 @@ BENCH ?=
 DEMO ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test lint format bench bench-bundle bench-delta bench-pack bench-push \
-	bench-rebuild bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
+.PHONY: help venv engine demo test lint format bench bench-quick bench-report bench-bundle \
+	bench-delta bench-pack bench-push bench-rebuild bench-serve bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
 	channel-cuda-heavy clean
 
 help: ## show this
@@ -35,8 +35,17 @@ format: venv ## bring the code into the one style
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: venv ## measure against conda-pack and tar | zstd
-	@$(RUN) benchmarks.bench $(BENCH)
+bench: engine ## measure everything: size, builds, cold start, scaling (hours)
+	@$(RUN) benchmarks run $(BENCH)
+
+bench-quick: engine ## measure what shows most, in under 10 minutes
+	@$(RUN) benchmarks run --quick $(BENCH)
+
+bench-report: venv ## write tables and pictures anew from what was measured
+	@$(RUN) benchmarks report
+
+bench-serve: venv ## measure packing one prefix against conda-pack and tar | zstd
+	@$(RUN) benchmarks.serve $(BENCH)
 
 bench-bundle: venv ## measure slimpack bundle create against skopeo and tar
 	@$(RUN) benchmarks.bundle $(BENCH)

@@ -20,10 +20,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
+from benchmarks.machine import machine
 from benchmarks.noise import make_layout, version_of
+from benchmarks.parts import RESULTS
 from benchmarks.running import Runs, measure
 from benchmarks.setup.apt import install
 from benchmarks.setup.peers import PEERS

@@ -18,9 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
+from benchmarks.machine import machine
+from benchmarks.parts import RESULTS
 from benchmarks.patch import pure_pair, scikit_learn_pair
 from benchmarks.running import RunError, Runs, measure
 from slimpack import __version__

@@ -19,10 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.bench import RESULTS, Runs, content, machine, remove, versions
 from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
 from benchmarks.ending import ended
+from benchmarks.machine import machine, versions
+from benchmarks.parts import RESULTS
 from benchmarks.running import measure
+from benchmarks.serve import Runs, content, remove
 from benchmarks.setup.apt import install
 from slimpack.cli.table import megabytes
 from slimpack.env.inputs.spec import read_environment_yml
@@ -135,7 +137,7 @@ def write(results: Mapping[tuple[Case, str], Runs], channel: str) -> None:
         "channel": "local" if channel.startswith("file:") else channel,
         "threads": THREADS,
         "machine": machine(),
-        "versions": versions(),
+        "versions": versions("tar", "zstd"),
         "results": [
             {"case": asdict(case), "tool": tool, **asdict(runs)}
             for (case, tool), runs in results.items()

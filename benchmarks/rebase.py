@@ -22,9 +22,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
 from benchmarks.ending import ended
+from benchmarks.machine import machine
+from benchmarks.parts import RESULTS
 from benchmarks.running import Measured, RunError, Runs, measure
 from benchmarks.setup.registry import docker_registry
 from slimpack import __version__

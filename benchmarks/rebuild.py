@@ -22,9 +22,10 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
+from benchmarks.machine import machine
+from benchmarks.parts import RESULTS
 from benchmarks.rebuilding import dockerfiles
 from benchmarks.rebuilding.bases import load_bases
 from benchmarks.rebuilding.heavy import peaks, told

@@ -19,9 +19,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
-from benchmarks.bench import RESULTS, machine
 from benchmarks.demo import ROOT, choose_channel
 from benchmarks.ending import ended
+from benchmarks.machine import machine
+from benchmarks.parts import RESULTS
 from benchmarks.setup.apt import install
 from benchmarks.slimming.results import PROFILES, Found, markdown
 from benchmarks.slimming.workload import (

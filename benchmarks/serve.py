@@ -1,4 +1,4 @@
-"""``python -m benchmarks.bench``: slimpack beside what people do today, in one run.
+"""``python -m benchmarks.serve``: slimpack beside what people do today, in one run.
 
 examples/serve is built by slimpack, with an empty and with a filled package
 cache. The same environment, installed in a prefix, is packed by conda-pack and
@@ -13,19 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.demo import EXAMPLE, ROOT, choose_channel, say
 from benchmarks.ending import ended
+from benchmarks.machine import machine, versions
+from benchmarks.parts import RESULTS
 from benchmarks.running import Measured, measure
 from benchmarks.setup.apt import install
 from slimpack.cli.table import megabytes
@@ -33,7 +32,6 @@ from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.oci.compress import DEFAULT
 from slimpack.platforms import SUBDIRS, resolve
 
-RESULTS = ROOT / "benchmarks" / "results"
 WORK = Path("build/bench")  # relative to ROOT, as are all paths of commands
 CACHE, PREFIX, LOCK = WORK / "cache", WORK / "prefix", WORK / "pixi.lock"
 PREFIX_IN_IMAGE = "/opt/env"
@@ -110,7 +108,7 @@ def methods(channel: str) -> list[Method]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the results; errors are a few words on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bench")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serve")
     parser.add_argument("--runs", type=int, default=3, help="of each method [default: 3]")
     parser.add_argument("--name", default="serve", help="of the result [default: serve]")
     parser.add_argument("--channel", help="a channel's name or URL, instead of choosing one")
@@ -189,7 +187,7 @@ def write(name: str, todo: Sequence[Method], results: Mapping[str, Runs], channe
         "example": str(EXAMPLE.relative_to(ROOT)),
         "channel": "local" if channel.startswith("file:") else channel,
         "machine": machine(),
-        "versions": versions(),
+        "versions": versions("tar", "zstd"),
         "methods": [
             {
                 "name": method.name,
@@ -243,32 +241,6 @@ def markdown(todo: Sequence[Method], results: Mapping[str, Runs], found: Mapping
             "",
         ]
     )
-
-
-def machine() -> dict[str, str]:
-    """Describe the computer."""
-    information = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    models = [line.partition(":")[2].strip() for line in information if "model name" in line]
-    return {
-        "processor": models[0] if models else platform.machine(),
-        "cores": f"{os.cpu_count()} cores",
-        "kernel": f"{platform.system()} {platform.release()}",
-    }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what was compared."""
-
-    def first_line(*command: str) -> str:
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
-        return done.stdout.splitlines()[0]
-
-    return {
-        "Python": platform.python_version(),
-        **{name: version(name) for name in ("slimpack", "conda-pack", "py-rattler", "zstandard")},
-        "tar": first_line("tar", "--version").split()[-1],
-        "zstd": first_line("zstd", "--version").partition(" v")[2].partition(",")[0],
-    }
 
 
 if __name__ == "__main__":
