@@ -12,7 +12,7 @@ DEMO ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv engine demo test lint format bench bench-quick bench-report bench-bundle \
-	bench-delta bench-pack bench-push bench-rebuild bench-serve bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
+	bench-delta bench-images bench-pack bench-push bench-rebuild bench-serve bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
 	channel-cuda-heavy clean
 
 help: ## show this
@@ -59,8 +59,11 @@ bench-delta: venv ## measure what a new release costs as a delta bundle
 bench-push: venv ## measure slimpack push against skopeo
 	@$(RUN) benchmarks.push $(BENCH)
 
-bench-rebuild: venv ## measure what a change costs, beside Dockerfiles
-	@$(RUN) benchmarks.rebuild $(BENCH)
+bench-images: engine ## measure what the images of every method hold
+	@$(RUN) benchmarks run images $(BENCH)
+
+bench-rebuild: engine ## measure what builds and changes cost, by every method
+	@$(RUN) benchmarks run builds $(BENCH)
 
 bench-slim: venv ## measure what slimming gives, profile by profile (an hour or more)
 	@$(RUN) benchmarks.slim $(BENCH)

@@ -19,9 +19,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.building.project import Project
+from benchmarks.catalogue import workloads
 from benchmarks.channel.build import default_cache
 from benchmarks.demo import ROOT, say
-from benchmarks.rebuilding.project import PURE, Project
 from slimpack.cli.table import table
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.digest import chunks
@@ -55,25 +56,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def pure_pair() -> tuple[Path, Path]:
     """Build the workload, and again with a next build of a pure package."""
-    project = Project(WORK / "project")
+    project = _project()
     project.make()
     images = WORK / "pure-old", WORK / "pure-new"
     for image in images:
         say(f"building {image.name}")
         project.slimpack("build", "--no-verify", "--output", f"{image}/", *project.options)
-        project.change_package(PURE)
+        project.change_package(project.workload.pure)
     return images
 
 
 def scikit_learn_pair(old: str, new: str) -> tuple[Path, Path]:
     """Build the workload with two versions of scikit-learn; return the images."""
-    project = Project(WORK / "project")
+    project = _project()
     images = WORK / f"scikit-learn-{old}", WORK / f"scikit-learn-{new}"
     for version, image in zip((old, new), images, strict=True):
         say(f"building {image.name}")
         options = ("--channel", channel_with(version).as_uri(), "--json", "--progress", "none")
         project.slimpack("build", "--no-verify", "--output", f"{image}/", *options)
     return images
+
+
+def _project() -> Project:
+    return Project(workloads(("w1",))["w1"], WORK / "project")
 
 
 def channel_with(version: str) -> Path:

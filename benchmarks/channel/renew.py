@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any
 
-from benchmarks.channel.conda_format import FileContent, write_conda
+import zstandard
+
+from benchmarks.channel.conda_format import Executable, FileContent, Symlink, write_conda
 from benchmarks.channel.container import read_files, read_info
 
 Change = Callable[[dict[str, bytes]], Mapping[str, FileContent]]
@@ -14,12 +19,17 @@ Change = Callable[[dict[str, bytes]], Mapping[str, FileContent]]
 
 
 def renew(package: Path, channel: Path, change: Change, *, build: str = "next_1") -> Path:
-    """Write the next build of `package` (a ``.conda`` file without links) into `channel`.
+    """Write the next build of `package` (a ``.conda`` file) into `channel`.
 
-    Its build number is one higher, so that a solver prefers it. The channel must be
-    indexed anew.
+    Its build number is one higher, so that a solver prefers it. Links and modes stay. The
+    channel must be indexed anew.
     """
     info = read_info(package)
+    links, programs = read_kinds(package)
+    files = {
+        name: Executable(data) if name in programs and isinstance(data, bytes | str) else data
+        for name, data in change(read_files(package)).items()
+    }
     index = json.loads(info["info/index.json"])
     link = json.loads(info.get("info/link.json", b"{}"))
     return write_conda(
@@ -29,7 +39,7 @@ def renew(package: Path, channel: Path, change: Change, *, build: str = "next_1"
         build=build,
         build_number=index["build_number"] + 1,
         subdir=index["subdir"],
-        files=change(read_files(package)),
+        files={**files, **{name: Symlink(target) for name, target in links.items()}},
         depends=index["depends"],
         constrains=index.get("constrains", ()),
         noarch=index.get("noarch"),
@@ -41,6 +51,25 @@ def renew(package: Path, channel: Path, change: Change, *, build: str = "next_1"
             if name.startswith("info/licenses/")
         },
     )
+
+
+def read_kinds(package: Path) -> tuple[dict[str, str], frozenset[str]]:
+    """Return path -> target of a ``.conda`` package's links, and which files can be run.
+
+    Here and not in `container`: what the channel's packages are made by, they follow from.
+    """
+    links, programs = {}, set()
+    with zipfile.ZipFile(package) as archive:
+        (name,) = [name for name in archive.namelist() if name.startswith("pkg-")]
+        with archive.open(name) as packed:
+            stream: IO[Any] = zstandard.ZstdDecompressor().stream_reader(packed)
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for member in tar:
+                    if member.issym():
+                        links[member.name] = member.linkname
+                    elif member.isfile() and member.mode & 0o100:
+                        programs.add(member.name)
+    return links, frozenset(programs)
 
 
 def one_line_more(name: str) -> Change:

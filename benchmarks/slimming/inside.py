@@ -41,9 +41,11 @@ class Place:
     command: Command
 
 
-def self_test(prepared: Prepared, config: ImageConfig) -> int:
-    """Run the image's selftest.py, as its user; return how many checks passed, all of them."""
-    command = _command(config, ("python", "selftest.py"))
+def self_test(
+    prepared: Prepared, config: ImageConfig, argv: tuple[str, ...] = ("python", "selftest.py")
+) -> int:
+    """Run the image's self-test, as its user; return how many checks passed, all of them."""
+    command = _command(config, argv)
     finished = prepared.run(command)
     passed = _PASSED.search(finished.stdout)
     if finished.returncode or passed is None:

@@ -1,8 +1,8 @@
-"""Workload W1 as it is when people rebuild: its model made beforehand, its channel moving.
+"""A workload as it is when people rebuild: its model made beforehand, its channel moving.
 
 Training takes a second and is part of what an image follows from, so a changed package
-would train again. What is measured here is the packing, so the model is a file of the
-application, taken from an image of the workload as it is.
+would train again. What is measured here is the packing, so what ``prepare`` makes are files of
+the application, taken from an image of the workload as it is.
 """
 
 from __future__ import annotations
@@ -17,32 +17,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import rattler
+
+from benchmarks.building.changes import add_line, changed_source
+from benchmarks.catalogue import WORKLOADS, Workload
 from benchmarks.channel.build import build_channel
 from benchmarks.channel.index import index_channel
-from benchmarks.channel.renew import one_line_more, renew
+from benchmarks.channel.renew import renew
 from benchmarks.demo import ROOT, say
 from benchmarks.running import Measured, RunError, measure
+from slimpack.app import collect
+from slimpack.config import AppConfig, Config, CopyRule
+from slimpack.config_file import read_config
+from slimpack.env.inputs.spec import read_environment_yml
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import read_files
 
-WORKLOADS = ROOT / "benchmarks" / "workloads"
-MODEL = "app/model.pickle"
-PURE, HEAVY = "idna", "scipy"
-_CHANGED = {PURE: "idna/core.py", HEAVY: "scipy/version.py"}
 _GLIBC = "2.36"  # of Debian 12, on which all images stand
-_LINE = "\n# one line more\n"
 
 
 @dataclass(frozen=True)
 class Project:
-    """The workload in `folder`/w1, and the channel `folder`/channel that it is built from."""
+    """`workload`, copied into `folder`, and the channel that it is built from."""
 
+    workload: Workload
     folder: Path
 
     @property
-    def config(self) -> Path:
+    def home(self) -> Path:
         """The folder with slimpack.toml."""
-        return self.folder / "w1"
+        return self.folder / self.workload.name
+
+    @property
+    def config(self) -> Config:
+        """How the workload is built and run."""
+        return read_config(self.home / "slimpack.toml")
 
     @property
     def channel(self) -> Path:
@@ -54,23 +63,50 @@ class Project:
         """What the workload needs of the channel as it is now; see `solve`."""
         return self.folder / "pixi.lock"
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The names of the packages that the workload's specification asks for."""
+        specs = read_environment_yml(Path(self.config.env.inputs[0])).specs
+        names = (rattler.MatchSpec(spec).name for spec in specs)
+        return tuple(name.normalized for name in names if name is not None)
+
     def make(self) -> None:
-        """Make the folder, with the model in it."""
+        """Make the folder, with all that ``prepare`` makes in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         compileall.compile_dir(ROOT / "slimpack", quiet=1)  # as pip does when it installs
-        for name in ("w1", "checks"):
+        for name in sorted({self.workload.name, *_beside(self.workload)}):
             shutil.copytree(
                 WORKLOADS / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )
-        clone(build_channel(groups=("workloads",), report=say), self.channel)
+        clone(build_channel(groups=self.workload.groups, report=say), self.channel)
         index_channel(self.channel)
-        image = self.folder / "trained"
-        say("making the model, once")
+        if self.config.app.prepare:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Build once, and take the files that the application has in the image."""
+        say(f"{self.workload.name}: preparing the application, once")
+        image = self.folder / "prepared"
         self.slimpack("build", "--no-verify", "--output", f"{image}/", *self.options)
-        model = read_files(read_image(image), lambda path: path == MODEL)[MODEL]
+        targets = [(rule, rule.target.strip("/")) for rule in self.config.app.copy]
+        made = read_files(
+            read_image(image),
+            lambda path: (
+                any(path.startswith(f"{target}/") for _, target in targets)
+                and not path.endswith(".pyc")
+            ),
+        )
+        for path, data in made.items():
+            rule, target = max(
+                ((rule, target) for rule, target in targets if path.startswith(f"{target}/")),
+                key=lambda pair: len(pair[1]),
+            )
+            place = rule.source / path.removeprefix(f"{target}/")
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
         shutil.rmtree(image)
-        (self.config / MODEL).write_bytes(model)
-        settings = self.config / "slimpack.toml"
+        settings = self.home / "slimpack.toml"
         settings.write_text(without_prepare(settings.read_text(encoding="utf-8")), "utf-8")
 
     @property
@@ -86,7 +122,7 @@ class Project:
     def slimpack(self, *arguments: str, cache: Path | None = None) -> Measured:
         """Run slimpack in the project as users do; `cache`: instead of the project's own."""
         command = (sys.executable, "-m", "slimpack", *arguments)
-        return measure(command, cwd=self.config, env=self.environment(cache))
+        return measure(command, cwd=self.home, env=self.environment(cache))
 
     def environment(self, cache: Path | None = None) -> Mapping[str, str]:
         """Return the variables that slimpack gets."""
@@ -94,16 +130,23 @@ class Project:
         return {**os.environ, **own}
 
     def change_application(self) -> None:
-        """Add a line to the service."""
-        with (self.config / "app" / "main.py").open("a", encoding="utf-8") as stream:
-            stream.write(_LINE)
+        """Add a line to the service: to main.py, or else to the first text of the application."""
+        texts = [
+            path
+            for rule in self.config.app.copy[:1]
+            for entry in collect(AppConfig(copy=(rule,)))
+            for path in [_source_of(rule, entry.path)]
+            if path.is_file() and b"\0" not in path.read_bytes()
+        ]
+        chosen = min(texts, key=lambda path: (path.name != "main.py", str(path)), default=None)
+        if chosen is None:
+            raise RunError(f"{self.workload.name} has no text in its application to change")
+        chosen.write_bytes(add_line(chosen.name, chosen.read_bytes()))
 
     def change_package(self, name: str) -> None:
         """Publish a next build of a package, with a line more in one of its sources."""
         newest, number = self.newest(name)
-        path = renew(
-            newest, self.channel, one_line_more(_CHANGED[name]), build=f"next_{number + 1}"
-        )
+        path = renew(newest, self.channel, changed_source, build=f"next_{number + 1}")
         say(f"published {path.name}")
         index_channel(self.channel)
 
@@ -118,6 +161,8 @@ class Project:
                     for file, record in table.items()
                     if record["name"] == name
                 ]
+        if not found:
+            raise RunError(f"the local channel has no package {name}, which should change")
         number, path = max(found)
         return path, number
 
@@ -132,6 +177,19 @@ class Project:
         if not names:
             raise RunError(f"no packages in {self.lock}")
         return sorted(map(Path, names))
+
+
+def _beside(workload: Workload) -> set[str]:
+    """Return the names of the folders beside the workload's own that its application has."""
+    rules = read_config(workload.config).app.copy
+    return {rule.source.resolve().relative_to(WORKLOADS).parts[0] for rule in rules}
+
+
+def _source_of(rule: CopyRule, path: str) -> Path:
+    """Return which file becomes a path of the image."""
+    if rule.source.is_file():
+        return rule.source
+    return rule.source / path.removeprefix(rule.target.strip("/")).lstrip("/")
 
 
 def without_prepare(settings: str) -> str:

@@ -1,4 +1,8 @@
-"""Where the time of a rebuild goes: stages of the build, and imports."""
+"""``python -m benchmarks.building.phases``: where the time of slimpack's rebuilds goes.
+
+The stages of a build in each case, and what importing modules takes. It needs no Docker, and
+writes no results.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.demo import say
-from benchmarks.rebuilding.methods import APPLICATION, ONE_HEAVY, ONE_PURE, SAME
-from benchmarks.rebuilding.project import HEAVY, PURE, Project
+import click
+
+from benchmarks.building.making import APPLICATION, ONE_HEAVY, ONE_PURE, SAME
+from benchmarks.building.project import Project
+from benchmarks.catalogue import workloads
+from benchmarks.demo import ROOT, say
+from benchmarks.ending import ended
 from benchmarks.running import RunError
 from slimpack.cli.table import table
 
@@ -20,6 +28,22 @@ _CASES = (SAME, APPLICATION, ONE_PURE, ONE_HEAVY)
 _LINE = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( +)(\S+)")
 _SHOWN = 25  # the slowest modules
 _OTHER = "start, imports, end"
+WORK = ROOT / "build" / "bench-phases"
+
+
+@click.command()
+@click.option("--workload", "name", default="w1", show_default=True)
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True)
+def main(name: str, runs: int) -> None:
+    """Measure the stages, and print them."""
+
+    def work() -> None:
+        project = Project(workloads((name,))[name], WORK / "project")
+        project.make()
+        for line in phases(project, runs):
+            click.echo(line)
+
+    sys.exit(ended(work, WORK))
 
 
 def phases(project: Project, runs: int) -> Iterator[str]:
@@ -52,7 +76,8 @@ def _change(project: Project, case: str) -> None:
     if case == APPLICATION:
         project.change_application()
     elif case in (ONE_PURE, ONE_HEAVY):
-        project.change_package(PURE if case == ONE_PURE else HEAVY)
+        workload = project.workload
+        project.change_package(workload.pure if case == ONE_PURE else workload.heavy)
 
 
 def _stages(taken: Mapping[str, list[dict[str, float]]]) -> str:
@@ -73,7 +98,7 @@ def _imports(
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "slimpack", *command],
         check=False,
-        cwd=project.config,
+        cwd=project.home,
         env=dict(environment),
         capture_output=True,
         text=True,
@@ -101,3 +126,7 @@ def import_times(text: str) -> dict[str, tuple[int, int, int]]:
         own, whole, indent, name = match.groups()
         found[name] = (int(own), int(whole), (len(indent) - 1) // 2)
     return found
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.building.phases")

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-REPOSITORY, TAG = "app", "1"
 _ACCEPT = ", ".join(
     (
         "application/vnd.oci.image.manifest.v1+json",
@@ -31,9 +30,11 @@ def arrived(before: Mapping[str, int], after: Mapping[str, int]) -> int:
     return sum(size for digest, size in after.items() if digest not in before)
 
 
-def layers(host: str) -> tuple[str, ...]:
-    """Return the digests of the layers of the image that was pushed, lowest first."""
-    address = f"http://{host}/v2/{REPOSITORY}/manifests/{TAG}"
+def layers(reference: str) -> tuple[str, ...]:
+    """Return the digests of the layers of HOST/NAME:TAG, lowest first."""
+    host, _, rest = reference.partition("/")
+    repository, _, tag = rest.rpartition(":")
+    address = f"http://{host}/v2/{repository}/manifests/{tag}"
     request = urllib.request.Request(address, headers={"Accept": _ACCEPT})
     with urllib.request.urlopen(request, timeout=10) as answer:
         manifest: Mapping[str, Any] = json.load(answer)

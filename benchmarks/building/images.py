@@ -1,0 +1,142 @@
+"""Part ``images``: what each method's image of each workload holds, beside the lower bound.
+
+Every image is pushed to a docker-registry and taken from there, whoever made it. The workload's
+self-test runs in each. The bound is what the service and the self-test touch in the image from
+which nothing is taken, packed in the same way (`benchmarks.slimming.bound`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+
+from benchmarks.building.filling import Kitchen
+from benchmarks.building.limit import Opened, opened
+from benchmarks.building.methods import commands, in_order, set_up, wanted
+from benchmarks.catalogue import Method, Workload, workloads
+from benchmarks.demo import ROOT, say
+from benchmarks.machine import machine, versions
+from benchmarks.parts import Ask
+from benchmarks.records import Record, Results
+from benchmarks.setup.registry import docker_registry
+from benchmarks.slimming.bound import TOUCHED, Bound, measure_bound, selected, touched
+from benchmarks.slimming.inside import self_test
+from benchmarks.tables import absent, facts, records_table
+from slimpack.oci.compress import DEFAULT
+from slimpack.oci.read import read_image
+from slimpack.oci.rootfs import merged_view
+from slimpack.rootfs import unpack_image
+from slimpack.sandbox import Sandbox, choose_sandbox
+from slimpack.trace.record import read_trace
+
+WORK = ROOT / "build" / "bench-images"
+REFERENCE = "best"
+LIMIT = f"what {TOUCHED} touch, zstd {DEFAULT.level}"
+QUICK = (("w1",), ("best", "safe", "tight"))
+COLUMNS = ("compressed", "unpacked", "files", "layers", "checks")
+_NOTE = """\
+Each image was pushed to a registry and pulled from there: compressed is the sum of its layers, as \
+a first pull transfers it, unpacked the files that are visible. Dockerfiles' layers are gzip, as \
+docker push makes them, slimpack's are zstd. The self-test ran in every image, as its user. The \
+limit is what the service, asked once, and the self-test touch in the image from which nothing is \
+taken: whole files, with sources and bytecode, in the same layers and compression. A profile can \
+be below it: it may leave out sources and shorten libraries. Ratios are of compressed to that of \
+conda-pack's image."""
+
+
+def measure(ask: Ask) -> Iterator[Results]:
+    """Measure the workloads one by one."""
+    names, ways = QUICK if ask.quick else (ask.workloads, ask.methods)
+    names, ways = ask.workloads or names, ask.methods or ways
+    chosen = wanted(ways, "images")
+    reasons: list[str] = []
+    shutil.rmtree(WORK, ignore_errors=True)
+    try:
+        with set_up(chosen, WORK), docker_registry(WORK / "registry") as host:
+            for workload in workloads(names).values():
+                records = _workload(workload, chosen, host, reasons)
+                yield _results(records, chosen, reasons)
+                shutil.rmtree(WORK / workload.name, ignore_errors=True)
+    finally:
+        shutil.rmtree(WORK, ignore_errors=True)
+
+
+def _workload(
+    workload: Workload, chosen: Sequence[Method], host: str, reasons: list[str]
+) -> tuple[Record, ...]:
+    """Measure a workload. reasons: gets why there is no image of it by a method."""
+    folder = WORK / workload.name
+    kitchen = Kitchen(workload, folder)
+    sandbox = choose_sandbox()
+    bound = _bound(kitchen)
+    records: list[Record] = []
+    for made in kitchen.made(chosen, host):
+        if made.reason:
+            reasons.append(f"{workload.name.upper()}, {made.method.title}: {made.reason}.")
+            continue
+        say(f"{workload.name}: looking at the image of {made.method.name}")
+        with opened(kitchen.project, made.reference, folder / "opened") as image:
+            passed = checks(image, workload, sandbox)
+            records += described(workload.name, made.method.name, image, passed, bound)
+    return tuple(records)
+
+
+def _bound(kitchen: Kitchen) -> Bound:
+    """Return the lower bound of the workload's images."""
+    image = read_image(kitchen.whole)
+    trace = read_trace(kitchen.trace.read_bytes(), TOUCHED)
+    view = merged_view(image)
+    root = kitchen.folder / "whole"
+    unpack_image(image, root, view=view)
+    tree = selected(image, view, root, touched(trace, view.keys(), sources=True))
+    bound = measure_bound(TOUCHED, tree, DEFAULT.level, kitchen.folder)
+    shutil.rmtree(root)
+    return bound
+
+
+def checks(opened: Opened, workload: Workload, sandbox: Sandbox) -> int:
+    """Run the workload's self-test in an image; return how many checks passed, all of them."""
+    with sandbox.prepare(opened.root, opened.image) as prepared:
+        return self_test(prepared, opened.image.config, workload.self_test)
+
+
+def described(
+    workload: str, method: str, opened: Opened, passed: int, bound: Bound
+) -> Iterator[Record]:
+    """Yield the records of one image."""
+    members = [placed.member for placed in opened.view.values()]
+    files = [member for member in members if member.kind != "directory"]
+    found: list[tuple[str, int, int | None]] = [
+        ("compressed", sum(layer.size for layer in opened.image.layers), bound.size),
+        ("unpacked", sum(member.size for member in members), bound.unpacked),
+        ("files", len(files), bound.files),
+        ("layers", len(opened.image.layers), None),
+        ("checks", passed, None),
+    ]
+    for metric, value, limit in found:
+        of = LIMIT if limit else ""
+        yield Record(workload, method, metric, (float(value),), limit=limit, limit_of=of)
+
+
+def _results(
+    records: tuple[Record, ...], chosen: Sequence[Method], reasons: Sequence[str]
+) -> Results:
+    return Results(
+        part="images",
+        machine=machine(),
+        versions=versions("docker", "zstd"),
+        channel="local",
+        commands=commands(chosen),
+        notes=(_NOTE, *reasons),
+        records=records,
+    )
+
+
+def markdown(results: Results) -> str:
+    """Return the page of the part."""
+    table = records_table(
+        in_order(results), COLUMNS, reference=REFERENCE, limits=("compressed", "files")
+    )
+    reasons = list(absent())
+    head = ["", "Not measured:", "", *reasons] if reasons else []
+    return "\n".join([*table, *head, *facts(results)]) + "\n"

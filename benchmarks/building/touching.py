@@ -1,0 +1,47 @@
+"""What a workload touches of its image: its service with the first request, and its self-test."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from benchmarks.building.project import Project
+from benchmarks.catalogue import Request
+from benchmarks.demo import say
+from benchmarks.running import measure
+from benchmarks.setup.apt import SetupError, install
+
+# The service listens where it always does; in a network of its own nobody else does.
+_ALONE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
+
+
+def touch(project: Project, layout: Path, trace: Path) -> None:
+    """Trace the service of the image in `layout`, answering, and then the self-test.
+
+    Raises RunError when one of them fails, SetupError without root.
+    """
+    if os.geteuid():
+        raise SetupError("not root: a service is traced in a network of its own")
+    if shutil.which("strace") is None or shutil.which("ip") is None:
+        install(("strace", "iproute2"))
+    workload = project.workload
+    url = f"http://127.0.0.1:{workload.port}"
+    say(f"{workload.name}: tracing the service and the self-test")
+    _trace(project, layout, trace, "--request", asked(workload.request, url))
+    _trace(project, layout, trace, "--append", "--", *workload.self_test)
+
+
+def asked(request: Request, url: str) -> str:
+    """Return the request as ``slimpack trace --request`` takes it."""
+    if request.body is None:
+        return f"{url}{request.path}"
+    return f"POST {url}{request.path} {json.dumps(request.body)}"
+
+
+def _trace(project: Project, layout: Path, trace: Path, *arguments: str) -> None:
+    command = (sys.executable, "-m", "slimpack", "trace", str(layout), "-o", str(trace), "--quiet")
+    environment = project.environment()
+    measure((*_ALONE, *command, *arguments), cwd=project.home, env=environment)
