@@ -23,6 +23,7 @@ from benchmarks.building.making import (
     EMPTY,
     ONE_HEAVY,
     ONE_PURE,
+    SAME,
     TAG,
     Maker,
 )
@@ -48,7 +49,7 @@ from benchmarks.tables import absent, facts, records_table
 WORK = ROOT / "build" / "bench-builds"
 REFERENCE = "best"
 RUNS = 3
-QUICK = (("w1",), ("best", "safe"), 1)
+QUICK = Ask(("w1",), ("best", "safe"), (COLD, SAME, APPLICATION, ONE_PURE), runs=1)
 COLUMNS = ("total", "build", "push", "cpu", "memory", "sent", "new-layers")
 _NOTE = """\
 Medians of runs in which the methods took turns, whole processes with their start. What the \
@@ -81,16 +82,18 @@ Found = Mapping[tuple[str, str], Runs]
 
 def measure(ask: Ask) -> Iterator[Results]:
     """Measure the workloads one by one."""
-    names, ways, runs = QUICK if ask.quick else ((), (), RUNS)
-    chosen = wanted(ask.methods or ways, "builds")
-    cases = tuple(case for case in CASES if not ask.cases or case in ask.cases)
+    default = QUICK if ask.quick else Ask(runs=RUNS)
+    chosen = wanted(ask.methods or default.methods, "builds")
+    asked = ask.cases or default.cases or CASES
+    cases = tuple(case for case in CASES if case in asked)
+    runs = ask.runs or default.runs or RUNS
     reasons: list[str] = []
     shutil.rmtree(WORK, ignore_errors=True)
     try:
         with set_up(chosen, WORK):
-            for workload in workloads(ask.workloads or names).values():
+            for workload in workloads(ask.workloads or default.workloads).values():
                 bench = Bench(Project(workload, WORK / workload.name / "project"), cases)
-                records = bench.measured(chosen, ask.runs or runs, reasons)
+                records = bench.measured(chosen, runs, reasons)
                 yield Results(
                     part="builds",
                     machine=machine(),

@@ -32,7 +32,7 @@ from slimpack.trace.record import read_trace
 WORK = ROOT / "build" / "bench-images"
 REFERENCE = "best"
 LIMIT = f"what {TOUCHED} touch, zstd {DEFAULT.level}"
-QUICK = (("w1",), ("best", "safe", "tight"))
+QUICK = Ask(("w1",), ("best", "safe", "tight"))
 COLUMNS = ("compressed", "unpacked", "files", "layers", "checks")
 _NOTE = """\
 Each image was pushed to a registry and pulled from there: compressed is the sum of its layers, as \
@@ -46,14 +46,13 @@ conda-pack's image."""
 
 def measure(ask: Ask) -> Iterator[Results]:
     """Measure the workloads one by one."""
-    names, ways = QUICK if ask.quick else (ask.workloads, ask.methods)
-    names, ways = ask.workloads or names, ask.methods or ways
-    chosen = wanted(ways, "images")
+    default = QUICK if ask.quick else Ask()
+    chosen = wanted(ask.methods or default.methods, "images")
     reasons: list[str] = []
     shutil.rmtree(WORK, ignore_errors=True)
     try:
         with set_up(chosen, WORK), docker_registry(WORK / "registry") as host:
-            for workload in workloads(names).values():
+            for workload in workloads(ask.workloads or default.workloads).values():
                 records = _workload(workload, chosen, host, reasons)
                 yield _results(records, chosen, reasons)
                 shutil.rmtree(WORK / workload.name, ignore_errors=True)
@@ -68,7 +67,7 @@ def _workload(
     folder = WORK / workload.name
     kitchen = Kitchen(workload, folder)
     sandbox = choose_sandbox()
-    bound = _bound(kitchen)
+    bound = None if workload.gpu else _bound(kitchen)
     records: list[Record] = []
     for made in kitchen.made(chosen, host):
         if made.reason:
@@ -76,7 +75,7 @@ def _workload(
             continue
         say(f"{workload.name}: looking at the image of {made.method.name}")
         with opened(kitchen.project, made.reference, folder / "opened") as image:
-            passed = checks(image, workload, sandbox)
+            passed = None if workload.gpu else checks(image, workload, sandbox)
             records += described(workload.name, made.method.name, image, passed, bound)
     return tuple(records)
 
@@ -101,20 +100,23 @@ def checks(opened: Opened, workload: Workload, sandbox: Sandbox) -> int:
 
 
 def described(
-    workload: str, method: str, opened: Opened, passed: int, bound: Bound
+    workload: str, method: str, opened: Opened, passed: int | None, bound: Bound | None
 ) -> Iterator[Record]:
-    """Yield the records of one image."""
+    """Yield the records of one image. passed: checks of the self-test, None if it did not run."""
     members = [placed.member for placed in opened.view.values()]
     files = [member for member in members if member.kind != "directory"]
-    found: list[tuple[str, int, int | None]] = [
-        ("compressed", sum(layer.size for layer in opened.image.layers), bound.size),
-        ("unpacked", sum(member.size for member in members), bound.unpacked),
-        ("files", len(files), bound.files),
-        ("layers", len(opened.image.layers), None),
-        ("checks", passed, None),
-    ]
-    for metric, value, limit in found:
-        of = LIMIT if limit else ""
+    found = {
+        "compressed": sum(layer.size for layer in opened.image.layers),
+        "unpacked": sum(member.size for member in members),
+        "files": len(files),
+        "layers": len(opened.image.layers),
+        **({} if passed is None else {"checks": passed}),
+    }
+    limits: dict[str, int] = {}
+    if bound is not None:
+        limits = {"compressed": bound.size, "unpacked": bound.unpacked, "files": bound.files}
+    for metric, value in found.items():
+        limit, of = limits.get(metric), LIMIT if metric in limits else ""
         yield Record(workload, method, metric, (float(value),), limit=limit, limit_of=of)
 
 

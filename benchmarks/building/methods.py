@@ -52,6 +52,8 @@ def reason_against(method: Method, project: Project) -> str:
 
     The project's lock must be there for kinds that install from one.
     """
+    if project.workload.gpu and method.options.get("profile") == "traced":
+        return "its service can be traced on a GPU alone"
     if method.reason or method.kind != "venv":
         return method.reason
     if not project.workload.modules:

@@ -359,6 +359,9 @@ def test_pip_cannot_make_what_has_no_python(project: Project) -> None:
     without = Project(replace(TINY, modules=()), project.folder)
     assert reason_against(methods()["venv"], without) == "no Python in it"
     assert not reason_against(methods()["best"], without)
+    with_gpu = Project(replace(TINY, gpu=True), project.folder)
+    assert "GPU" in reason_against(methods()["traced"], with_gpu)
+    assert not reason_against(methods()["tight"], with_gpu)
 
 
 def test_the_first_request_is_told_to_the_tracer() -> None:
