@@ -174,11 +174,13 @@ class _Task:
         self, means: Means, scratch: Path, names: tuple[str, ...], *, warm: bool
     ) -> list[Made]:
         from slimpack.imaging import build_image
+        from slimpack.starting import without_order
 
+        config = without_order(self.config)
         try:
             return [
                 build_image(own, means, folder, names=names, warm=warm, again=self.again)
-                for own, folder in _for_each(self.config, scratch)
+                for own, folder in _for_each(config, scratch)
             ]
         except StartOver:
             raise
@@ -229,15 +231,17 @@ class _Task:
 
     def _means(self, caches: BuildCaches, registries: Registries | None) -> Means:
         from slimpack.means import Means
+        from slimpack.starting import first_files
 
         image = self.config.image
+        first = first_files(self.config)
         return Means(
             cache=self.cache,
             layers=caches.layers,
             memos=caches.memos,
             progress=self.progress,
             epoch=self.epoch,
-            compression=chosen(image.compression, image.compression_level),
+            compression=chosen(image.compression, image.compression_level, first=first),
             registries=registries,
         )
 

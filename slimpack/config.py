@@ -15,8 +15,11 @@ from slimpack.sizes import Growth
 MAX_PREFIX_LENGTH = 80
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._+-]+)+\Z")
 _VERSION = re.compile(r"[0-9]+\.[0-9]+\Z")
-Compression = Literal["zstd", "gzip", "none"]
-COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none")
+Compression = Literal["zstd", "gzip", "none", "zstd:chunked", "estargz"]
+COMPRESSIONS: tuple[Compression, ...] = ("zstd", "gzip", "none", "zstd:chunked", "estargz")
+LAZY = ("zstd:chunked", "estargz")
+"""Those whose files can be read one by one, and so be put in the order of a start."""
+
 DEFAULT_PROFILE = "safe"
 """How images are slimmed."""
 
@@ -160,7 +163,8 @@ class SlimConfig:
     keep, drop: globs of paths below the prefix; keep wins over every rule and drop.
     disable: names of rules that shall not count. rules: files with more rules.
     drop_packages: conda or pip packages that shall go as a whole; names, with globs.
-    trace: files with what a workload opened (`slimpack trace`), for the profile traced.
+    trace: files with what a workload opened (`slimpack trace`), for the profile traced, and
+        for what comes first in layers that are `LAZY`.
     gpu_arch: the only architectures whose GPU code stays (``sm_90``), () for all.
     gpu_ptx: with those, all code stays that drivers compile for newer devices.
     """

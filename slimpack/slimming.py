@@ -176,7 +176,8 @@ def _check_trace(config: SlimConfig, profile: str) -> None:
         )
     if config.trace and profile != "traced":
         raise InputError(
-            f"--trace has no meaning with the profile {profile}", hint="pass --profile traced"
+            f"--trace has no meaning with the profile {profile}",
+            hint="pass --profile traced, or put its files first: --compression estargz",
         )
 
 

@@ -150,6 +150,7 @@ ALLOWED: dict[str, set[str]] = {
     "trace": {
         *("elf", "errors", "globs", "oci", "progress", "rootfs", "sandbox", "slim", "tree"),
     },
+    "starting": {"config", "errors", "trace"},
     "rootfs": {"archive", "errors", "oci", "progress", "tree"},
     "sandbox": {"daemon", "elf", "errors", "files", "oci", "platforms", "tree"},
     "unpack": {"archive", "errors", "files", "portable", "progress"},

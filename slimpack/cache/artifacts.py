@@ -58,6 +58,8 @@ def layer_manifest(key: str, record: LayerRecord, name: str) -> bytes:
         "digest": record.digest,
         "size": record.size,
     }
+    if record.annotations:
+        blob["annotations"] = dict(record.annotations)
     annotations = {
         _KEY: key,
         _DIFF_ID: record.diff_id,
@@ -88,6 +90,7 @@ def read_layer_manifest(data: bytes, key: str, what: str) -> LayerRecord:
         size=jsontext.number(blob, "size", what),
         diff_id=check_digest(annotations.get(_DIFF_ID), what),
         unpacked_size=int(unpacked),
+        annotations=jsontext.text_mapping(blob, "annotations", what),
     )
     return check_record(record, what)
 

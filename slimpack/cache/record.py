@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 
 from slimpack.errors import ImageError
 from slimpack.oci.compress import MAX_UNPACKED, Compression
 from slimpack.oci.digest import check_digest
-from slimpack.oci.jsontext import canonical, number, parse_object, text
+from slimpack.oci.jsontext import canonical, number, parse_object, text, text_mapping
 from slimpack.oci.layer import LAYER_TYPES, Layer, Source
 from slimpack.oci.tar import FORMAT
+from slimpack.oci.toc import FORMAT as CHUNKED
 from slimpack.tree import Entry, Kind
 
 MAX_RECORD = 4096
@@ -29,6 +30,7 @@ class LayerRecord:
     size: int
     diff_id: str
     unpacked_size: int
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def json(self) -> bytes:
@@ -45,6 +47,7 @@ class LayerRecord:
             source=source,
             unpacked_size=self.unpacked_size,
             name=name,
+            annotations=self.annotations,
         )
 
 
@@ -53,7 +56,12 @@ def record_of(layer: Layer) -> LayerRecord:
     if layer.unpacked_size is None:
         raise ValueError(f"the unpacked size of layer {layer.digest} is unknown")
     return LayerRecord(
-        layer.media_type, layer.digest, layer.size, layer.diff_id, layer.unpacked_size
+        layer.media_type,
+        layer.digest,
+        layer.size,
+        layer.diff_id,
+        layer.unpacked_size,
+        dict(layer.annotations),
     )
 
 
@@ -71,6 +79,7 @@ def read_record(data: bytes, what: str) -> LayerRecord:
         size=number(found, "size", what),
         diff_id=check_digest(found.get("diff_id"), what),
         unpacked_size=number(found, "unpacked_size", what),
+        annotations=text_mapping(found, "annotations", what),
     )
     return check_record(record, what)
 
@@ -84,6 +93,12 @@ def check_record(record: LayerRecord, what: str) -> LayerRecord:
         raise ImageError(f"{what}: {record.media_type[:100]!r} is no layer's media type")
     if not (0 < record.size <= MAX_UNPACKED and 0 < record.unpacked_size <= MAX_UNPACKED):
         raise ImageError(f"{what} has a size that no layer has")
+    notes = record.annotations
+    if (
+        not isinstance(notes, Mapping)
+        or sum(len(k) + len(v) for k, v in notes.items()) > MAX_RECORD
+    ):
+        raise ImageError(f"{what} has annotations that no layer has")
     return record
 
 
@@ -96,6 +111,11 @@ def layer_key(entries: Iterable[Entry], *, mtime: int, compression: Compression)
     """
     # _value_ is what .value is, without the property: this runs for every file of an image.
     parts = [f"layer 1, tar {FORMAT}, {mtime}, {compression.key}"]
+    entries = list(entries)
+    if compression.chunked:
+        first = "\0".join(sorted(one.path for one in entries if one.path in compression.first))
+        digest = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()
+        parts[0] += f", {compression.name} {CHUNKED}, {digest}"
     for entry in entries:
         identity = entry.identity
         if not identity and entry.kind is Kind.FILE:

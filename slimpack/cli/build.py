@@ -42,13 +42,15 @@ from slimpack.verify.model import Verification
     "--layers", type=click.IntRange(1, 120), metavar="N", help="At most so many [default: 24]."
 )
 @click.option(
-    "--compression", type=click.Choice(COMPRESSIONS), help="Of the layers [default: zstd]."
+    "--compression",
+    type=click.Choice(COMPRESSIONS),
+    help="Of the layers; the last two start before they are there (docs/lazy.md) [default: zstd].",
 )
 @click.option(
     "--level",
     type=click.IntRange(1, 22),
     metavar="N",
-    help="Compression level [default: zstd 9, gzip 6].",
+    help="Compression level [default: zstd 9, gzip and estargz 6].",
 )
 @click.option(
     "--verify/--no-verify",

@@ -50,7 +50,8 @@ def slim_options(default: str) -> Callable[[Function], Function]:
             multiple=True,
             metavar="FILE",
             type=click.Path(path_type=Path),
-            help="What a workload opened (`slimpack trace`), for the profile traced.",
+            help="What a workload opened (`slimpack trace`): for the profile traced, and what "
+            "comes first with --compression zstd:chunked and estargz.",
         ),
         click.option(
             "--gpu-arch",

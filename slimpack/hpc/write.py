@@ -29,7 +29,7 @@ def root_packing(compression: str, level: int | None) -> Packing:
         raise InputError(
             "--compression none: a squashfs or SIF is always compressed", hint="use zstd or gzip"
         )
-    codec: Literal["zstd", "gzip"] = "gzip" if compression == "gzip" else "zstd"
+    codec: Literal["zstd", "gzip"] = "gzip" if compression in ("gzip", "estargz") else "zstd"
     packing = Packing(format="squashfs", squashfs=codec, level=level)
     check_squashfs()
     return packing

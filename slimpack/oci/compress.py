@@ -7,6 +7,8 @@ gzip gets a fixed header without time, name or operating system. The bytes still
 depend on the version of the library (see `Compression.library`).
 
 Docker before 23.0 and skopeo's docker-archive know no zstd: that is what gzip is for.
+
+Layers whose files can be read one by one (`slimpack.oci.toc`) are gzip or zstd too, in pieces.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from slimpack.errors import ImageError, InputError
 from slimpack.oci.digest import CHUNK, ByteStream, Writable
 
 Kind = Literal["zstd", "gzip", "none"]
+Name = Literal["zstd", "gzip", "none", "zstd:chunked", "estargz"]
+"""What users call a compression: its kind, or that in pieces with a table of contents."""
 
 MAX_UNPACKED = 64 << 30
 """Bytes after which decompression of one layer stops unless told otherwise."""
@@ -50,16 +54,22 @@ class Compression:
     level: 1 to 22 for zstd (3 to 12 are sensible), 1 to 9 for gzip, 0 for none.
     threads: workers, -1 for as many as there are cores (6 at most); they
         change the speed and never the bytes.
+    chunked: in pieces, with a table of contents: zstd:chunked, or eStargz for gzip. Then
+        `first` are the paths of files that come first.
     Raises InputError for a kind, a level or a number of threads that does not exist.
     """
 
     kind: Kind = "zstd"
     level: int = 9
     threads: int = -1
+    chunked: bool = False
+    first: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise InputError(f"unknown compression {self.kind!r}", hint="use zstd, gzip or none")
+        if self.kind == "none" and self.chunked:
+            raise InputError("pieces without compression have no format", hint="use zstd or gzip")
         levels = LEVELS[self.kind]
         if self.level not in levels:
             raise InputError(
@@ -84,19 +94,34 @@ class Compression:
         return f"zlib {zlib.ZLIB_RUNTIME_VERSION}" if self.kind == "gzip" else "none"
 
     @property
+    def name(self) -> Name:
+        """What users call it."""
+        if not self.chunked:
+            return self.kind
+        return "zstd:chunked" if self.kind == "zstd" else "estargz"
+
+    @property
+    def workers(self) -> int:
+        """How many threads there are."""
+        return self.threads if self.threads > 0 else min(cores(), _MAX_WORKERS)
+
+    @property
     def key(self) -> str:
-        """All that the compressed bytes depend on besides the input, for a cache key."""
+        """All that the compressed bytes depend on besides the input, for a cache key.
+
+        For pieces, `first` and their format come on top (`slimpack.cache.record.layer_key`).
+        """
         wide = f"-w{_WINDOW_LOG}" if self.kind == "zstd" else ""
         return f"{self.kind}-{self.level}{wide}-{self.library}".replace(" ", "-")
 
     @contextmanager
     def writer(self, out: Writable, size: int) -> Iterator[Writable]:
-        """Open a writer that compresses exactly `size` bytes into `out`.
+        """Open a writer that compresses exactly `size` bytes into `out`, as one piece.
 
         Closing the context writes the end; `out` stays open. Raises ImageError
         if more or fewer than `size` bytes were written.
         """
-        threads = self.threads if self.threads > 0 else min(cores(), _MAX_WORKERS)
+        threads = self.workers
         if self.kind == "zstd":
             compressor = zstandard.ZstdCompressor(
                 compression_params=zstd_parameters(self.level, size, threads)
@@ -121,10 +146,23 @@ DEFAULT = Compression()
 """zstd at level 9: for conda environments some 12 % smaller than level 3, 1 % larger than 12."""
 
 
-def chosen(kind: Kind, level: int | None) -> Compression:
-    """Return a compression; level None is the kind's own: 9 for zstd, 6 for gzip."""
+_KINDS: dict[Name, Kind] = {"zstd:chunked": "zstd", "estargz": "gzip"}
+
+
+def chosen(name: Name, level: int | None, *, first: frozenset[str] = frozenset()) -> Compression:
+    """Return a compression; level None is the kind's own: 9 for zstd, 6 for gzip.
+
+    first: paths of files that come first in pieces.
+    """
     usual = {"zstd": DEFAULT.level, "gzip": 6, "none": 0}
-    return Compression(kind, usual[kind] if level is None else level)
+    kind, chunked = kind_of(name), name in _KINDS
+    level = usual[kind] if level is None else level
+    return Compression(kind, level, chunked=chunked, first=first if chunked else frozenset())
+
+
+def kind_of(name: Name) -> Kind:
+    """Return the kind of a compression."""
+    return _KINDS.get(name) or cast("Kind", name)
 
 
 def zstd_parameters(
@@ -211,6 +249,12 @@ def deflate(block: bytes, before: bytes, level: int, last: bool) -> bytes:
         level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, before
     )
     return packer.compress(block) + packer.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+
+
+def gzip_member(data: bytes, level: int) -> bytes:
+    """Return a gzip member of its own, with the header that all of ours have."""
+    end = struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+    return _GZIP_HEADER + deflate(data, b"", level, last=True) + end
 
 
 def sniff(head: bytes) -> Kind:

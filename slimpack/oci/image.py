@@ -73,10 +73,7 @@ class Image:
                 "digest": self.config_digest,
                 "size": len(self.config_json),
             },
-            "layers": [
-                {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
-                for layer in self.layers
-            ],
+            "layers": [_descriptor(layer) for layer in self.layers],
         }
         if self.annotations:
             manifest["annotations"] = dict(self.annotations)
@@ -114,6 +111,11 @@ class Image:
             "size": len(self.manifest_json),
             "platform": platform,
         }
+
+
+def _descriptor(layer: Layer) -> Object:
+    found: Object = {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}
+    return {**found, "annotations": dict(layer.annotations)} if layer.annotations else found
 
 
 def make_image(

@@ -5,14 +5,16 @@ Format: OCI image-spec v1.1, layer.md and descriptor.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from slimpack.errors import ImageError
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import DEFAULT, MAX_UNPACKED, Compression, decompress
 from slimpack.oci.digest import ByteStream, HashingWriter, VerifyingReader, chunks
+from slimpack.oci.estargz import write_estargz
 from slimpack.oci.tar import Advance, tar_size, with_parents, write_tar
+from slimpack.oci.zstdchunked import write_zstd_chunked
 from slimpack.tree import Entry
 
 Source = Callable[[], ByteStream]
@@ -32,6 +34,7 @@ class Layer:
     source: opens the blob; anything from a file to a registry.
     unpacked_size: bytes of the uncompressed tar, None when unknown.
     name: what a human calls it (``numpy-2.1.0``); goes into the image's history.
+    annotations: of its descriptor in the manifest, as lazy readers need them.
     """
 
     media_type: str
@@ -41,6 +44,7 @@ class Layer:
     source: Source = field(repr=False, compare=False)
     unpacked_size: int | None = field(default=None, compare=False)
     name: str = field(default="", compare=False)
+    annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def open(self) -> VerifyingReader:
         """Open the blob; the read that gives its last byte raises ImageError unless all is well."""
@@ -78,6 +82,7 @@ class Layer:
             size=size,
             source=self.open_tar,
             unpacked_size=size,
+            annotations={},
         )
 
 
@@ -101,6 +106,8 @@ def build_layer(
     on KeyboardInterrupt, nothing is left in the store.
     """
     members = with_parents(entries)
+    if compression.chunked:
+        return _chunked(name, members, blobs, mtime, compression, advance)
     size = tar_size(members)
     with blobs.create() as sink, compression.writer(sink, size) as packer:
         plain = HashingWriter(packer)
@@ -114,4 +121,29 @@ def build_layer(
         source=lambda: path.open("rb"),
         unpacked_size=size,
         name=name,
+    )
+
+
+def _chunked(
+    name: str,
+    members: Sequence[Entry],
+    blobs: BlobStore,
+    mtime: int,
+    compression: Compression,
+    advance: Advance | None,
+) -> Layer:
+    """Write a layer whose files can be read one by one (`slimpack.oci.toc`)."""
+    write = write_zstd_chunked if compression.kind == "zstd" else write_estargz
+    with blobs.create() as sink:
+        table = write(members, sink, compression=compression, mtime=mtime, advance=advance)
+    path = blobs.path(sink.digest)
+    return Layer(
+        media_type=compression.media_type,
+        digest=sink.digest,
+        size=sink.size,
+        diff_id=table.diff_id,
+        source=lambda: path.open("rb"),
+        unpacked_size=table.unpacked_size,
+        name=name,
+        annotations=table.annotations,
     )

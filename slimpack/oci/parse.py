@@ -106,7 +106,9 @@ def parse_image(
         size = jsontext.number(item, "size", f"layer {layer}")
         media_type = layer_type(jsontext.text(item, "mediaType", what), f"layer {layer}")
         unpacked = size if media_type == TAR else None
-        layers.append(Layer(media_type, layer, size, diff_id, source(layer, size), unpacked, name))
+        notes = jsontext.text_mapping(item, "annotations", f"layer {layer}")
+        opens = source(layer, size)
+        layers.append(Layer(media_type, layer, size, diff_id, opens, unpacked, name, notes))
     return Image(
         layers=tuple(layers),
         config=config,

@@ -15,6 +15,7 @@ from slimpack.errors import ImageError
 from slimpack.oci.compress import MAX_UNPACKED
 from slimpack.oci.image import Image
 from slimpack.oci.layer import Layer
+from slimpack.oci.toc import RESERVED
 from slimpack.oci.untar import Member, TarReader
 from slimpack.tree import Entry, directory_entry
 
@@ -50,6 +51,9 @@ def iter_layer_members(
 ) -> Iterator[tuple[Member, Callable[[int], bytes]]]:
     """Yield each member of a layer and a function that reads from its content.
 
+    Without those of its table of contents (`slimpack.oci.toc.RESERVED`), which are no files
+    of the image.
+
     The function is of use until the next member is taken. Taking the last one
     has verified the layer. Raises ImageError for damaged or malformed layers and
     after `limit` bytes.
@@ -57,7 +61,8 @@ def iter_layer_members(
     with layer.open_tar(limit=limit) as tar:
         reader = TarReader(tar, f"layer {layer.digest}")
         for member in reader:
-            yield member, reader.read
+            if member.path not in RESERVED:
+                yield member, reader.read
         reader.drain()
 
 

@@ -71,8 +71,7 @@ def tar_chunks(members: Iterable[Entry], *, mtime: int) -> Iterator[bytes]:
 
     Raises ImageError as `write_tar` does, but neither sorts nor adds anything.
     """
-    if not 0 <= mtime <= _MAX_OCTAL_11:
-        raise ImageError(f"a tar archive cannot hold the time {mtime}")
+    check_time(mtime)
     pending: list[bytes] = []
     waiting = 0
     for entry in members:
@@ -90,6 +89,13 @@ def tar_chunks(members: Iterable[Entry], *, mtime: int) -> Iterator[bytes]:
         waiting += len(pending[-1])
     pending.append(END)
     yield b"".join(pending)
+
+
+def check_time(mtime: int) -> int:
+    """Return seconds since the epoch that a header can hold; raise ImageError for others."""
+    if not 0 <= mtime <= _MAX_OCTAL_11:
+        raise ImageError(f"a tar archive cannot hold the time {mtime}")
+    return mtime
 
 
 def tar_size(entries: Iterable[Entry]) -> int:

@@ -128,7 +128,7 @@ def _internal(facts: BuildFacts) -> Object:
         "prefix": facts.prefix,
         "sourceDateEpoch": facts.epoch,
         "compression": {
-            "kind": compression.kind,
+            "kind": compression.name,
             "level": compression.level,
             "library": compression.library,
         },
