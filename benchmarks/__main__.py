@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,9 @@ import click
 
 from benchmarks.catalogue import methods, workloads
 from benchmarks.compare import EXACT, NOISY, as_json, as_text, changes, is_regression
-from benchmarks.demo import say
+from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
+from benchmarks.gate import gate, update
 from benchmarks.parts import PARTS, RESULTS, Ask, rewrite, run
 from benchmarks.records import read_all
 
@@ -101,8 +103,36 @@ def report_command(results: Path) -> None:
     _finish(work)
 
 
-def _finish(work: Callable[[], None], *, interrupted: str = "nothing was written") -> None:
-    code = ended(work, interrupted=interrupted)
+@main.command("gate")
+@click.option("--workload", "names", multiple=True, type=click.Choice(list(workloads())), help=_ONE)
+@click.option("--update", "writes", is_flag=True, help="Write what is measured into the budget.")
+def gate_command(names: tuple[str, ...], writes: bool) -> None:
+    """Hold sizes, layers, bytes sent again and digests to benchmarks/budget.toml.
+
+    Exit code 3 when one is another; times are not looked at.
+    """
+    folder = ROOT / "build" / "gate"
+
+    def work() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        found = update(folder, names=names) if writes else gate(folder, names=names)
+        for line in found:
+            click.echo(line)
+        if found and not writes:
+            say("If this is meant: python -m benchmarks gate --update, and say why in the commit.")
+            sys.exit(3)
+        say("The budget is written." if writes else "Everything is within the budget.")
+
+    _finish(work, scratch=folder)
+
+
+def _finish(
+    work: Callable[[], None],
+    *,
+    scratch: Path | None = None,
+    interrupted: str = "nothing was written",
+) -> None:
+    code = ended(work, scratch, interrupted=interrupted)
     if code:
         sys.exit(code)
 
