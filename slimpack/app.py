@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pathspec import GitIgnoreSpec
 
@@ -71,6 +71,9 @@ def prepare(
 ) -> AppConfig:
     """Run ``app.prepare`` in a copy of the application and return the config for that copy.
 
+    It runs in the copy of the first folder. Python finds modules of others that lie beside them
+    in the image, as it will find them there.
+
     prefix: the installed environment; its ``bin`` comes first on PATH.
     env: the frozen activation, for `prefix`.
     scratch: an empty folder that outlives the build; the user's own files are
@@ -82,8 +85,7 @@ def prepare(
         replace(rule, source=_copied(rule, scratch, number))
         for number, rule in enumerate(config.copy)
     )
-    first = moved[0].source
-    folder = first if first.is_dir() else first.parent
+    folder = _folder(moved[0])
     environment = {
         **dict(env),
         "CONDA_PREFIX": str(prefix),
@@ -94,6 +96,10 @@ def prepare(
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONHASHSEED": "0",
     }
+    beside = [str(_folder(rule)) for rule in moved[1:] if _place(rule) == _place(moved[0])]
+    if beside:
+        given = filter(None, [environment.get("PYTHONPATH")])
+        environment["PYTHONPATH"] = os.pathsep.join((*beside, *given))
     _checked(config.prepare, *run(config.prepare, folder, environment))
     return replace(config, copy=moved)
 
@@ -127,6 +133,18 @@ def _copied(rule: CopyRule, scratch: Path, number: int) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, place, follow_symlinks=False)
     return target
+
+
+def _folder(rule: CopyRule) -> Path:
+    """Return the folder that holds what a rule copies."""
+    return rule.source if rule.source.is_dir() else rule.source.parent
+
+
+def _place(rule: CopyRule) -> str:
+    """Return the folder of the image that a rule's files come to lie in."""
+    place = PurePosixPath(rule.target)
+    is_inside = rule.source.is_dir() or rule.target.endswith("/")
+    return str(place if is_inside else place.parent).strip("/")
 
 
 def _entries(rule: CopyRule) -> Iterator[Entry]:

@@ -126,6 +126,44 @@ def test_prepare_adds_files_and_leaves_the_source_alone(
     assert not (source / "model").exists()
 
 
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("/app/shared.py", True),
+        ("/app/", True),
+        ("app", True),
+        ("/lib", False),
+        ("/lib/x.py", False),
+    ],
+)
+def test_prepare_finds_modules_that_will_lie_beside_it(
+    source: Path, prefix: Path, tmp_path: Path, target: str, found: bool
+) -> None:
+    shared = tmp_path / "other/shared.py"
+    shared.parent.mkdir()
+    shared.write_text("VALUE = 'shared'\n")
+    (source / "make.py").write_text("import given, shared; print(open('made', 'w').write('x'))")
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "given.py").touch()
+    other = shared if target.endswith(("/", ".py")) else shared.parent
+    rules = (CopyRule(source, "/app/", ("link",)), CopyRule(other, target))
+    config = AppConfig(prepare=("python", "make.py"), copy=rules)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def made() -> AppConfig:
+        env = [("PYTHONPATH", str(given))]
+        return prepare(config, prefix=prefix, env=env, scratch=scratch)
+
+    if found:
+        assert {"app/made", "app/shared.py"} <= {entry.path for entry in collect(made())}
+    else:
+        with pytest.raises(InputError) as caught:
+            made()
+        assert "No module named 'shared'" in caught.value.details
+
+
 def test_prepare_that_fails_shows_its_output(source: Path, prefix: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="failed with exit code 7") as caught:
         prepared(source, prefix, tmp_path, "print('no data'); raise SystemExit(7)")
