@@ -12,7 +12,8 @@ DEMO ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv engine demo test lint format bench bench-quick bench-report bench-bundle \
-	bench-delta bench-images bench-pack bench-push bench-rebuild bench-serve bench-slim channel channel-full channel-workloads channel-heavy channel-cuda \
+	bench-delta bench-images bench-pack bench-push bench-rebuild bench-serve bench-slim channel \
+	channel-full channel-workloads channel-boosting channel-language channel-heavy channel-cuda \
 	channel-cuda-heavy clean
 
 help: ## show this
@@ -77,7 +78,13 @@ channel-full: venv ## the same with CPython compiled from source (some minutes)
 channel-workloads: venv ## add what benchmarks/workloads need: pandas, onnxruntime, PyTorch
 	@$(RUN) benchmarks.channel build --group workloads
 
-channel-heavy: venv ## add big packages for the slimming rules, up to TensorFlow
+channel-boosting: venv ## add what w4 needs besides: XGBoost, LightGBM, PyArrow
+	@$(RUN) benchmarks.channel build --group workloads --group boosting
+
+channel-language: venv ## add what w5 needs besides: transformers and its tokenizers
+	@$(RUN) benchmarks.channel build --group workloads --group language
+
+channel-heavy: venv ## add all that, and big packages for the slimming rules, up to TensorFlow
 	@$(RUN) benchmarks.channel build --group heavy
 
 channel-cuda: venv ## add CUDA's smaller libraries and CuPy

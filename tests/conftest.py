@@ -54,7 +54,7 @@ def cuda_channel(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def heavy_channel(tmp_path_factory: pytest.TempPathFactory) -> str:
     """URL of a channel with big packages, up to TensorFlow; they take minutes to make."""
-    return built_channel(tmp_path_factory, "workloads", "heavy")
+    return built_channel(tmp_path_factory, "heavy")
 
 
 def built_channel(factory: pytest.TempPathFactory, *groups: str) -> str:
