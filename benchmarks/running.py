@@ -116,10 +116,14 @@ class Server:
         return request(f"http://{self.address}{path}")
 
     def first_prediction(self) -> tuple[Any, float]:
+        """Ask what a flower is, as `first_answer` does."""
+        return self.first_answer("/predict", FLOWER)
+
+    def first_answer(self, path: str, body: object = None) -> tuple[Any, float]:
         """Ask until there is an answer; return it and the seconds since the start."""
         while True:
             try:
-                answer = request(f"http://{self.address}/predict", FLOWER)
+                answer = request(f"http://{self.address}{path}", body)
                 return answer, time.monotonic() - self.started
             except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
                 if isinstance(error, urllib.error.HTTPError) or self._is_over():

@@ -93,7 +93,7 @@ ENVIRONMENTS = {
     ),
     "torch": Environment(
         specs=("pytorch", "transformers"),
-        checks=("tensors", "language"),
+        checks=("tensors", "tokens", "language"),
         safe={
             ("package-tests", "pytorch"): 50_000_000,
             ("headers", "pytorch"): 25_000_000,

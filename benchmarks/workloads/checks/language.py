@@ -1,38 +1,17 @@
-"""transformers and tokenizers with PyTorch; nothing is downloaded."""
+"""transformers with PyTorch; nothing is downloaded."""
 
 import os
 import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import tokenizers
 import torch
 import transformers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from checks import close, equal, expect, raises
+from checks.tokens import words
 
 transformers.utils.logging.disable_progress_bar()
-TEXTS = ["the cat sat on the mat", "the dog sat on the log", "a cat and a dog"] * 4
-SPECIAL = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]
-
-
-def words():
-    """Train a tokenizer as BERT has it."""
-    inner = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    inner.normalizer = normalizers.BertNormalizer()
-    inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    inner.decoder = decoders.WordPiece()
-    inner.train_from_iterator(
-        TEXTS, trainers.WordPieceTrainer(vocab_size=120, special_tokens=SPECIAL)
-    )
-    inner.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]",
-    )  # fmt: skip
 
 
 def small(kind, **more):
@@ -53,27 +32,6 @@ def small(kind, **more):
     else:
         config = transformers.BertConfig(num_hidden_layers=2, intermediate_size=32, **options)
     return kind(config).eval()
-
-
-def tokenizing():
-    tokenizer = words()
-    batch = tokenizer(["The cat sat", "a dog"], padding=True, return_tensors="pt")
-    equal(batch["input_ids"].shape[0], 2)
-    equal(int(batch["attention_mask"].sum()), 3 + 2 + 4)
-    text = tokenizer.decode(batch["input_ids"][0], skip_special_tokens=True)
-    equal(text, "the cat sat")
-    offsets = tokenizer("the cat", return_offsets_mapping=True)["offset_mapping"]
-    expect((4, 7) in offsets)
-    bytewise = tokenizers.ByteLevelBPETokenizer()
-    bytewise.train_from_iterator(TEXTS, vocab_size=300, show_progress=False)
-    equal(bytewise.decode(bytewise.encode("a café").ids), "a café")
-    unigram = tokenizers.SentencePieceUnigramTokenizer()
-    unigram.train_from_iterator(TEXTS, vocab_size=60, show_progress=False)
-    expect(unigram.encode("the cat").tokens)
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        again = transformers.AutoTokenizer.from_pretrained(folder)
-        equal(again("a cat")["input_ids"], tokenizer("a cat")["input_ids"])
 
 
 def models_forward_and_back():
@@ -130,4 +88,4 @@ def every_family():
         expect(issubclass(getattr(transformers, name), torch.nn.Module), name)
 
 
-CHECKS = (tokenizing, models_forward_and_back, generating, saving, every_family)
+CHECKS = (models_forward_and_back, generating, saving, every_family)

@@ -2,6 +2,6 @@
 
 import sys
 
-from checks import arrays, learning, run, science, serving, tables
+from checks import arrays, flowers, learning, run, science, serving, tables
 
-sys.exit(run(arrays, science, learning, tables, serving))
+sys.exit(run(arrays, science, learning, tables, flowers, serving))

@@ -72,13 +72,19 @@ def value_info(name, shape, kind=FLOAT):
     return message((1, name), (2, message((1, message((1, kind), (2, message(*sizes)))))))
 
 
-def model(nodes, constants, inputs, outputs):
-    """Return a ModelProto; ``constants`` are arrays, inputs and outputs shapes, all by name."""
+def model(nodes, constants, inputs, outputs, kinds=None):
+    """Return a ModelProto; ``constants`` are arrays, inputs and outputs shapes, all by name.
+
+    kinds: those of inputs that are not FLOAT.
+    """
     graph = message(
         *((1, one) for one in nodes),
         (2, "graph"),
         *((5, tensor(name, values)) for name, values in constants.items()),
-        *((11, value_info(name, shape)) for name, shape in inputs.items()),
+        *(
+            (11, value_info(name, shape, (kinds or {}).get(name, FLOAT)))
+            for name, shape in inputs.items()
+        ),
         *((12, value_info(name, shape)) for name, shape in outputs.items()),
     )
     return message((1, IR_VERSION), (2, "slimpack"), (7, graph), (8, message((2, OPSET))))

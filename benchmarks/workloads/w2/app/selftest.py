@@ -2,6 +2,6 @@
 
 import sys
 
-from checks import arrays, inference, run, serving
+from checks import arrays, flowers, inference, run, serving
 
-sys.exit(run(arrays, inference, serving))
+sys.exit(run(arrays, inference, flowers, serving))
