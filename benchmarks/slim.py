@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
+from benchmarks.catalogue import Workload, workloads
 from benchmarks.demo import ROOT, choose_channel
 from benchmarks.ending import ended
 from benchmarks.machine import machine
@@ -28,10 +29,8 @@ from benchmarks.slimming.results import PROFILES, Found, markdown
 from benchmarks.slimming.workload import (
     RELEASE_LEVEL,
     RELEASED,
-    WORKLOADS,
     Bench,
     Plan,
-    Workload,
 )
 from slimpack.oci.compress import DEFAULT
 from slimpack.sandbox import choose_sandbox
@@ -45,16 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def work() -> None:
+        chosen = workloads(tuple(options.workloads or ())).values()
+        groups = {group for workload in chosen for group in workload.groups}
         plan = Plan(
             profiles=tuple(options.profiles or PROFILES),
             levels=tuple(options.levels or (DEFAULT.level, RELEASE_LEVEL)),
             runs=options.runs,
-            channel=options.channel or choose_channel(("workloads",)),
+            channel=options.channel or choose_channel(groups),
         )
-        for workload in WORKLOADS:
-            if workload.name in (options.workloads or [workload.name]):
-                for found in bench(workload, plan):
-                    write(workload.name, found, plan)
+        for workload in chosen:
+            for found in bench(workload, plan):
+                write(workload.name, found, plan)
         print(RESULT.with_suffix(".md").read_text(encoding="utf-8"))
 
     return ended(work, interrupted="what was measured until now is in the results")
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.slim")
-    names = [workload.name for workload in WORKLOADS]
+    names = list(workloads())
     levels = (DEFAULT.level, RELEASE_LEVEL)
     one = "only this one; more than once for several [default: all]"
     parser.add_argument("--workload", dest="workloads", action="append", choices=names, help=one)

@@ -14,6 +14,8 @@ from slimpack.oci.config import ImageConfig
 from slimpack.sandbox import Command, Finished, Prepared
 
 _PASSED = re.compile(rb"^(\d+) checks passed$", re.MULTILINE)
+# Of benchmarks/workloads: it says how many of its checks passed, or it has not come to its end.
+_COUNTING = "selftest.py"
 _SECONDS = 900.0
 # Wall-clock and processor time of the imports alone: making the sandbox is not the image's.
 _IMPORTS = """
@@ -41,16 +43,16 @@ class Place:
     command: Command
 
 
-def self_test(
-    prepared: Prepared, config: ImageConfig, argv: tuple[str, ...] = ("python", "selftest.py")
-) -> int:
-    """Run the image's self-test, as its user; return how many checks passed, all of them."""
-    command = _command(config, argv)
-    finished = prepared.run(command)
+def self_test(prepared: Prepared, config: ImageConfig, argv: Sequence[str]) -> int:
+    """Run a self-test in the image, as its user; return how many checks passed, all of them.
+
+    A program's own test, as `nginx -t` is one, counts nothing: it is one check.
+    """
+    finished = prepared.run(_command(config, tuple(argv)))
     passed = _PASSED.search(finished.stdout)
-    if finished.returncode or passed is None:
+    if finished.returncode or (passed is None and _COUNTING in argv):
         raise _failed("the self-test", finished)
-    return int(passed[1])
+    return int(passed[1]) if passed else 1
 
 
 def in_image(prepared: Prepared, config: ImageConfig, modules: Sequence[str]) -> Place:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.catalogue import Workload
 from benchmarks.demo import ROOT, say
-from benchmarks.running import FLOWER, measure
+from benchmarks.running import measure
 from benchmarks.slimming.bound import (
     OPENED,
     SERVICE,
@@ -37,6 +38,7 @@ from benchmarks.slimming.results import ENVIRONMENT, Built, Found
 from slimpack.cache import Cache
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.oci.compress import DEFAULT
+from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import Image
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import Placed, merged_view
@@ -52,31 +54,6 @@ RELEASED = ("safe", "tight")
 IMPORTED = ("safe", "tight")
 """Profiles whose images have their import times measured."""
 PREFIX_IN_IMAGE = "/opt/env"
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A folder of benchmarks/workloads. modules: what its service and its model import."""
-
-    name: str
-    title: str
-    modules: tuple[str, ...]
-
-
-WORKLOADS = (
-    Workload(
-        "w1",
-        "pandas, SciPy, scikit-learn, FastAPI",
-        (
-            *("pandas", "scipy.stats", "sklearn.compose", "sklearn.ensemble", "sklearn.pipeline"),
-            *("fastapi", "pydantic", "uvicorn"),
-        ),
-    ),
-    Workload(
-        "w2", "ONNX Runtime, FastAPI", ("numpy", "onnxruntime", "fastapi", "pydantic", "uvicorn")
-    ),
-    Workload("w3", "PyTorch (CPU), FastAPI", ("torch", "fastapi", "pydantic", "uvicorn")),
-)
 
 
 @dataclass(frozen=True)
@@ -120,7 +97,7 @@ class Bench:
         places: dict[str, Place] = {}
         with ExitStack() as stack:
             whole = self._build("none", DEFAULT.level)
-            traces = self._traces()
+            traces = self._traces(whole.image.config)
             for level in self.plan.levels:
                 for profile in self.plan.profiles_at(level):
                     is_whole = (profile, level) == ("none", DEFAULT.level)
@@ -128,9 +105,11 @@ class Bench:
                     prepared = stack.enter_context(self.sandbox.prepare(opened.root))
                     config = opened.image.config
                     say(f"{self.workload.name}: self-test, {profile}, level {level}")
-                    row = _row(profile, level, opened.told, self_test(prepared, config))
+                    passed = self_test(prepared, config, self.workload.self_test)
+                    row = _row(profile, level, opened.told, passed)
                     yield self._found(built=(row,))
-                    if level == DEFAULT.level and profile in IMPORTED and self.plan.runs:
+                    imports = self.plan.runs and self.workload.modules
+                    if level == DEFAULT.level and profile in IMPORTED and imports:
                         places[profile] = in_image(prepared, config, self.workload.modules)
                     elif not is_whole:
                         shutil.rmtree(opened.root)
@@ -155,7 +134,7 @@ class Bench:
         """Build an image as a user does, and unpack it."""
         name = f"{profile}-{level}"
         command = [
-            *("build", "--config", f"benchmarks/workloads/{self.workload.name}/slimpack.toml"),
+            *("build", "--config", str(self.workload.config.relative_to(ROOT))),
             *("--channel", self.plan.channel, "--profile", profile, "--level", str(level)),
             *("--lock", str(self._lock), "--output", f"{self.folder / name}/"),
             *(("--trace", str(self._trace(TOUCHED))) if profile == "traced" else ()),
@@ -168,18 +147,22 @@ class Bench:
         unpack_image(image, root, view=view)
         return _Opened(image, view, root, told)
 
-    def _traces(self) -> dict[str, Trace]:
+    def _traces(self, config: ImageConfig) -> dict[str, Trace]:
         """Trace the service, with two requests, and then the self-test too."""
-        url = f"http://127.0.0.1:{free_port()}"
+        workload = self.workload
+        # A port of its own where its command names one, as it is to serve as a user's would.
+        named = str(workload.port) in config.entrypoint
+        port = str(free_port() if named else workload.port)
+        service = [port if word == str(workload.port) else word for word in config.entrypoint]
+        url, body = f"http://127.0.0.1:{port}", workload.request.body
+        first = f"{url}{workload.request.path}"
+        requests = (f"{url}/health", f"POST {first} {json.dumps(body)}" if body else first)
         image = str(self.folder / f"none-{DEFAULT.level}")
-        requests = (f"{url}/health", f"POST {url}/predict {json.dumps(FLOWER)}")
-        port = url.rpartition(":")[2]
-        service = ("python", "-m", "uvicorn", "main:app", "--host", "127.0.0.1", "--port", port)
         alone, both = self._trace(SERVICE), self._trace(TOUCHED)
         asked = [part for request in requests for part in ("--request", request)]
         self._slimpack("trace", image, "-o", str(alone), "--quiet", *asked, "--", *service)
         shutil.copyfile(alone, both)
-        test = ("python", "selftest.py")
+        test = workload.self_test
         self._slimpack("trace", image, "-o", str(both), "--quiet", "--append", "--", *test)
         return {of: read_trace(self._trace(of).read_bytes(), of) for of in (SERVICE, TOUCHED)}
 

@@ -165,25 +165,28 @@ def test_an_import_that_fails_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "passed"),
+    ("argv", "said", "code", "passed"),
     [
-        ("ok  a\n16 checks passed", 0, 16),
-        ("3 checks passed, 1 failed", 1, None),
-        ("hello", 0, None),
+        (("python", "selftest.py"), "ok  a\n16 checks passed", 0, 16),
+        (("python", "selftest.py"), "3 checks passed, 1 failed", 1, None),
+        (("python", "selftest.py"), "hello", 0, None),
+        (("nginx", "-t"), "test is successful", 0, 1),
+        (("nginx", "-t"), "test failed", 1, None),
     ],
 )
 def test_all_checks_of_the_self_test_have_to_pass(
-    tmp_path: Path, said: str, code: int, passed: int | None
+    tmp_path: Path, argv: tuple[str, ...], said: str, code: int, passed: int | None
 ) -> None:
-    (tmp_path / "python").write_text(f"#!/bin/sh\nprintf '%s\\n' '{said}'; exit {code}\n")
-    (tmp_path / "python").chmod(0o755)
+    program = tmp_path / argv[0]
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' '{said}'; exit {code}\n")
+    program.chmod(0o755)
     config = ImageConfig(env=(("PATH", str(tmp_path)),), workdir=str(tmp_path))
     with Host().prepare(tmp_path) as prepared:
         if passed is None:
             with pytest.raises(RunError, match="self-test failed"):
-                self_test(prepared, config)
+                self_test(prepared, config, argv)
         else:
-            assert self_test(prepared, config) == passed
+            assert self_test(prepared, config, argv) == passed
 
 
 def built(profile: str, level: int, size: int) -> Built:
