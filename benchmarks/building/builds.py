@@ -133,9 +133,8 @@ class Bench:
         reasons: gets why a method does not make this workload.
         """
         self.project.make()
+        self.project.solve()
         lock = needs_lock(chosen)
-        if lock:
-            self.project.solve()
         makers: dict[str, Maker] = {}
         for method in chosen:
             reason = reason_against(method, self.project)

@@ -180,7 +180,7 @@ class Docker:
             (self.context / "Dockerfile").write_text(text, encoding="utf-8")
             if isinstance(self.environment, Installed):
                 say("filling the cache mount of the Dockerfile")
-                measure((*_BUILD, "--progress", "plain", "."), cwd=self.context, env=_BUILDKIT)
+                measure((*_BUILD, "--quiet", "."), cwd=self.context, env=_BUILDKIT)
 
     def _copy_application(self) -> None:
         """Lay the files of each rule at their paths in the image into a folder of their own."""

@@ -151,7 +151,13 @@ class Project:
         index_channel(self.channel)
 
     def newest(self, name: str) -> tuple[Path, int]:
-        """Return the package with the highest build number, and that number."""
+        """Return the package with the highest build number, and that number.
+
+        Of several versions it is the one in the lock, once there is a lock: the channel may
+        have another for other platforms or GPUs.
+        """
+        locked = self.locked() if self.lock.exists() else ()
+        versions = {path.name.split("-")[-2] for path in locked if _name(path) == name}
         found = []
         for index in self.channel.glob("*/repodata.json"):
             if index.parent.name in ("noarch", "linux-64"):
@@ -159,7 +165,7 @@ class Project:
                 found += [
                     (record["build_number"], index.parent / file)
                     for file, record in table.items()
-                    if record["name"] == name
+                    if record["name"] == name and (not versions or record["version"] in versions)
                 ]
         if not found:
             raise RunError(f"the local channel has no package {name}, which should change")
@@ -177,6 +183,11 @@ class Project:
         if not names:
             raise RunError(f"no packages in {self.lock}")
         return sorted(map(Path, names))
+
+
+def _name(package: Path) -> str:
+    """Return the name in ``name-version-build.conda``; neither of the others has a hyphen."""
+    return package.name.rsplit("-", 2)[0]
 
 
 def _beside(workload: Workload) -> set[str]:

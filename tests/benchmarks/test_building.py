@@ -145,6 +145,15 @@ def test_a_package_is_changed_again_and_again_and_the_source_channel_stays(
     assert before == {path: path.read_bytes() for path in (tmp_path / "first").glob("*/*")}
 
 
+def test_of_two_versions_the_one_in_the_lock_changes(project: Project) -> None:
+    first, _ = project.newest(PURE)
+    write_conda(project.channel, name=PURE, version="4.0", build_number=1, files={"x.py": ""})
+    index_channel(project.channel)
+    assert project.newest(PURE)[0].name.startswith("idna-4.0-")
+    project.lock.write_text(f"packages:\n- conda: {first}\n")
+    assert project.newest(PURE) == (first, 0)
+
+
 def test_an_application_line_is_added(project: Project) -> None:
     project.change_application()
     text = (project.home / "app" / "main.py").read_text()
