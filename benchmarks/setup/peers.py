@@ -25,6 +25,9 @@ PEERS = {
     "buildah": "buildah",
     "docker-registry": "docker-registry",
     "ctr": "containerd",
+    # A link of a certain speed, for benchmarks.
+    "ip": "iproute2",
+    "tc": "iproute2",
     # What runs a command in an image's own root file system, and what watches it.
     "bwrap": "bubblewrap",
     "unshare": "util-linux",
@@ -71,7 +74,8 @@ _COMPOSE_COMMANDS = (("docker", "compose"), ("docker-compose",))
 
 def ensure_peers() -> None:
     """Install the programs that are missing."""
-    install([package for program, package in PEERS.items() if shutil.which(program) is None])
+    absent = {package for program, package in PEERS.items() if shutil.which(program) is None}
+    install(sorted(absent))
 
 
 def compose_command() -> str:

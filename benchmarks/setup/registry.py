@@ -23,11 +23,15 @@ class Settings:
     """How the registry is set up.
 
     certificate, key: PEM files, for TLS. auth: the section ``auth`` of its configuration.
+    address: what it listens on. inside: the command that runs it elsewhere, such as
+    ``ip netns exec NAME``.
     """
 
     certificate: Path | None = None
     key: Path | None = None
     auth: Mapping[str, object] = field(default_factory=dict)
+    address: str = "127.0.0.1"
+    inside: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -38,15 +42,15 @@ def docker_registry(folder: Path, settings: Settings | None = None) -> Iterator[
     """
     if shutil.which("docker-registry") is None:
         raise SetupError("docker-registry is not installed")
+    settings = settings or Settings()
     folder.mkdir(parents=True, exist_ok=True)
     for left in reversed(range(_TRIES)):
-        host = f"127.0.0.1:{_free_port()}"
+        host = f"{settings.address}:{_free_port()}"
         path = folder / "config.json"  # JSON is YAML
-        path.write_text(json.dumps(_configuration(folder, host, settings or Settings())))
+        path.write_text(json.dumps(_configuration(folder, host, settings)))
+        command = [*settings.inside, "docker-registry", "serve", str(path)]
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                ["docker-registry", "serve", str(path)], stdout=log, stderr=log
-            )
+            process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             if _answers(process, host):
                 yield host
