@@ -84,6 +84,37 @@ class Link:
             return _received((far, port), size)
 
 
+@dataclass(frozen=True)
+class Namespace:
+    """A network namespace. name: of the near end's device, too. far: its address, from here."""
+
+    name: str
+    far: str
+
+    @property
+    def path(self) -> Path:
+        """The file that programs enter it by."""
+        return Path("/run/netns") / self.name
+
+
+@contextmanager
+def namespace() -> Iterator[Namespace]:
+    """Have a network namespace, with a link as fast as the kernel; it is gone afterwards.
+
+    Raises SetupError where it cannot be made.
+    """
+    _check("ip")
+    name = f"slim{os.getpid() % 10**7}-{random.randrange(16**3):03x}"
+    with ExitStack() as stack:
+        _call("ip", "netns", "add", name)
+        stack.callback(_try, "ip", "netns", "delete", name)
+        pair = ("ip", "link", "add", name, "type", "veth", "peer", "name", _FAR)
+        _call(*pair, "netns", name)
+        # Before the namespace, which goes in its own time: the addresses are free at once.
+        stack.callback(_try, "ip", "link", "delete", name)
+        yield Namespace(name, _connect(name))
+
+
 @contextmanager
 def shaped_link(rate_bits: int, folder: Path | None = None) -> Iterator[Link]:
     """Run a registry behind a link of `rate_bits` bit/s each way; everything is gone afterwards.
@@ -91,16 +122,16 @@ def shaped_link(rate_bits: int, folder: Path | None = None) -> Iterator[Link]:
     folder: of the registry; it may have been filled by a registry without a link. None for an
     empty one. Raises SetupError where a link cannot be made.
     """
-    _check()
+    _check(*PROGRAMS)
     with ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="registry-")))
-        device, far = stack.enter_context(_devices())
-        for command in shaping(device, rate_bits):
+        place = stack.enter_context(namespace())
+        for command in shaping(place.name, rate_bits):
             _call(*command)
-        settings = Settings(address=far, inside=("ip", "netns", "exec", device))
+        settings = Settings(address=place.far, inside=("ip", "netns", "exec", place.name))
         address = stack.enter_context(docker_registry(folder, settings))
-        yield Link(rate_bits, address, device)
+        yield Link(rate_bits, address, place.name)
 
 
 def shaping(device: str, rate_bits: int) -> Iterator[tuple[str, ...]]:
@@ -123,20 +154,6 @@ def addresses(number: int) -> tuple[str, str]:
     return str(near), str(near + 1)
 
 
-@contextmanager
-def _devices() -> Iterator[tuple[str, str]]:
-    """Make a pair with free addresses; give the near end's name and the far end's address."""
-    device = f"slim{os.getpid() % 10**7}-{random.randrange(16**3):03x}"
-    with ExitStack() as stack:
-        _call("ip", "netns", "add", device)
-        stack.callback(_try, "ip", "netns", "delete", device)
-        pair = ("ip", "link", "add", device, "type", "veth", "peer", "name", _FAR)
-        _call(*pair, "netns", device)
-        # Before the namespace, which goes in its own time: the addresses are free at once.
-        stack.callback(_try, "ip", "link", "delete", device)
-        yield device, _connect(device)
-
-
 def _connect(device: str) -> str:
     """Give both ends their addresses and bring them up; return the far end's."""
     Path(f"/proc/sys/net/ipv4/conf/{device}/route_localnet").write_text("1")
@@ -146,9 +163,10 @@ def _connect(device: str) -> str:
     near, far = _claim(device)
     _call("ip", "address", "add", f"{near}/32", "dev", device)
     inside = ("ip", "-netns", device)
+    for name in ("lo", _FAR):
+        _call(*inside, "link", "set", name, "up")
     _call(*inside, "address", "add", f"{far}/32", "dev", _FAR)
-    _call(*inside, "link", "set", _FAR, "up")
-    _call(*inside, "route", "add", f"{near}/32", "dev", _FAR, "src", far)
+    _call(*inside, "route", "add", f"{near}/32", "dev", _FAR, "src", far, "table", "local")
     return far
 
 
@@ -165,10 +183,10 @@ def _claim(device: str) -> tuple[str, str]:
     raise SetupError(f"no address of {_NETWORK} is free for a link")
 
 
-def _check() -> None:
+def _check(*programs: str) -> None:
     if os.geteuid():
-        raise SetupError("only root can make a link with a speed of its own")
-    absent = [program for program in PROGRAMS if shutil.which(program) is None]
+        raise SetupError("only root can make a network namespace with a link")
+    absent = [program for program in programs if shutil.which(program) is None]
     if absent:
         raise SetupError(
             f"not installed: {', '.join(absent)}; `python -m benchmarks.setup tests` does it"

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from benchmarks.setup.apt import SetupError, call, install
 from benchmarks.setup.engine import BUILD
@@ -116,21 +117,54 @@ def ensure_newer_peers() -> None:
     wanted = tuple(peer.package for peer in absent)
     if os.geteuid() or shutil.which("dpkg") is None:
         raise SetupError(f"install {', '.join(wanted)} by hand (as root this is done with dpkg)")
-    source = DebianSource(("trixie",), ("main",), wanted)
+    for path in newer_packages(*wanted):
+        call("dpkg", "--install", str(path))
+    broken = [peer.package for peer in absent if not peer.works()]
+    if broken:
+        raise SetupError(f"installed, but they do not run: {', '.join(broken)}")
+
+
+def newer_packages(*names: str) -> list[Path]:
+    """Download packages of Debian 13, verified as those of a base are; return their files."""
+    source = DebianSource(("trixie",), ("main",), names)
     mirrors = find_mirrors(source.suites[0])
     store, fetcher = Store(BUILD / "setup"), Fetcher()
     resolver = Resolver(store, mirrors, debian_keyring(), fetcher, SILENT)
     architecture = _output("dpkg", "--print-architecture")
     packages, _ = resolver.resolve(source, architecture, timedelta(days=1))
-    for package in packages:
-        path = fetcher.blob(
+    return [
+        fetcher.blob(
             store,
             mirrors.url(package.archive),
             package.filename,
             sha256=package.sha256,
             size=package.size,
         )
-        call("dpkg", "--install", str(path))
-    broken = [peer.package for peer in absent if not peer.works()]
-    if broken:
-        raise SetupError(f"installed, but they do not run: {', '.join(broken)}")
+        for package in packages
+    ]
+
+
+def zstd_dockerd() -> str:
+    """Return a dockerd that pulls zstd layers, which Docker does from version 23 on.
+
+    The one on PATH, else that of Debian 13, unpacked and not installed: it needs nothing that
+    Debian 12 has not. Raises SetupError where neither can be had.
+    """
+    if _unpacks_zstd("dockerd"):
+        return "dockerd"
+    if shutil.which("dpkg-deb") is None:
+        raise SetupError("install Docker 23 or newer by hand (with dpkg-deb it is unpacked here)")
+    (package,) = newer_packages("docker.io")
+    folder = BUILD / "setup" / f"docker-{package.name[:12]}"
+    program = folder / "usr" / "sbin" / "dockerd"
+    if not program.exists():
+        call("dpkg-deb", "--extract", str(package), str(folder))
+    if not _unpacks_zstd(str(program)):
+        raise SetupError(f"{program} does not run here, or is older than Docker 23")
+    return str(program)
+
+
+def _unpacks_zstd(dockerd: str) -> bool:
+    """Tell whether a dockerd runs here and is new enough; ``Docker version 26.1.5, build ...``."""
+    words = _output(dockerd, "--version").split()
+    return len(words) > 2 and int(words[2].partition(".")[0]) >= 23

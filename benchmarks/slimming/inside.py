@@ -18,7 +18,7 @@ _PASSED = re.compile(rb"^(\d+) checks passed$", re.MULTILINE)
 _COUNTING = "selftest.py"
 _SECONDS = 900.0
 # Wall-clock and processor time of the imports alone: making the sandbox is not the image's.
-_IMPORTS = """
+IMPORTS = """
 import json, sys, time
 start = time.perf_counter(), time.process_time()
 for name in sys.argv[1:]:
@@ -57,7 +57,7 @@ def self_test(prepared: Prepared, config: ImageConfig, argv: Sequence[str]) -> i
 
 def in_image(prepared: Prepared, config: ImageConfig, modules: Sequence[str]) -> Place:
     """Return where the modules are imported in an image, as its user."""
-    return Place(prepared, _command(config, ("python", "-c", _IMPORTS, *modules)))
+    return Place(prepared, _command(config, ("python", "-c", IMPORTS, *modules)))
 
 
 def in_environment(
@@ -68,7 +68,7 @@ def in_environment(
     inside: the path that the environment has in the image.
     """
     env = tuple((name, value.replace(inside, str(prefix))) for name, value in config.env)
-    argv = (str(prefix / "bin" / "python"), "-c", _IMPORTS, *modules)
+    argv = (str(prefix / "bin" / "python"), "-c", IMPORTS, *modules)
     return Place(prepared, Command(argv, (*env, ("HOME", "/nonexistent")), timeout=_SECONDS))
 
 
