@@ -80,8 +80,10 @@ class Link:
         command = [*self.inside, sys.executable, "-c", _SENDER, far, str(size)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as sender:
             assert sender.stdout is not None
-            port = int(sender.stdout.readline())
-            return _received((far, port), size)
+            try:
+                return _received((far, int(sender.stdout.readline())), size)
+            finally:
+                sender.kill()
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,16 @@ def run_command(command: Sequence[str], asked: Request) -> Answered:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
     ):
         assert process.stdout is not None
-        output = process.stdout.read(1)
-        first_byte = time.monotonic()
-        output += process.stdout.read()
-        process.wait(_SECONDS)
-        ended = time.monotonic()
+        try:
+            output = process.stdout.read(1)
+            first_byte = time.monotonic()
+            output += process.stdout.read()
+            process.wait(_SECONDS)
+            ended = time.monotonic()
+        except BaseException:  # Ctrl-C may have been meant for this process alone
+            process.kill()
+            process.wait()
+            raise
         errors.seek(0)
         told = (output + errors.read()).decode("utf-8", "replace")
     try:

@@ -46,7 +46,12 @@ def timed(command: Sequence[str]) -> Said:
         errors="replace",
     ) as process:
         assert process.stdout is not None
-        lines = tuple((time.monotonic() - begun, line.rstrip("\n")) for line in process.stdout)
+        try:
+            lines = tuple((time.monotonic() - begun, line.rstrip("\n")) for line in process.stdout)
+        except BaseException:  # Ctrl-C may have been meant for this process alone
+            process.kill()
+            process.wait()
+            raise
     seconds = time.monotonic() - begun
     if process.returncode:
         last = "\n".join(line for _, line in lines[-15:])

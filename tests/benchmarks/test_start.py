@@ -94,6 +94,24 @@ def test_lines_have_the_time_when_they_were_printed() -> None:
     assert times[-1] <= said.seconds
 
 
+def test_an_interrupted_command_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter([0.0])
+
+    def interrupted() -> float:
+        for moment in moments:
+            return moment
+        raise KeyboardInterrupt  # when the first line is there
+
+    monkeypatch.setattr("benchmarks.starting.progress.time.monotonic", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        timed(["sh", "-c", f"echo $$ >{tmp_path}/pid; echo begun; exec sleep 600"])
+    monkeypatch.undo()
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists()
+
+
 def test_a_command_that_fails_is_told_with_its_last_lines() -> None:
     with pytest.raises(RunError, match=r"exit code 3\):\nno such image"):
         timed(["sh", "-c", "echo no such image; exit 3"])
@@ -145,6 +163,7 @@ def test_files_are_read_again_after_the_page_cache_was_dropped(
 ) -> None:
     switch = tmp_path / "drop_caches"
     monkeypatch.setattr(pages, "_DROP", switch)
+    monkeypatch.setattr("benchmarks.starting.pages.os.sync", lambda: None)
     read: list[Path] = []
     monkeypatch.setattr(pages, "read", read.append)
     pages.drop((tmp_path / "a",))
