@@ -12,7 +12,6 @@ from slimpack.oci.digest import check_digest
 from slimpack.oci.jsontext import canonical, number, parse_object, text, text_mapping
 from slimpack.oci.layer import LAYER_TYPES, Layer, Source
 from slimpack.oci.tar import FORMAT
-from slimpack.oci.toc import FORMAT as CHUNKED
 from slimpack.tree import Entry, Kind
 
 MAX_RECORD = 4096
@@ -115,7 +114,7 @@ def layer_key(entries: Iterable[Entry], *, mtime: int, compression: Compression)
     if compression.chunked:
         first = "\0".join(sorted(one.path for one in entries if one.path in compression.first))
         digest = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()
-        parts[0] += f", {compression.name} {CHUNKED}, {digest}"
+        parts[0] += f", first {digest}"
     for entry in entries:
         identity = entry.identity
         if not identity and entry.kind is Kind.FILE:

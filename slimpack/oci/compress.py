@@ -42,6 +42,7 @@ _MAX_WINDOW = 128 << 20
 _WINDOW_LOG = 23
 _HASH_LOG = 22
 LEVELS: dict[str, range] = {"zstd": range(1, 23), "gzip": range(1, 10), "none": range(1)}
+_PIECES = 1  # raised whenever layers in pieces get other bytes (slimpack.oci.toc and its users)
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_HEADER = _GZIP_MAGIC + b"\x08\x00" + bytes(4) + b"\x00\xff"  # no flags, mtime 0, unknown OS
@@ -109,10 +110,11 @@ class Compression:
     def key(self) -> str:
         """All that the compressed bytes depend on besides the input, for a cache key.
 
-        For pieces, `first` and their format come on top (`slimpack.cache.record.layer_key`).
+        For pieces, those of `first` that are in the input come on top.
         """
         wide = f"-w{_WINDOW_LOG}" if self.kind == "zstd" else ""
-        return f"{self.kind}-{self.level}{wide}-{self.library}".replace(" ", "-")
+        pieces = f"-pieces{_PIECES}" if self.chunked else ""
+        return f"{self.kind}-{self.level}{wide}-{self.library}{pieces}".replace(" ", "-")
 
     @contextmanager
     def writer(self, out: Writable, size: int) -> Iterator[Writable]:

@@ -25,9 +25,6 @@ from slimpack.oci.jsontext import Object
 from slimpack.oci.tar import BLOCK, Advance, check_time, content, tar_header
 from slimpack.tree import Entry, Kind
 
-FORMAT = 1
-"""Raised whenever the same members give other bytes than before."""
-
 PIECE = 4 << 20
 """Most bytes of a file in one piece: what is read at least for one byte of it."""
 

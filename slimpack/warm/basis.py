@@ -56,7 +56,8 @@ def _key(config: Config, platform: str, means: Means) -> str | None:
     with suppress(OSError, SlimpackError):
         identity = base_identity(config, (platform or here(),), means.cache)
         if identity is not None:
-            settings = [means.epoch, means.compression.key, platform]
+            how = means.compression
+            settings = [means.epoch, how.key, sorted(how.first), platform]
             return digest_of(own_code(), identity, settings)
     return None
 
