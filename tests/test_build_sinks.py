@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from benchmarks.channel.renew import renew
 from benchmarks.setup.registry import docker_registry
 from slimpack.daemon import AUTO as ENGINE_AUTO
 from slimpack.daemon import ENGINES as DAEMON_ENGINES
+from slimpack.oci.layer import Layer
+from slimpack.oci.read import read_image
 from slimpack.outputs import AUTO, ENGINES
+from slimpack.trace.record import Trace
 from tests.oci.oci_images import need_tool
 from tests.support.channel import MiniChannel, Run
 
@@ -63,6 +68,48 @@ def build(
     done = run("build", source, "--no-verify", "--json", *arguments, cwd=project, env=env)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
+
+
+def layers_of(folder: Path) -> list[Layer]:
+    return list(read_image(folder).layers)
+
+
+def names_in(layer: Layer) -> list[str]:
+    with layer.open_tar() as stream, tarfile.open(fileobj=io.BytesIO(stream.read())) as tar:
+        return tar.getnames()
+
+
+@pytest.mark.parametrize("compression", ["estargz", "zstd:chunked"])
+def test_layers_for_lazy_starts_keep_what_their_readers_need_on_every_way(
+    run: Run, project: Path, registry: str, tmp_path: Path, compression: str
+) -> None:
+    trace = Trace("sha256:" + "0" * 64, (("run",),), ("app/main.txt", "etc/passwd"))
+    (project / "trace.json").write_bytes(trace.to_json())
+    image = f"{registry}/team/lazy:1"
+    lazy = ("--compression", compression, "--trace", "trace.json")
+    built = build(run, project, *lazy, "--output", "built/", "--push", image)
+    made = layers_of(project / "built")
+    assert len(made) > 2
+    assert all(layer.annotations for layer in made)
+    (base, *_, top) = map(names_in, made)
+    # The base has files of the start as well.
+    assert base.index("etc/passwd") < base.index("etc/group")
+    assert "app/main.txt" in top
+    marked = [layer for layer in made if ".prefetch.landmark" in names_in(layer)]
+    assert marked == ([made[0], made[-1]] if compression == "estargz" else [])
+
+    run("pull", image, "-o", "pulled/", "-q", cwd=project)
+    assert [one.annotations for one in layers_of(project / "pulled")] == [
+        one.annotations for one in made
+    ]
+    again = build(run, project, *lazy, "--output", "again/")
+    assert again["digest"] == built["digest"]
+    unordered = build(run, project, "--compression", compression, "--output", "unordered/")
+    kept = {one.digest for one in layers_of(project / "unordered")} & {one.digest for one in made}
+    assert unordered["digest"] != built["digest"]
+    assert len(kept) == len(made) - 2  # those of which the start opens nothing
+    diffs = json.loads(run("diff", "built", "unordered", "--json", cwd=project).stdout)
+    assert diffs["files"] == []
 
 
 def test_engines_are_those_of_the_room_that_knows_them() -> None:

@@ -23,15 +23,20 @@ def touch(project: Project, layout: Path, trace: Path) -> None:
 
     Raises RunError when one of them fails, SetupError without root.
     """
+    touch_start(project, layout, trace)
+    _trace(project, layout, trace, "--append", "--", *project.workload.self_test)
+
+
+def touch_start(project: Project, layout: Path, trace: Path) -> None:
+    """Trace the service alone, until it has answered its first request; raises as `touch` does."""
     if os.geteuid():
         raise SetupError("not root: a service is traced in a network of its own")
     if shutil.which("strace") is None or shutil.which("ip") is None:
         install(("strace", "iproute2"))
     workload = project.workload
     url = f"http://127.0.0.1:{workload.port}"
-    say(f"{workload.name}: tracing the service and the self-test")
+    say(f"{workload.name}: tracing {layout.name}")
     _trace(project, layout, trace, "--request", asked(workload.request, url))
-    _trace(project, layout, trace, "--append", "--", *workload.self_test)
 
 
 def asked(request: Request, url: str) -> str:

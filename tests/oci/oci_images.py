@@ -25,6 +25,11 @@ ZSTD = Compression("zstd", 3, 2)
 GZIP = Compression("gzip", 6, 2)
 PLAIN = Compression("none", 0, 1)
 BY_KIND = {"zstd": ZSTD, "gzip": GZIP, "none": PLAIN}
+LAZY = {
+    "zstd:chunked": Compression("zstd", 3, 2, chunked=True),
+    "estargz": Compression("gzip", 6, 2, chunked=True, first=frozenset({"app/main.py"})),
+}
+"""Layers whose files can be read one by one."""
 
 
 def sample_tree() -> Tree:

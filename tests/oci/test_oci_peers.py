@@ -14,6 +14,8 @@ podman load, buildah pull                   yes   yes   yes
 docker load and docker pull (before 23.0)   no    yes   yes
 ==========================================  ====  ====  =====
 
+zstd:chunked is read as zstd is, eStargz as gzip.
+
 `slimpack.daemon` therefore gives old engines plain layers (tests/daemon/).
 """
 
@@ -36,6 +38,7 @@ from slimpack.oci.rootfs import read_files
 from slimpack.oci.validate import validate
 from tests.oci.oci_images import (
     BY_KIND,
+    LAZY,
     SHARED_FILES,
     need,
     need_tool,
@@ -52,10 +55,10 @@ def run(*command: str, folder: Path) -> str:
     return result.stdout
 
 
-@pytest.fixture(params=list(BY_KIND))
+@pytest.fixture(params=[*BY_KIND, *LAZY])
 def image(request: pytest.FixtureRequest, tmp_path: Path) -> Image:
     """The sample image, as layout/ and image.tar in tmp_path."""
-    made = sample_image(tmp_path / "blobs", BY_KIND[request.param])
+    made = sample_image(tmp_path / "blobs", {**BY_KIND, **LAZY}[request.param])
     write_layout(made, tmp_path / "layout", [TAG])
     write_archive(made, tmp_path / "image.tar", [TAG])
     return made
@@ -126,10 +129,10 @@ def test_buildah_pulls_it(tmp_path: Path, image: Image, storage: list[str]) -> N
     assert f"sha256:{out.strip()}" == image.config_digest
 
 
-@pytest.fixture(params=list(BY_KIND))
+@pytest.fixture(params=[*BY_KIND, *LAZY])
 def sharing(request: pytest.FixtureRequest, tmp_path: Path) -> Image:
     """An image with hard links, as image.tar in tmp_path."""
-    made = sharing_image(tmp_path / "blobs", BY_KIND[request.param])
+    made = sharing_image(tmp_path / "blobs", {**BY_KIND, **LAZY}[request.param])
     write_archive(made, tmp_path / "image.tar", [TAG])
     return made
 
