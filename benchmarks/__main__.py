@@ -32,6 +32,7 @@ def main() -> None:
 @click.option("--case", "cases", multiple=True, help=_ONE)
 @click.option("--runs", type=click.IntRange(1), help="Of all that takes time.")
 @click.option("--quick", is_flag=True, help="What shows most in a few minutes.")
+@click.option("--full", is_flag=True, help="Of scaling, the largest sizes, too: an hour, 40 GB.")
 @click.option("--channel", default="", help="A channel's name or URL, instead of choosing one.")
 @click.option(
     "--results",
@@ -46,11 +47,12 @@ def run_command(
     cases: tuple[str, ...],
     runs: int | None,
     quick: bool,
+    full: bool,
     channel: str,
     results: Path,
 ) -> None:
     """Measure PARTS, all of them without a name; what is not measured stays as it was."""
-    ask = Ask(names, ways, cases, runs, quick, channel)
+    ask = Ask(names, ways, cases, runs, quick, full, channel)
     results.mkdir(parents=True, exist_ok=True)
 
     def work() -> None:

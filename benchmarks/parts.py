@@ -25,7 +25,8 @@ class Ask:
     """What somebody wants measured; empty names mean all that the part has.
 
     runs: of everything that takes time, None for the part's own number. quick: what shows
-    most in a minute or two. channel: name or URL, "" for conda-forge or the local one.
+    most in a minute or two. full: the largest sizes, too. channel: name or URL, "" for
+    conda-forge or the local one.
     """
 
     workloads: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Ask:
     cases: tuple[str, ...] = ()
     runs: int | None = None
     quick: bool = False
+    full: bool = False
     channel: str = ""
 
 
