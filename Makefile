@@ -110,5 +110,5 @@ $(VENV)/.stamp: pyproject.toml
 		{ apt-get -q update; apt-get -qy install --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable . --group test --group lint
+	$(BIN)/pip install --quiet --editable . --group test --group lint --group bench
 	@touch $@
