@@ -14,7 +14,7 @@ from benchmarks.compare import EXACT, NOISY, as_json, as_text, changes, is_regre
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
 from benchmarks.gate import gate, update
-from benchmarks.parts import PARTS, RESULTS, Ask, rewrite, run
+from benchmarks.parts import PARTS, PICTURES, RESULTS, Ask, rewrite, run
 from benchmarks.records import read_all
 
 _ONE = "Only this one; more than once for several."
@@ -95,12 +95,22 @@ def compare_command(
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Folder of what was measured.",
 )
-def report_command(results: Path) -> None:
+@click.option(
+    "--pictures",
+    default=PICTURES,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for pictures.",
+)
+def report_command(results: Path, pictures: Path) -> None:
     """Write tables and pictures anew from the results, and measure nothing."""
 
     def work() -> None:
         written = [part for part in PARTS if rewrite(part, results)]
         say(f"written: {', '.join(written) or 'nothing, there are no results'}")
+        if written:
+            from benchmarks.plots import draw_all  # which nobody else needs
+
+            say(f"drawn: {', '.join(one.name for one in draw_all(results, pictures))}")
 
     _finish(work)
 

@@ -18,6 +18,7 @@ from slimpack.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+PICTURES = ROOT / "docs" / "pictures"
 
 
 @dataclass(frozen=True)

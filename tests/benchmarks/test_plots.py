@@ -9,10 +9,12 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+from benchmarks.__main__ import main
 from benchmarks.plots import Picture, draw_all
 from benchmarks.plots.draw import draw
 from benchmarks.plots.growth import growth, spread
@@ -65,6 +67,16 @@ def test_bytes_are_the_same_whatever_the_settings_of_the_machine(tmp_path: Path)
     for suffix in ("png", "svg"):
         files = [tmp_path / name / f"{picture.name}.{suffix}" for name in ("one", "two")]
         assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_the_report_draws(tmp_path: Path) -> None:
+    write_results(parts()["scale"], tmp_path / "scale.json")
+    arguments = ["report", "--results", str(tmp_path), "--pictures", str(tmp_path / "drawn")]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "drawn: scale-files, scale-images" in done.output
+    assert len(list((tmp_path / "drawn").iterdir())) == 4
+    assert "slope" in (tmp_path / "scale.md").read_text()
 
 
 @pytest.mark.usefixtures("style")
