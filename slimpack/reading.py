@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 from slimpack.errors import InputError, RelocationError
@@ -55,25 +55,45 @@ class WatchedStream(io.BufferedIOBase):
         super().close()
 
 
-def watched(
-    entry: Entry, watch: Callable[[Entry], tuple[Callable[[bytes], None], Callable[[], None]]]
-) -> Entry:
+Watch = Callable[[Entry], tuple[Callable[[bytes], None], Callable[[], None]]]
+"""Given an entry that is opened, what sees its chunks, and what is called after the last."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watched:
+    """Opens the content of an entry for somebody who watches it.
+
+    There is one for each file of an environment, which may have a million: a closure would
+    take six times the memory.
+    """
+
+    entry: Entry
+    watch: Watch
+
+    def __call__(self) -> BinaryIO:
+        see, end = self.watch(self.entry)
+        return cast(BinaryIO, WatchedStream(self.entry.open(), self.entry.size, see, end))
+
+
+def watched(entry: Entry, watch: Watch) -> Entry:
     """Return the entry with a content that is watched each time it is read."""
-    opener = entry.opener
-    assert opener is not None
-
-    def open_watched() -> BinaryIO:
-        see, end = watch(entry)
-        return cast(BinaryIO, WatchedStream(opener(), entry.size, see, end))
-
-    return replace(entry, opener=open_watched)
+    assert entry.opener is not None
+    return replace(entry, opener=_Watched(entry, watch))
 
 
 def verified(entry: Entry, sha256: str) -> Entry:
     """Return the entry with a content that raises RelocationError unless it has that SHA-256."""
-    known = replace(entry, identity=content_identity(sha256))
+    return watched(replace(entry, identity=content_identity(sha256)), _verify)
+
+
+def unchanging(entry: Entry) -> Entry:
+    """Return a file of the user's with an identity; reading it raises InputError if it changed."""
+    return entry if entry.opener is None else watched(identified(entry), _hold)
+
+
+def _verify(entry: Entry) -> tuple[Callable[[bytes], None], Callable[[], None]]:
     return _held(
-        known,
+        entry,
         lambda: RelocationError(
             f"/{entry.path} of package {entry.owner} does not have the SHA-256 that its "
             "package declares",
@@ -82,28 +102,23 @@ def verified(entry: Entry, sha256: str) -> Entry:
     )
 
 
-def unchanging(entry: Entry) -> Entry:
-    """Return a file of the user's with an identity; reading it raises InputError if it changed."""
-    if entry.opener is None:
-        return entry
+def _hold(entry: Entry) -> tuple[Callable[[bytes], None], Callable[[], None]]:
     return _held(
-        identified(entry),
+        entry,
         lambda: InputError(
             f"/{entry.path} changed while it was packed", hint="build again when nobody writes it"
         ),
     )
 
 
-def _held(entry: Entry, error: Callable[[], Exception]) -> Entry:
-    """Return an entry whose content must be that of its identity, a SHA-256."""
+def _held(
+    entry: Entry, error: Callable[[], Exception]
+) -> tuple[Callable[[bytes], None], Callable[[], None]]:
+    """Watch a content that must be that of its entry's identity, a SHA-256."""
+    digest = hashlib.sha256()
 
-    def watch(entry: Entry) -> tuple[Callable[[bytes], None], Callable[[], None]]:
-        digest = hashlib.sha256()
+    def end() -> None:
+        if content_identity(digest.hexdigest()) != entry.identity:
+            raise error()
 
-        def end() -> None:
-            if content_identity(digest.hexdigest()) != entry.identity:
-                raise error()
-
-        return digest.update, end
-
-    return watched(entry, watch)
+    return digest.update, end

@@ -109,6 +109,16 @@ def content_identity(sha256: str) -> str:
     return f"sha256:{sha256}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _OnDisk:
+    """Opens a file on disk; a closure for each of a million files would take thrice the memory."""
+
+    path: Path
+
+    def __call__(self) -> BinaryIO:
+        return open(self.path, "rb")
+
+
 def file_entry(path: str, source: Path, *, mode: int | None = None, owner: str = "") -> Entry:
     """Describe a file, link or directory on disk, without reading its content.
 
@@ -130,7 +140,7 @@ def file_entry(path: str, source: Path, *, mode: int | None = None, owner: str =
         mode=mode,
         owner=owner,
         size=status.st_size,
-        opener=lambda: open(source, "rb"),
+        opener=_OnDisk(source),
     )
 
 

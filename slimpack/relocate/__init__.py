@@ -90,9 +90,11 @@ class _Collector:
     def add(self, source: str, target: str) -> None:
         """Take a file, link or empty directory as it is."""
         file = self._files[target]
-        entry = file_entry(under(self._dest, target), Path(source), owner=file.owner)
+        # A path is as large as all else that is known of a file: there is one for each.
+        path = file.source if source == str(file.source) else Path(source)
+        entry = file_entry(under(self._dest, target), path, owner=file.owner)
         if entry.opener and not target.startswith("conda-meta/"):
-            self.sources[entry.path] = Path(source)
+            self.sources[entry.path] = path
         if entry.opener and file.sha256:
             self.verified.add(entry.path)
             entry = verified(entry, file.sha256)
