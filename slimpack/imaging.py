@@ -35,6 +35,7 @@ from slimpack.stages import Stages
 from slimpack.verify.prefixes import scanned
 from slimpack.warm.basis import basis
 from slimpack.warm.compiled import compiled
+from slimpack.warm.imported import files_of
 from slimpack.warm.interpreter import python_identity
 from slimpack.warm.keys import part_key
 from slimpack.warm.locked import is_pinned
@@ -120,7 +121,10 @@ def build_image(
     with stage("verify"):
         verification = None
         if config.verify.enabled:
-            proof = proof_of(image, own, application, prefix, config.verify, _before(made, config))
+            proof = proof_of(
+                *(image, own, application, prefix, config.verify, _before(made, config)),
+                lambda: files_of(tree, prefix, made.tied),
+            )
             verification = prove(
                 image,
                 proof,

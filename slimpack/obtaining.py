@@ -48,7 +48,8 @@ class Obtained:
 
     staging: the environment, None when it was not installed. lock: what it was installed
     from, None for one that was there already. subject: by what the part is remembered, None
-    where it is not. kept: what to remember of it; known: it is remembered already.
+    where it is not. kept: what to remember of it; known: it is remembered already. tied: gives
+    the packages that others are tied to (`slimpack.warm.ties`), None where nobody knows.
     reused: what an earlier build made, for people.
     """
 
@@ -61,6 +62,7 @@ class Obtained:
     subject: Subject | None = None
     kept: Kept | None = None
     known: bool = False
+    tied: Callable[[], frozenset[str]] | None = None
     reused: str = ""
 
 
@@ -165,6 +167,7 @@ def _recalled(
         subject=subject,
         kept=found.kept,
         known=not found.changed,
+        tied=found.tied,
         reused=f"the environment but for {changed}" if changed else "the environment",
     )
 
@@ -186,6 +189,7 @@ def _made(
     kept = None
     if subject and subject.files == slim_files(config):  # else somebody wrote them meanwhile
         kept = kept_of(subject, found, prefix)
+    fixed = kept.fixed if kept else None
     return Obtained(
         input=source.input,
         part=found.part,
@@ -195,4 +199,5 @@ def _made(
         lock=found.lock,
         subject=subject,
         kept=kept,
+        tied=None if fixed is None else lambda: fixed,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slimpack.config import Config
 from slimpack.cuda.arch import promise
@@ -14,13 +15,19 @@ from slimpack.part import Part
 from slimpack.verify.model import Verification
 from slimpack.warm.members import known_members
 from slimpack.warm.proof import (
+    IMPORTS,
     SMOKE,
     Proof,
+    keep_modules,
     keep_proof,
     recall_imports,
+    recall_modules,
     recall_proof,
     recall_rest,
 )
+
+if TYPE_CHECKING:
+    from slimpack.verify.context import Watched
 
 
 def prove(
@@ -56,11 +63,14 @@ def prove(
         results = {one.name: one for one in rest.results if one.name != SMOKE}
     else:
         results = recall_imports(proof, memos) if warm else {}
+    earlier = recall_modules(proof, memos) if warm and IMPORTS not in results else None
     view = means.layers.healing(lambda: merged_view(image, known_members(memos)))
     subject = means.layers.healing(
         lambda: open_image(image, scratch / "root", name, view=view, progress=means.progress)
     )
-    watched = Watched(proof.watched)
+    watched = Watched(
+        proof.watched, known=earlier.known if earlier else frozenset(), record=bool(proof.imported)
+    )
     done = verify(
         subject,
         config.verify,
@@ -71,7 +81,15 @@ def prove(
         progress=means.progress,
     )
     keep_proof(proof, done, watched.read, memos)
-    return replace(done, kept=", ".join(results) if not rest else f"all but {SMOKE}")
+    keep_modules(proof, subject, watched, earlier, memos)
+    return replace(done, kept=_told(results, watched) if not rest else f"all but {SMOKE}")
+
+
+def _told(results: Iterable[str], watched: Watched) -> str:
+    """Say what was not proven again."""
+    asked, total = watched.counts or (0, 0)
+    some = (f"imports of all but {asked} of {total} modules",) if asked < total else ()
+    return ", ".join((*results, *some))
 
 
 def raise_if_failed(verification: Verification) -> None:

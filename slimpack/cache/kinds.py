@@ -9,6 +9,7 @@ WHOLE = "whole"
 BASE = "base"
 LOCK = "lock"
 PROOF = "proof"
+IMPORTED = "imported"
 MEMBERS = "members"
 
 SHARED = (PART, FAMILY, BYTECODE, SHARING, DUPLICATES)

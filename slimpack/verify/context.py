@@ -10,6 +10,7 @@ from slimpack.config import VerifyConfig
 from slimpack.errors import SlimpackError
 from slimpack.sandbox import Bind, Command, Finished, Gpu, Options, Prepared
 from slimpack.sandbox.users import find_user
+from slimpack.verify.dependence import Dependence
 from slimpack.verify.model import SkippedError
 from slimpack.verify.subject import Pairs, Subject
 
@@ -19,13 +20,23 @@ Baseline = Callable[[Sequence[str]], set[str]]
 
 @dataclass(frozen=True)
 class Watched:
-    """Files of which somebody wants to know whether importing all modules reads them.
+    """What somebody wants to know of the importing of all modules.
 
-    paths: absolute, in the subject's root, without links. read: those of them that were.
+    paths: files of which it matters whether they are read; absolute, in the subject's root,
+        without links. read: those of them that were.
+    known: names of modules that need not be imported again.
+    record: whether to note what modules depend on. dependence: that, with absolute paths.
+    loaded: module -> its package, of those that were imported in the process that was recorded.
+    counts: how many modules were imported, and how many there are.
     """
 
     paths: frozenset[str] = frozenset()
     read: set[str] = field(default_factory=set)
+    known: frozenset[str] = frozenset()
+    record: bool = False
+    dependence: Dependence = field(default_factory=Dependence)
+    loaded: dict[str, str] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

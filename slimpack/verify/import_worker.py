@@ -6,7 +6,7 @@ input::
 
     {"modules": [[name, whether it is of the standard library], ...],
      "seconds": for each, "alone": whether each gets a fresh process,
-     "watched": absolute paths without links}
+     "watched": absolute paths without links, "recorder": program or ""}
 
 Of the watched files that Python opens, or has loaded at its start, a line ``["read", path]``
 goes to standard output. For each module a line ``["start", name]`` goes to standard output, then
@@ -14,6 +14,10 @@ goes to standard output. For each module a line ``["start", name]`` goes to stan
 of a module that was not found; ``["end", ""]`` comes last. Modules write to standard
 output and error as they like: it goes to standard error. One that ends the process is the
 one that was started last.
+
+With a recorder (`slimpack.verify.import_recorder`) a line ``["saw", rows]`` follows each module,
+and ``["recorded", number of these lines]`` the last. There is none where a process cannot be
+watched.
 """
 
 from __future__ import annotations
@@ -106,6 +110,19 @@ def watch(paths: set[str], out: int) -> None:
         note(getattr(module, "__cached__", None))
 
 
+def recorder_of(source: str) -> Any:
+    """Return a recorder at work; None where there is none, or this interpreter cannot have one."""
+    if not source:
+        return None
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(source, "<recorder>", "exec"), scope)  # noqa: S102 (ours)
+    if not scope["can_record"]():
+        return None
+    recorder = scope["Recorder"]()
+    recorder.install()
+    return recorder
+
+
 def leave() -> NoReturn:
     """End at once: no handler, no destructor and no thread of a module is waited for."""
     os._exit(0)
@@ -126,10 +143,19 @@ def main() -> None:
     if request.get("watched"):
         watch(set(request["watched"]), out)
     known = getattr(sys, "stdlib_module_names", None)
+    recorder = recorder_of("" if request["alone"] else request.get("recorder", ""))
+    lines = 0
     for name, stdlib in request["modules"]:
         if stdlib and known is not None and name not in known:
             continue  # a file beside the standard library, such as its build's configuration
+        if recorder is not None:
+            recorder.begin(name)
         (load_alone if request["alone"] else load)(name, out, request["seconds"])
+        if recorder is not None:
+            say(out, ["saw", recorder.take()])
+            lines += 1
+    if recorder is not None:
+        say(out, ["recorded", lines])
     say(out, ["end", ""])
     leave()
 

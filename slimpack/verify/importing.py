@@ -6,18 +6,21 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from slimpack.verify.context import Baseline, Runner, Watched
+from slimpack.verify.dependence import Dependence, Rows
 from slimpack.verify.modules import Importable
 
 _SECONDS = 60  # for one module
 _TOGETHER = 900.0  # for all of them
 _DEATHS = 20
 _ALONE = 100
-_MAX_OUTPUT = 8 << 20
+_MAX_OUTPUT = 64 << 20
 _PROGRAM = Path(__file__).with_name("import_worker.py")
+_RECORDER = Path(__file__).with_name("import_recorder.py")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ def import_all(
 
     python: absolute path of the interpreter. When the process dies, the module that it was
     at is the culprit, and a new process goes on behind it. What failed is tried again
-    alone: only what fails then, too, is returned. watched: learns which of its files are read.
+    alone: only what fails then, too, is returned. watched: learns which of its files are read,
+    and what modules depend on.
     """
     if not modules:
         return []
@@ -71,15 +75,29 @@ class _Outcome:
     """What one process has reported.
 
     last: the module that it was at. ended: it came to its end by itself; a module may end it
-    with exit code 0. why: it did not, and how.
+    with exit code 0. why: it did not, and how. rows: takes what modules depend on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, dependence: Dependence | None = None) -> None:
+        self.rows = Rows(dependence) if dependence is not None else None
+        self.recorded = False
         self.done: set[str] = set()
         self.failed: dict[str, Failure] = {}
         self.last = ""
         self.ended = False
         self.why = ""
+
+    def take(self, what: str, value: object) -> None:
+        """Take a line of the recorder; one that is damaged counts as lost."""
+        assert self.rows is not None
+        if what == "recorded":
+            self.recorded = True
+            self.rows.end(value)
+            return
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            self.rows.take(value)
+            return
+        self.rows.end(None)
 
 
 def _together(
@@ -91,6 +109,9 @@ def _together(
     for _ in range(_DEATHS):
         outcome = _ask(runner, python, waiting, watched, seconds=end - time.monotonic())
         failed.update(outcome.failed)
+        watched.loaded.update(
+            (module.name, module.package) for module in waiting if module.name in outcome.done
+        )
         if not outcome.why:
             return failed
         names = [module.name for module in waiting]
@@ -120,6 +141,7 @@ def _ask(
         "seconds": _SECONDS,
         "alone": alone,
         "watched": sorted(watched.paths),
+        "recorder": _RECORDER.read_text(encoding="utf-8") if watched.record and not alone else "",
     }
     done = runner.run(
         [python, "-B", "-c", _PROGRAM.read_text(encoding="utf-8")],
@@ -127,10 +149,12 @@ def _ask(
         timeout=max(seconds, 1.0),
         max_output=_MAX_OUTPUT,
     )
-    outcome = _Outcome()
+    outcome = _Outcome(watched.dependence if request["recorder"] else None)
     known = {module.name for module in modules}
     for line in done.stdout.splitlines():
         _note(outcome, line, known, watched)
+    if request["recorder"] and outcome.ended and not outcome.recorded:
+        watched.dependence.complete = False  # an interpreter that cannot be watched
     if done.returncode or done.timed_out or not outcome.ended:
         outcome.why = _reason(done.returncode, done.timed_out, done.stderr)
     return outcome
@@ -144,7 +168,9 @@ def _note(outcome: _Outcome, line: bytes, known: set[str], watched: Watched) -> 
             outcome.ended = True
         if what == "read" and name in watched.paths:
             watched.read.add(name)
-        if name not in known:
+        if what in ("saw", "recorded") and outcome.rows is not None:
+            outcome.take(what, name)
+        if not isinstance(name, str) or name not in known:
             return
         if what == "start":
             outcome.last = name

@@ -15,9 +15,11 @@ the proof follows from the environment, too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from slimpack import app
 from slimpack.cache.kinds import PROOF
@@ -32,8 +34,20 @@ from slimpack.verify.model import Result, Verification
 from slimpack.warm.code import own_code
 from slimpack.warm.complete import is_complete
 from slimpack.warm.identity import plain
+from slimpack.warm.imported import (
+    Files,
+    Imported,
+    import_key,
+    keep_imported,
+    nothing,
+    recall_imported,
+)
 from slimpack.warm.plain import has_records, is_in_order, plain_files, told
 from slimpack.warm.restore import restored, texts
+
+if TYPE_CHECKING:  # a build of which nothing changed needs none of it
+    from slimpack.verify.context import Watched
+    from slimpack.verify.subject import Subject
 
 IMPORTS, SMOKE = "imports", "smoke"
 RUNNING = (IMPORTS, SMOKE)
@@ -50,12 +64,15 @@ class Proof:
 
     image: of all of it. rest: of all but the contents of `files`, "" where that is not
     enough. imports: of importing all modules. files: the plain ones, by path.
+    importing: all that this follows from beside the environment's files, which `pack` gives.
     environment: by what it is known, "" where nothing tells how it was before slimming.
     """
 
     image: str
     rest: str
     imports: str
+    importing: list[Any]
+    pack: Callable[[], Files]
     files: dict[str, Entry]
     environment: str
     config: VerifyConfig
@@ -65,6 +82,16 @@ class Proof:
         """The files that no module may read, as programs in the image name them."""
         return frozenset(f"/{path}" for path in self.files)
 
+    @cached_property
+    def packed(self) -> Files:
+        """The files of the environment, the application's aside."""
+        return self.pack()
+
+    @cached_property
+    def imported(self) -> str:
+        """By what is known what modules depend on, "" where that counts for no other packages."""
+        return import_key(self.importing, self.packed)
+
 
 def proof_of(
     image: Image,
@@ -73,26 +100,33 @@ def proof_of(
     prefix: str,
     config: VerifyConfig,
     environment: str,
+    pack: Callable[[], Files] = nothing,
 ) -> Proof:
     """Return by what the proofs of `image` are known.
 
     layering: of its layers above the base. prefix, environment: see `plain_files`, `Proof`.
+    pack: gives the files in these layers.
     """
     entries = list(application)
     run = image.config
     files = plain_files(entries, prefix, run.env)
-    common = [own_code(), machine_identity(str(image.platform)), environment]
-    below = [_below(image, layering), told(entries, files)]
+    whose = [own_code(), machine_identity(str(image.platform))]
+    common = [*whose, environment]
+    visible = told(entries, files)
+    below = [_below(image, layering), visible]
     settings = plain(asdict(config))
+    importing = [
+        [run.architecture, run.user, run.workdir, [list(pair) for pair in run.env]],
+        [config.sandbox, list(config.skip_imports), list(config.ignore)],
+    ]
+    base = [one.diff_id for one in image.layers[: len(image.layers) - len(layering.layers)]]
     rest = digest_of("rest", common, below, plain(asdict(run)), settings)
     return Proof(
         image=digest_of("image", common, image.digest, settings),
         rest="" if has_records(entries) else rest,
-        imports=digest_of(
-            *("imports", common, below),
-            [run.architecture, run.user, run.workdir, [list(pair) for pair in run.env]],
-            [config.sandbox, list(config.skip_imports), list(config.ignore)],
-        ),
+        imports=digest_of("imports", common, below, *importing),
+        importing=[whose, base, visible, importing],
+        pack=pack,
         files=files,
         environment=environment,
         config=config,
@@ -144,6 +178,22 @@ def recall_imports(proof: Proof, memos: Memo) -> dict[str, Result]:
         with suppress(*MALFORMED):
             return {IMPORTS: restored(Result, json.loads(data))}
     return {}
+
+
+def recall_modules(proof: Proof, memos: Memo) -> Imported | None:
+    """Return which modules need not be imported again, None where all are."""
+    return recall_imported(proof.imported, proof.packed, memos)
+
+
+def keep_modules(
+    proof: Proof, subject: Subject, watched: Watched, before: Imported | None, memos: Memo
+) -> None:
+    """Keep what modules depend on, unless one of them has read a watched file.
+
+    before: what held of earlier imports.
+    """
+    if watched.loaded and not watched.read:
+        keep_imported(proof.imported, proof.packed, watched, subject.lookup, before, memos)
 
 
 def keep_proof(proof: Proof, verification: Verification, read: Iterable[str], memos: Memo) -> None:

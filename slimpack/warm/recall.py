@@ -55,14 +55,15 @@ class Subject:
 class Warm:
     """A part that nobody had to make, the application's files, and what compiles them.
 
-    kept: what is to be remembered of it, None where it is. changed: the packages that are
-    others than in the earlier build.
+    kept: what is to be remembered of it, None where it is. tied: gives `Kept.fixed` of it, or
+    raises MALFORMED. changed: the packages that are others than in the earlier build.
     """
 
     part: Part
     application: Tree
     compiler: Callable[[], Compiler | None]
     kept: Kept | None
+    tied: Callable[[], frozenset[str]]
     changed: tuple[str, ...]
 
 
@@ -128,6 +129,7 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
             application=application,
             compiler=lambda: kept_compiler(subject.lock, subject.packages, means),
             kept=None,
+            tied=lambda: old.fixed,
             changed=(),
         )
     from slimpack.warm.swap import swap
@@ -149,6 +151,7 @@ def _recalled(subject: Subject, config: Config, prefix: str, means: Means, scrat
         application=application,
         compiler=lambda: swapped.compiler,
         kept=swapped.kept,
+        tied=lambda: swapped.kept.fixed,
         changed=tuple(sorted(swapped.changed)),
     )
 

@@ -18,13 +18,17 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
         raise SkippedError("there is no Python in it")
     runner = context.need_runner()
     modules = importable_modules(subject, context.config.skip_imports)
-    failures = import_all(runner, subject.absolute(python.program), modules, context.watched)
+    known = context.watched.known if context.watched else frozenset()
+    asked = [module for module in modules if module.name not in known]
+    if context.watched:
+        context.watched.counts[:] = len(asked), len(modules)
+    failures = import_all(runner, subject.absolute(python.program), asked, context.watched)
     if not failures:
         return
     before = context.baseline([one.module for one in failures]) if context.baseline else None
-    known = {module.name: module for module in modules}
+    by_name = {module.name: module for module in asked}
     for failure in failures:
-        module = known[failure.module]
+        module = by_name[failure.module]
         if before is not None and failure.module in before:
             severity: Severity | None = "info"
             message = f"{failure.message}; it could not be imported before slimming either"
