@@ -31,12 +31,18 @@ async def install(lock: Path, prefix: Path, cache: Path) -> None:
         platform=platform.subdir,
         show_progress=False,
     )
-    subprocess.run(
-        [prefix / "bin" / "python", "-m", "compileall", "-q", "-i", "-"],
-        input="\n".join(sources(prefix)),
-        text=True,
-        check=True,
-    )
+    compile_sources(prefix)
+
+
+def compile_sources(prefix: Path) -> None:
+    """Give the sources of noarch packages bytecode; without them, Python need not be there."""
+    if files := sources(prefix):
+        subprocess.run(
+            [prefix / "bin" / "python", "-m", "compileall", "-q", "-i", "-"],
+            input="\n".join(files),
+            text=True,
+            check=True,
+        )
 
 
 def sources(prefix: Path) -> list[str]:

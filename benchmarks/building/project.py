@@ -88,12 +88,15 @@ class Project:
         say(f"{self.workload.name}: preparing the application, once")
         image = self.folder / "prepared"
         self.slimpack("build", "--no-verify", "--output", f"{image}/", *self.options)
-        targets = [(rule, rule.target.strip("/")) for rule in self.config.app.copy]
+        rules = self.config.app.copy
+        targets = [(rule, rule.target.strip("/")) for rule in rules if rule.source.is_dir()]
+        files = {entry.path for rule in rules for entry in collect(AppConfig(copy=(rule,)))}
         made = read_files(
             read_image(image),
             lambda path: (
                 any(path.startswith(f"{target}/") for _, target in targets)
                 and not path.endswith(".pyc")
+                and path not in files
             ),
         )
         for path, data in made.items():

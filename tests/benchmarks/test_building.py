@@ -395,6 +395,15 @@ def test_bytecode_is_made_for_noarch_packages_alone(tmp_path: Path) -> None:
     assert installer.sources(tmp_path) == [str(tmp_path / "lib/pure.py")]
 
 
+def test_an_environment_without_python_has_nothing_to_compile(tmp_path: Path) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    (tmp_path / "conda-meta/nginx.json").write_text('{"noarch": null, "files": ["bin/nginx"]}')
+    installer.compile_sources(tmp_path)
+    (tmp_path / "conda-meta/pure.json").write_text('{"noarch": "python", "files": ["a.py"]}')
+    with pytest.raises(FileNotFoundError):
+        installer.compile_sources(tmp_path)
+
+
 def test_the_registry_tells_what_a_push_brought(tmp_path: Path) -> None:
     if shutil.which("docker-registry") is None:
         missing("PEERS", "docker-registry is not installed")
