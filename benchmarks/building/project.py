@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,23 +89,11 @@ class Project:
         image = self.folder / "prepared"
         self.slimpack("build", "--no-verify", "--output", f"{image}/", *self.options)
         rules = self.config.app.copy
-        targets = [(rule, rule.target.strip("/")) for rule in rules if rule.source.is_dir()]
-        files = {entry.path for rule in rules for entry in collect(AppConfig(copy=(rule,)))}
-        made = read_files(
-            read_image(image),
-            lambda path: (
-                any(path.startswith(f"{target}/") for _, target in targets)
-                and not path.endswith(".pyc")
-                and path not in files
-            ),
-        )
-        for path, data in made.items():
-            rule, target = max(
-                ((rule, target) for rule, target in targets if path.startswith(f"{target}/")),
-                key=lambda pair: len(pair[1]),
-            )
-            place = rule.source / path.removeprefix(f"{target}/")
-            if not place.exists():
+        known = {entry.path for rule in rules for entry in collect(AppConfig(copy=(rule,)))}
+        wanted = made_in(rules, known)
+        for path, data in read_files(read_image(image), lambda path: bool(wanted(path))).items():
+            place = wanted(path)
+            if place is not None and not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(data)
         shutil.rmtree(image)
@@ -191,6 +179,24 @@ class Project:
 def _name(package: Path) -> str:
     """Return the name in ``name-version-build.conda``; neither of the others has a hyphen."""
     return package.name.rsplit("-", 2)[0]
+
+
+def made_in(rules: Sequence[CopyRule], known: Collection[str]) -> Callable[[str], Path | None]:
+    """Return what tells where a file of the image that ``prepare`` made belongs; None for others.
+
+    known: paths that are there without it, as files that are copied one by one are.
+    """
+    folders = [(rule.target.strip("/"), rule.source) for rule in rules if rule.source.is_dir()]
+    folders.sort(key=lambda folder: len(folder[0]), reverse=True)
+
+    def place(path: str) -> Path | None:
+        if path in known or path.endswith(".pyc"):
+            return None
+        within = (pair for pair in folders if path.startswith(f"{pair[0]}/"))
+        target, source = next(within, ("", None))
+        return source / path.removeprefix(f"{target}/") if source else None
+
+    return place
 
 
 def _beside(workload: Workload) -> set[str]:

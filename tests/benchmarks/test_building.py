@@ -35,7 +35,7 @@ from benchmarks.building.making import (
 from benchmarks.building.methods import able, commands, maker, reason_against, wanted
 from benchmarks.building.ours import Slimpack
 from benchmarks.building.phases import import_times
-from benchmarks.building.project import Project, clone, without_prepare
+from benchmarks.building.project import Project, clone, made_in, without_prepare
 from benchmarks.building.pushed import arrived, layers, stored
 from benchmarks.building.recipe import application, quoted
 from benchmarks.building.touching import asked
@@ -48,7 +48,7 @@ from benchmarks.channel.renew import read_kinds
 from benchmarks.records import Results
 from benchmarks.running import Measured, RunError
 from benchmarks.setup.registry import docker_registry
-from slimpack.config import AppConfig, ImageConfig
+from slimpack.config import AppConfig, CopyRule, ImageConfig
 from slimpack.config_file import read_config
 from slimpack.errors import InputError
 from slimpack.oci.blobs import BlobStore
@@ -393,6 +393,23 @@ def test_bytecode_is_made_for_noarch_packages_alone(tmp_path: Path) -> None:
         record = {"noarch": kind, "files": [f"lib/{name}.py", f"lib/{name}.txt"]}
         (meta / f"{name}.json").write_text(json.dumps(record))
     assert installer.sources(tmp_path) == [str(tmp_path / "lib/pure.py")]
+
+
+def test_what_prepare_made_goes_where_the_application_is(tmp_path: Path) -> None:
+    app, checks, shared = tmp_path / "app", tmp_path / "checks", tmp_path / "shared.py"
+    app.mkdir()
+    checks.mkdir()
+    shared.touch()
+    rules = [
+        CopyRule(app, "/app"),
+        CopyRule(shared, "/app/shared.py"),
+        CopyRule(checks, "/app/checks"),
+    ]
+    place = made_in(rules, {"app/main.py", "app/shared.py"})
+    assert place("app/model/m.onnx") == app / "model/m.onnx"
+    assert place("app/checks/data.txt") == checks / "data.txt"
+    for path in ("app/main.py", "app/shared.py", "app/__pycache__/main.pyc", "etc/passwd"):
+        assert place(path) is None
 
 
 def test_an_environment_without_python_has_nothing_to_compile(tmp_path: Path) -> None:
