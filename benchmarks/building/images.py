@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.building.filling import Kitchen
 from benchmarks.building.limit import Opened, opened
-from benchmarks.building.methods import commands, in_order, set_up, wanted
+from benchmarks.building.methods import commands, in_order, level_of, set_up, wanted
 from benchmarks.catalogue import Method, Workload, workloads
 from benchmarks.demo import ROOT, say
 from benchmarks.machine import machine, versions
@@ -22,7 +22,6 @@ from benchmarks.setup.registry import docker_registry
 from benchmarks.slimming.bound import TOUCHED, Bound, measure_bound, selected, touched
 from benchmarks.slimming.inside import self_test
 from benchmarks.tables import absent, facts, records_table
-from slimpack.oci.compress import DEFAULT
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import merged_view
 from slimpack.rootfs import unpack_image
@@ -31,7 +30,6 @@ from slimpack.trace.record import read_trace
 
 WORK = ROOT / "build" / "bench-images"
 REFERENCE = "best"
-LIMIT = f"what {TOUCHED} touch, zstd {DEFAULT.level}"
 QUICK = Ask(("w1",), ("best", "safe", "tight"))
 COLUMNS = ("compressed", "unpacked", "files", "layers", "checks")
 _NOTE = """\
@@ -39,9 +37,9 @@ Each image was pushed to a registry and pulled from there: compressed is the sum
 a first pull transfers it, unpacked the files that are visible. Dockerfiles' layers are gzip, as \
 docker push makes them, slimpack's are zstd. The self-test ran in every image, as its user. The \
 limit is what the service, asked once, and the self-test touch in the image from which nothing is \
-taken: whole files, with sources and bytecode, in the same layers and compression. A profile can \
-be below it: it may leave out sources and shorten libraries. Ratios are of compressed to that of \
-conda-pack's image."""
+taken: whole files, with sources and bytecode, in the same layers and at the same level. A profile \
+can be below it: it may leave out sources and shorten libraries. Ratios are of compressed to that \
+of conda-pack's image."""
 
 
 def measure(ask: Ask) -> Iterator[Results]:
@@ -67,28 +65,32 @@ def _workload(
     folder = WORK / workload.name
     kitchen = Kitchen(workload, folder)
     sandbox = choose_sandbox()
-    bound = None if workload.gpu else _bound(kitchen)
+    bounds: dict[int, Bound] = {}
     records: list[Record] = []
     for made in kitchen.made(chosen, host):
         if made.reason:
             reasons.append(f"{workload.name.upper()}, {made.method.title}: {made.reason}.")
             continue
         say(f"{workload.name}: looking at the image of {made.method.name}")
+        level = level_of(made.method)
+        if level not in bounds and not workload.gpu:
+            bounds[level] = _bound(kitchen, level)
+        bound = bounds.get(level)
         with opened(kitchen.project, made.reference, folder / "opened") as image:
             passed = None if workload.gpu else checks(image, workload, sandbox)
             records += described(workload.name, made.method.name, image, passed, bound)
     return tuple(records)
 
 
-def _bound(kitchen: Kitchen) -> Bound:
-    """Return the lower bound of the workload's images."""
+def _bound(kitchen: Kitchen, level: int) -> Bound:
+    """Return the lower bound of the workload's images at a level of the compressor."""
     image = read_image(kitchen.whole)
     trace = read_trace(kitchen.trace.read_bytes(), TOUCHED)
     view = merged_view(image)
     root = kitchen.folder / "whole"
     unpack_image(image, root, view=view)
     tree = selected(image, view, root, touched(trace, view.keys(), sources=True))
-    bound = measure_bound(TOUCHED, tree, DEFAULT.level, kitchen.folder)
+    bound = measure_bound(TOUCHED, tree, level, kitchen.folder)
     shutil.rmtree(root)
     return bound
 
@@ -116,7 +118,8 @@ def described(
     if bound is not None:
         limits = {"compressed": bound.size, "unpacked": bound.unpacked, "files": bound.files}
     for metric, value in found.items():
-        limit, of = limits.get(metric), LIMIT if metric in limits else ""
+        limit = limits.get(metric)
+        of = f"what {bound.of} touch, zstd {bound.level}" if bound and limit else ""
         yield Record(workload, method, metric, (float(value),), limit=limit, limit_of=of)
 
 

@@ -22,6 +22,7 @@ from benchmarks.setup.apt import install
 from benchmarks.setup.engine import ensure_engine
 from benchmarks.setup.peers import PEERS
 from slimpack.errors import InputError
+from slimpack.oci.compress import DEFAULT
 
 SLIMPACK = "slimpack"
 _ENVIRONMENTS: dict[str, Callable[[Project], Environment]] = {
@@ -33,9 +34,20 @@ _BASES = {"installed": (DEBIAN,), "conda-pack": (DEBIAN, BASE), "venv": (BUILDER
 
 
 def wanted(names: Collection[str], part: str) -> list[Method]:
-    """Return the methods of these names that run here and are for a part; all without names."""
-    every = methods().values()
-    return able([method for method in every if not names or method.name in names], part)
+    """Return the methods of these names that run here and are for a part.
+
+    Without names, all but those that are measured only when they are asked for.
+    """
+
+    def is_wanted(method: Method) -> bool:
+        return method.name in names if names else method.options.get("asked") != "only"
+
+    return able(filter(is_wanted, methods().values()), part)
+
+
+def level_of(method: Method) -> int:
+    """Return how hard the layers of slimpack's image are compressed."""
+    return int(method.options.get("level", DEFAULT.level))
 
 
 def able(chosen: Iterable[Method], part: str) -> list[Method]:
@@ -73,10 +85,11 @@ def maker(
     if method.kind == SLIMPACK:
         verify = () if options.get("verify", "yes") == "yes" else ("--no-verify",)
         profile = options["profile"]
+        level = () if level_of(method) == DEFAULT.level else ("--level", str(level_of(method)))
         return Slimpack(
             project,
             folder / "cache",
-            options=("--profile", profile, *verify),
+            options=("--profile", profile, *level, *verify),
             locked=options.get("locked") == "yes",
             trace=trace if profile == "traced" else None,
         )

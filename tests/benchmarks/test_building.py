@@ -358,6 +358,9 @@ def test_methods_that_cannot_run_say_why_and_kinds_are_known() -> None:
     assert {"naive", "best", "venv", "none", "safe", "serve", "tight", "traced"} == chosen_here
     assert {"micromamba", "constructor", "conda-docker"}.isdisjoint(chosen_here)
     assert [method.name for method in wanted(("safe", "tight"), "builds")] == ["safe"]
+    assert [method.name for method in wanted(("safe-19",), "images")] == ["safe-19"]
+    (at_19,) = commands([methods()["safe-19"]])["safe-19"]
+    assert "--level 19" in at_19
     assert commands(wanted(("best",), "builds"))["best"][0].startswith("conda-pack ")
     assert not able([methods()["micromamba"]], "images")
     with pytest.raises(InputError, match="no kind 'x'"):
