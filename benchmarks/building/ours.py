@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.building.making import CASES, COLD, EMPTY, Step, cpu_of_children
 from benchmarks.building.project import Project
@@ -40,10 +41,19 @@ class Slimpack:
         """Empty the cache, or keep what was downloaded."""
         if case == EMPTY:
             shutil.rmtree(self.cache, ignore_errors=True)
-        elif case == COLD and self.cache.exists():
+        elif case == COLD:
+            if not self.cache.exists():
+                self._download()
             for path in self.cache.iterdir():
                 if path.is_dir() and path.name not in _KEPT:
                     shutil.rmtree(path)
+
+    def _download(self) -> None:
+        """Build once, for the packages: nobody asked for the case of an empty cache."""
+        with TemporaryDirectory(dir=self.project.folder) as folder:
+            options = ("--no-verify", "--output", f"{folder}/image.tar")
+            given = self.project.locked_options if self.locked else self.project.options
+            self.project.slimpack("build", *options, *given, cache=self.cache)
 
     def run(self, case: str, reference: str) -> Step:
         """Build and push with one command, whose push is told apart."""

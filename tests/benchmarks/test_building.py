@@ -182,6 +182,25 @@ def test_a_cold_cache_keeps_downloads_or_nothing(project: Project, tmp_path: Pat
     assert not cache.exists()
 
 
+def test_a_cold_build_without_one_before_has_its_packages_at_hand(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    asked_for: list[str] = []
+
+    def slimpack(self: Project, *arguments: str, cache: Path) -> Measured:
+        asked_for.append(arguments[0])
+        for name in ("pkgs", "blobs"):
+            (cache / name).mkdir(parents=True)
+        return Measured("", 1.0, 1)
+
+    monkeypatch.setattr(Project, "slimpack", slimpack)
+    for _ in range(2):
+        Slimpack(project, cache).prepare(COLD)
+        assert [path.name for path in cache.iterdir()] == ["pkgs"]
+    assert asked_for == ["build"]
+
+
 def test_slimpack_is_measured_with_what_it_told(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
