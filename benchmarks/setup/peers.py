@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -166,5 +167,5 @@ def zstd_dockerd() -> str:
 
 def _unpacks_zstd(dockerd: str) -> bool:
     """Tell whether a dockerd runs here and is new enough; ``Docker version 26.1.5, build ...``."""
-    words = _output(dockerd, "--version").split()
-    return len(words) > 2 and int(words[2].partition(".")[0]) >= 23
+    found = re.match(r"Docker version (\d+)\.", _output(dockerd, "--version"))
+    return found is not None and int(found[1]) >= 23

@@ -16,6 +16,7 @@ from benchmarks.catalogue import Request, workloads
 from benchmarks.parts import Ask
 from benchmarks.records import Results
 from benchmarks.running import RunError
+from benchmarks.setup import peers
 from benchmarks.setup.apt import SetupError
 from benchmarks.starting import pages, turns
 from benchmarks.starting.asking import ask_service, run_command
@@ -348,3 +349,34 @@ def test_the_page_has_both_tables_and_the_target(results: Results) -> None:
     assert "target 1.8: reached" in far
     assert f"docker, {COLD} | slimpack safe | 6.00 | 1.20 |" in here
     assert "100 Mbit/s: 96 Mbit/s of payload" in here
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ("Docker version 20.10.24+dfsg1, build 297e128", False),
+        ("Docker version 26.1.5+dfsg1, build 411e817", True),
+        ("Docker version dev", False),
+        ("", False),
+    ],
+)
+def test_docker_pulls_zstd_from_version_23_on(
+    told: str, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "dockerd"
+    program.write_text(f"#!/bin/sh\necho '{told}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    asked: list[str] = []
+
+    def no_packages(*names: str) -> list[Path]:
+        asked.extend(names)
+        raise SetupError("no Debian here")
+
+    monkeypatch.setattr(peers, "newer_packages", no_packages)
+    if known:
+        assert peers.zstd_dockerd() == "dockerd"
+    else:
+        with pytest.raises(SetupError):
+            peers.zstd_dockerd()
+    assert asked == ([] if known else ["docker.io"])
