@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
 from slimpack.cli import cli
@@ -169,3 +170,19 @@ def test_every_dependency_has_its_reason() -> None:
     for name in names:
         known = name.startswith("types-") or f"[{name.lower()}]" in text
         assert known, f"{name} has no reason in docs/dependencies.md"
+
+
+def test_the_commands_for_lazy_starts_have_options_that_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Building with them is tested in test_build_sinks, and tracing in tests/trace."""
+    monkeypatch.chdir(ROOT / "examples/serve")
+    text = (ROOT / "docs/lazy.md").read_text(encoding="utf-8")
+    lines = "".join(blocks(text, "sh")).replace("\\\n", " ").splitlines()
+    assert len(lines) == 5
+    for line in lines:
+        program, name, *rest = shlex.split(line, comments=True)
+        assert program == "slimpack"
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        command.make_context(name, rest).close()
