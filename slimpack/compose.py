@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from slimpack.base import Base
-from slimpack.config import Config
+from slimpack.config import LAZY, Config
 from slimpack.cuda.families import family_of
 from slimpack.env.activation import Activation
 from slimpack.errors import InputError, RelocationError
@@ -35,6 +35,15 @@ def gpu_notes(base: Base, cuda: str) -> Iterator[str]:
         yield (
             "the runtime is for GPUs, but no package of the environment brings CUDA; "
             "set cuda under [env], or take the runtime distroless"
+        )
+
+
+def lazy_notes(base: Base, compression: str) -> Iterator[str]:
+    """Tell of a base that has to be fetched as a whole below layers that need not be."""
+    if compression in LAZY and not all(layer.annotations for layer in base.image.layers):
+        yield (
+            f"layers of the base are not {compression}: engines fetch them as a whole, and "
+            "containerd all that lies on them, too (docs/lazy.md)"
         )
 
 

@@ -18,6 +18,7 @@ from slimpack.compose import (
     check_places,
     gpu_notes,
     image_config,
+    lazy_notes,
     twice_notes,
 )
 from slimpack.config import DEFAULT_PROFILE, Config
@@ -164,6 +165,7 @@ def build_image(
             *base.notes,
             *gpu_notes(base, part.cuda),
             *twice_notes(base, tree),
+            *lazy_notes(base, config.image.compression),
             *part.notes,
             *promises(part, config, verification),
             *bytecode_notes(bytecode),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from slimpack.compose import (
     check_places,
     gpu_notes,
     image_config,
+    lazy_notes,
 )
 from slimpack.config import Config, EnvConfig, ImageConfig
 from slimpack.deliver import references
@@ -18,6 +20,7 @@ from slimpack.env.activation import Activation
 from slimpack.errors import InputError, RelocationError
 from slimpack.oci.config import ImageConfig as OciConfig
 from slimpack.oci.image import Image
+from slimpack.oci.layer import TAR, Layer
 from slimpack.oci.rootfs import Placed
 from slimpack.oci.untar import Member
 from slimpack.platforms import resolve, virtual_packages
@@ -54,6 +57,18 @@ def test_the_user_wins_over_activation_and_path_is_ordered() -> None:
         "C": "user",
         "PATH": "/opt/x:/opt/env/bin:/usr/bin",
     }
+
+
+def test_a_base_that_is_fetched_as_a_whole_is_told_of() -> None:
+    digest = "sha256:" + "0" * 64
+    plain = Layer(f"{TAR}+gzip", digest, 1, digest, lambda: io.BytesIO(b"x"))
+    lazy = replace(plain, annotations={"containerd.io/snapshot/stargz/toc.digest": digest})
+    image = replace(BASE.image, layers=(lazy, plain))
+    (note,) = lazy_notes(replace(BASE, image=image), "estargz")
+    assert "layers of the base are not estargz" in note
+    assert not list(lazy_notes(replace(BASE, image=image), "gzip"))
+    image = replace(BASE.image, layers=(lazy, lazy))
+    assert not list(lazy_notes(replace(BASE, image=image), "estargz"))
 
 
 def test_default_command_is_python_if_there_is_one() -> None:

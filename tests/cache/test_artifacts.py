@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,8 @@ MEMO = memo_manifest("plan", KEY, BLOB)
 
 def test_they_come_back() -> None:
     assert read_layer_manifest(LAYER, KEY, "x") == RECORD
+    lazy = replace(RECORD, annotations={"containerd.io/snapshot/stargz/toc.digest": "sha256:1"})
+    assert read_layer_manifest(layer_manifest(KEY, lazy, "numpy"), KEY, "x") == lazy != RECORD
     assert read_memo_manifest(MEMO, "plan", KEY, "x") == BLOB
 
 
@@ -65,6 +68,8 @@ def changed(manifest: bytes, *path: str | int, value: object) -> bytes:
         (("annotations",), {}),
         (("annotations",), []),
         (("layers", 0, "digest"), "sha256:../x"),
+        (("layers", 0, "annotations"), {"a": 1}),
+        (("layers", 0, "annotations"), {"a": "b" * 5000}),
         (("layers", 0, "size"), -5),
         (("layers", 0, "size"), 1 << 50),
         (("layers", 0, "mediaType"), "text/html"),
