@@ -108,6 +108,8 @@ def split_name(name: str) -> tuple[str, str]:
 def family_of(name: str) -> Family | None:
     """Return the family of a library by its file name or soname, None for one of no family."""
     stem = split_name(name)[0]
+    if not stem:  # no library: all files of an environment are asked for
+        return None
     return next(
         (one for one in FAMILIES if any(fnmatchcase(stem, glob) for glob in one.members)), None
     )

@@ -206,6 +206,7 @@ def _dangling(files: Mapping[str, Entry], taken: Mapping[str, str]) -> dict[str,
     while True:
         left = {above for path in files if path not in gone for above in parents(path)}
         found = {}
+        below: dict[str, str] = {}
         for path, link in links.items():
             target = linked(path, link)
             if path in gone:
@@ -213,12 +214,20 @@ def _dangling(files: Mapping[str, Entry], taken: Mapping[str, str]) -> dict[str,
             if target in gone:
                 found[path] = gone[target]
             elif target in folders and target not in left:
-                found[path] = next(
-                    rule for below, rule in gone.items() if below.startswith(f"{target}/")
-                )
+                below = below or _first_below(gone)
+                found[path] = below[target]
         if not found:
             return {path: rule for path, rule in gone.items() if path not in taken}
         gone.update(found)
+
+
+def _first_below(gone: Mapping[str, str]) -> dict[str, str]:
+    """Return folder -> the rule of the first path that goes below it."""
+    found: dict[str, str] = {}
+    for path, rule in gone.items():
+        for above in parents(path):
+            found.setdefault(above, rule)
+    return found
 
 
 def removed_modules(files: Collection[str], gone: Collection[str]) -> tuple[str, ...]:
