@@ -32,10 +32,22 @@ from slimpack.errors import InputError
 from slimpack.oci.compress import DEFAULT
 
 SLIMPACK, CONDA_PACK, ALONE = "safe", "conda-pack", "alone"
-TAR = f"tar | zstd -{DEFAULT.level}"
+TAR = f"tar and zstd -{DEFAULT.level}"  # a bar would end a cell of a table
 CASES = (UNVERIFIED, VERIFIED)
 WORK = ROOT / "build"
 RUNS = 1
+NOTES = (
+    "Packages are generated. Where their number counts, each has 20 modules of 4 kB, on top of "
+    "CPython; where files count, they have 1 kB on average and lie in ten packages; where bytes "
+    "count, a file has 1 MB on average, in twenty packages. Seven eighths of a data file are words "
+    "of a small language and one eighth is noise: zstd -9 makes 0.35 of it. The lock is solved and "
+    "the packages are unpacked in the cache before; nothing of an earlier build is used.",
+    f"{TAR}, two threads, packs the same environment, installed, as it is: the limit. conda-pack "
+    "writes a tar.zst, at its own level.",
+    "Images that share packages: each has Python, NumPy, SciPy, a choice of six further packages, "
+    "and an application of its own; they are built and pushed to one registry one after another, "
+    "with one cache. Seconds and CPU are of all together; 'alone' counts every image whole.",
+)
 
 
 def measure(ask: Ask) -> Iterator[Results]:
@@ -158,5 +170,6 @@ def _results(records: Iterable[Record], ask: Ask) -> Results:
             TAR: [TAR_COMMAND],
             CONDA_PACK: [" ".join(CONDA_PACK_COMMAND)],
         },
+        notes=NOTES,
         records=tuple(records),
     )

@@ -74,7 +74,7 @@ def scale() -> Iterator[Record]:
         for case, cost in {"verified": 3.0, "--no-verify": 2.0}.items():
             yield Record("files", "safe", "build", (4 + cost * files / 1e4,), case, files, 1, "tar")
             yield Record("files", "safe", "memory", (1e8 + 900 * files,), case, files)
-        for method, cost in {"conda-pack": 1.4, "tar | zstd -9": 0.4}.items():
+        for method, cost in {"conda-pack": 1.4, "tar and zstd -9": 0.4}.items():
             yield Record("files", method, "build", (cost * files / 1e4,), "", files)
             yield Record("files", method, "memory", (1e8,), "", files)
     for images in (1.0, 8.0, 64.0):
