@@ -133,6 +133,7 @@ def build_image(
                 means,
                 name=(*names, "the image")[0],
                 staging=made.staging,
+                lock=made.lock,
                 scratch=scratch,
                 warm=warm and not again,
             )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,14 @@ from slimpack.warm.proof import (
     recall_rest,
 )
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a build of which nothing changed needs none of it
+    from slimpack.env.locks.lock import Lock
+    from slimpack.oci.rootfs import Placed
     from slimpack.verify.context import Watched
+    from slimpack.verify.model import Result
+    from slimpack.verify.subject import Subject
+    from slimpack.warm.imported import Imported
+    from slimpack.warm.partial import Partial
 
 
 def prove(
@@ -39,13 +45,15 @@ def prove(
     name: str,
     staging: Path | None,
     scratch: Path,
+    lock: Lock | None,
     warm: bool,
 ) -> Verification:
     """Return what came of all checks of `image`.
 
     proof: by what it is known; warm: whether an earlier build's counts. name: of the image
     in messages. staging: the environment, None when it was not installed: what could not be
-    imported there is no fault of the image. Raises what `slimpack.verify.verifying` does.
+    imported there is no fault of the image. lock: what it was installed from, None where nobody
+    knows. Raises what `slimpack.verify.verifying` does.
     """
     memos = means.memos
     if warm and (known := recall_proof(proof, name, memos)):
@@ -55,9 +63,6 @@ def prove(
         keep_proof(proof, rest, (), memos)
         return rest
     from slimpack.oci.rootfs import merged_view
-    from slimpack.verify.context import Watched
-    from slimpack.verify.opening import open_image, open_prefix
-    from slimpack.verify.verifying import verify
 
     if rest:  # the user's own tests see all
         results = {one.name: one for one in rest.results if one.name != SMOKE}
@@ -65,24 +70,95 @@ def prove(
         results = recall_imports(proof, memos) if warm else {}
     earlier = recall_modules(proof, memos) if warm and IMPORTS not in results else None
     view = means.layers.healing(lambda: merged_view(image, known_members(memos)))
-    subject = means.layers.healing(
-        lambda: open_image(image, scratch / "root", name, view=view, progress=means.progress)
-    )
-    watched = Watched(
-        proof.watched, known=earlier.known if earlier else frozenset(), record=bool(proof.imported)
-    )
-    done = verify(
-        subject,
-        config.verify,
-        scan=False,  # every byte was searched while the layers were written
-        before=open_prefix(staging) if staging else None,
-        known=results,
-        watched=watched,
-        progress=means.progress,
-    )
-    keep_proof(proof, done, watched.read, memos)
-    keep_modules(proof, subject, watched, earlier, memos)
-    return replace(done, kept=_told(results, watched) if not rest else f"all but {SMOKE}")
+    task = _Task(image, proof, config, means, name, staging, scratch, view)
+    done = task.some(earlier, lock) if earlier else None
+    return done or task.all(results, earlier, kept=f"all but {SMOKE}" if rest else "")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One image to verify; see `prove`. view: its files."""
+
+    image: Image
+    proof: Proof
+    config: Config
+    means: Means
+    name: str
+    staging: Path | None
+    scratch: Path
+    view: Mapping[str, Placed]
+
+    def all(
+        self, results: Mapping[str, Result], earlier: Imported | None, *, kept: str
+    ) -> Verification:
+        """Unpack all files, and make all checks but those of which there are `results`.
+
+        earlier: which modules need not be imported. kept: what was proven before, if
+        `results` do not tell.
+        """
+        subject, watched = self._opened("root"), self._watched(earlier)
+        done = self._verified(subject, watched, results)
+        keep_proof(self.proof, done, watched.read, self.means.memos)
+        keep_modules(self.proof, subject, watched, earlier, done, self.means.memos)
+        return replace(done, kept=kept or _told(results, watched))
+
+    def some(self, earlier: Imported, lock: Lock | None) -> Verification | None:
+        """Look at what has changed alone; None where that is not enough."""
+        from slimpack.warm.partial import is_enough, partial_of, with_known
+
+        partial = partial_of(earlier, self.proof.packed, lock, self.proof.how)
+        if partial is None or self.config.verify.smoke:  # the user's own tests see all
+            return None
+        watched = self._watched(earlier)
+        try:
+            subject = self._opened("some", partial)
+            done = self._verified(subject, watched, partial.results)
+            if not is_enough(partial, subject, watched, done, self.proof.packed):
+                return None
+        except FileNotFoundError:  # a check has opened what is not there
+            return None
+        done = with_known(partial, done)
+        keep_proof(self.proof, done, watched.read, self.means.memos)
+        keep_modules(self.proof, subject, watched, earlier, done, self.means.memos)
+        rest = f"files of all packages but {', '.join(sorted(earlier.packages))}"
+        return replace(done, kept=f"{rest}, {_told((), watched)}")
+
+    def _watched(self, earlier: Imported | None) -> Watched:
+        from slimpack.verify.context import Watched
+
+        known = earlier.known if earlier else frozenset()
+        return Watched(self.proof.watched, known=known, record=bool(self.proof.imported))
+
+    def _opened(self, folder: str, partial: Partial | None = None) -> Subject:
+        from slimpack.verify.opening import open_image
+
+        return self.means.layers.healing(
+            lambda: open_image(
+                self.image,
+                self.scratch / folder,
+                self.name,
+                view=self.view,
+                absent=partial.absent if partial else frozenset(),
+                known=partial.known if partial else {},
+                progress=self.means.progress,
+            )
+        )
+
+    def _verified(
+        self, subject: Subject, watched: Watched, results: Mapping[str, Result]
+    ) -> Verification:
+        from slimpack.verify.opening import open_prefix
+        from slimpack.verify.verifying import verify
+
+        return verify(
+            subject,
+            self.config.verify,
+            scan=False,  # every byte was searched while the layers were written
+            before=open_prefix(self.staging) if self.staging else None,
+            known=results,
+            watched=watched,
+            progress=self.means.progress,
+        )
 
 
 def _told(results: Iterable[str], watched: Watched) -> str:

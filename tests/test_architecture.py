@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
         *("reading", "relocate", "result", "runtimes", "slices", "slim", "slimming", "tree"),
         "verify",
     },
-    "proving": {"config", "cuda", "means", "oci", "part", "verify", "warm"},
+    "proving": {"config", "cuda", "env", "means", "oci", "part", "verify", "warm"},
     "app": {"config", "errors", "tree"},
     "preparing": {"app", "errors", "oci", "platforms", "rootfs", "sandbox"},
     "result": {"env", "outputs", "slim", "verify"},

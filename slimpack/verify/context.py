@@ -27,6 +27,7 @@ class Watched:
     known: names of modules that need not be imported again.
     record: whether to note what modules depend on. dependence: that, with absolute paths.
     loaded: module -> its package, of those that were imported in the process that was recorded.
+    failed: module -> why it could not be imported. retried: those that failed among others.
     counts: how many modules were imported, and how many there are.
     """
 
@@ -36,6 +37,8 @@ class Watched:
     record: bool = False
     dependence: Dependence = field(default_factory=Dependence)
     loaded: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    retried: set[str] = field(default_factory=set)
     counts: list[int] = field(default_factory=list)
 
 

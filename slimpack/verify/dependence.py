@@ -162,6 +162,56 @@ def concerned(dependence: Dependence, change: Change, tops: Set[str]) -> Set[str
     return None if _ALL in found else found
 
 
+def reached(dependence: Dependence, tops: Iterable[str]) -> set[str]:
+    """Return top-level modules with all on which they depend."""
+    edges, found, waiting = dependence.of("edge"), set[str](), [_ALL, *tops]
+    for names in dependence.of("blind").values():
+        waiting += names
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += edges.get(node, ())
+    return found
+
+
+def places(dependence: Dependence, nodes: Set[str]) -> Iterator[str]:
+    """Yield the paths that modules asked for; of searches without the endings of files."""
+    for kind in ("file", "stat", "start", "search"):
+        for node, whats in dependence.of(kind).items():
+            if node in nodes:
+                for what in whats:
+                    yield what.replace("\0", "/")
+
+
+def misses(dependence: Dependence, absent: Set[str]) -> bool:
+    """Tell whether any module asked for a file that is not there although it should be.
+
+    absent: paths of such files, whose folders are there.
+    """
+    folders, stems, inside = set(), set(), set()
+    for path in absent:
+        folder, name = posixpath.split(path)
+        stems.add(f"{folder}\0{name.partition('.')[0]}")
+        folders.add(folder)
+        while folder and folder not in inside:
+            inside.add(folder)
+            folder = posixpath.dirname(folder)
+    return (
+        any(
+            not absent.isdisjoint(paths)
+            for kind in ("file", "stat")
+            for paths in dependence.of(kind).values()
+        )
+        or any(not folders.isdisjoint(paths) for paths in dependence.of("list").values())
+        or any(
+            search in stems or search.replace("\0", "/") in inside
+            for searches in dependence.of("search").values()
+            for search in searches
+        )
+    )
+
+
 def _direct(dependence: Dependence, change: Change, tops: Set[str]) -> Iterator[str]:
     """Yield the nodes that saw one of the paths themselves."""
     everything = change.changed | change.moved
@@ -183,7 +233,7 @@ def _direct(dependence: Dependence, change: Change, tops: Set[str]) -> Iterator[
     for node, searches in dependence.of("search").items():
         if not stems.isdisjoint(searches):
             yield node
-    if dependence.of("start") and change.moved:
+    if dependence.of("start") and any("/site-packages/" in f"/{path}" for path in change.moved):
         yield _ALL  # what was loaded at the start looked for modules, and nobody knows which
     for paths in dependence.of("start").values():
         if not everything.isdisjoint(paths):

@@ -14,7 +14,7 @@ newer than Python 3.8. `install` gives an object that notes, for each top-level 
 - ``list``: folders whose names it read (importlib's own look does not count: a search tells more);
 - ``ran``: it started a program, or did what cannot be followed;
 - ``start``: files of modules that were loaded before this, by nobody that is known;
-- ``blind``: modules without a spec, of which nobody sees who imports them.
+- ``blind``: what is in `sys.modules` and cannot have a spec, so that nobody sees who imports it.
 
 What happens counts for the modules of all functions that are being called, up to the body of the
 module that is being loaded: one of them may keep what it found for the next who asks. Those of the
@@ -157,7 +157,10 @@ class Recorder:
                 self._edge(name)
             elif isinstance(package, str):
                 self._edge(package)
-            return find(name, package)
+            found = find(name, package)
+            if isinstance(found, _Stand):
+                raise ValueError(f"{found.name}.__spec__ is None")
+            return found
 
         def get(spec: Any) -> Any:
             self._edge(spec.name)
@@ -219,21 +222,34 @@ class Recorder:
             self._note("ran", self._who(), event)
 
     def _find_blind(self) -> None:
-        """Note modules without a spec: anybody may use them, and anything may have made them."""
+        """Give a spec to modules that somebody has made by hand, so that their imports are seen.
+
+        What was loaded at the same time may have made them, or use them.
+        """
         new = set(sys.modules) - self._known
         self._known |= new
         tops = {_top(name) for name in new} | {self._target}
-        for name in new:
-            if name.startswith(_CYTHON):
+        for name in sorted(new):
+            module = sys.modules.get(name)
+            if name.startswith(_CYTHON) or module is sys.modules["__main__"]:
                 continue
             try:
-                spec = vars(sys.modules[name]).get("__spec__")
-            except (KeyError, TypeError):
+                spec = vars(module).get("__spec__")
+            except TypeError:
                 spec = None
-            if not isinstance(spec, bootstrap.ModuleSpec):
+            if isinstance(spec, bootstrap.ModuleSpec):
+                continue
+            for top in tops - {_top(name)}:
+                self._note("edge", {_top(name)}, top)
+                self._note("edge", {top}, _top(name))
+            if type(module) is type(sys):
+                module.__spec__ = _Stand(name, None)
+            else:
                 self._note("blind", {""}, _top(name))
-                for top in tops - {_top(name)}:
-                    self._note("edge", {_top(name)}, top)
+
+
+class _Stand(bootstrap.ModuleSpec):
+    """The spec of a module that has none."""
 
 
 def _top(name: str) -> str:

@@ -47,6 +47,7 @@ def import_all(
     watched = watched or Watched()
     failed = _together(runner, python, modules, watched)
     again = [module for module in modules if module.name in failed][:_ALONE]
+    watched.retried.update(failed)
     outcome = _Outcome() if not again else _ask(runner, python, again, watched, alone=True)
     return [
         outcome.failed.get(name, failure)

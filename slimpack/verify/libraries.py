@@ -30,6 +30,11 @@ class ElfFiles:
     files: Mapping[str, Elf]
     damaged: tuple[tuple[str, str], ...]
 
+    @property
+    def paths(self) -> frozenset[str]:
+        """Of all of them, damaged ones included."""
+        return frozenset((*self.files, *(path for path, _ in self.damaged)))
+
 
 def read_elf_files(entries: Iterable[Entry], platform: str) -> ElfFiles:
     """Read every ELF file for `platform`; those for other machines are data, and left out."""

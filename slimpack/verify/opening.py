@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from slimpack.archive.extract import extract, find_environment
@@ -64,16 +65,20 @@ def open_image(
     *,
     view: Mapping[str, Placed] | None = None,
     unpacked: bool = False,
+    absent: Set[str] = frozenset(),
+    known: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> Subject:
     """Unpack `image` to the new `folder`, and return it as a subject.
 
     view: its `merged_view`, if that is at hand. unpacked: `folder` has its files already.
-    Raises ImageError for an image that is malformed.
+    absent: paths of files that are not unpacked: opening one raises FileNotFoundError.
+    known: see `Subject`. Raises ImageError for an image that is malformed.
     """
     view = merged_view(image) if view is None else view
     if not unpacked:
-        unpack_image(image, folder, view=view, progress=progress)
+        some = {path: placed for path, placed in view.items() if path not in absent}
+        unpack_image(image, folder, view=some, progress=progress)
     tree = tree_of(view, folder)
     config = image.config
     return Subject(
@@ -88,6 +93,7 @@ def open_image(
         ),
         below=_base_paths(image, view),
         image=image,
+        known=known,
     )
 
 

@@ -14,7 +14,7 @@ import csv
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
@@ -93,8 +93,11 @@ def find_prefix(tree: Tree) -> str | None:
     return max(sorted(counts), key=lambda prefix: counts[prefix]) if counts else None
 
 
-def read_records(tree: Tree) -> Records:
-    """Read all records of `tree`: conda's, then those of pip, then Debian's."""
+def read_records(tree: Tree, known: Container[str] = frozenset()) -> Records:
+    """Read all records of `tree`: conda's, then those of pip, then Debian's.
+
+    known: paths of those that are left out.
+    """
     packages: list[Package] = []
     problems: list[tuple[str, str]] = []
 
@@ -105,7 +108,7 @@ def read_records(tree: Tree) -> Records:
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 problems.append((entry.path, f"{type(error).__name__}: {error}"[:200]))
 
-    files = [entry for entry in tree if entry.kind is Kind.FILE]
+    files = [entry for entry in tree if entry.kind is Kind.FILE and entry.path not in known]
     read((entry for entry in files if _CONDA.match(entry.path)), _conda)
     owned = {file.path for package in packages for file in package.files}
     dists = [entry for entry in files if _DIST.match(entry.path) and entry.path not in owned]

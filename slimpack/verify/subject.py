@@ -79,6 +79,7 @@ class Subject:
     below: paths of a base that slimpack did not put there.
     image: what was unpacked, None for anything else.
     made_for: the one place where an archive without conda-unpack works, "" for any.
+    known: path -> package, of files that were looked at before, and need not be there to be read.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Subject:
     below: Set[str] = frozenset()
     image: Image | None = None
     made_for: str = ""
+    known: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -108,19 +110,24 @@ class Subject:
         return tuple(entry for entry in self.tree if entry.kind is Kind.FILE)
 
     @cached_property
+    def asked(self) -> tuple[Entry, ...]:
+        """The files that are to be looked at, in order of path."""
+        return tuple(entry for entry in self.files if entry.path not in self.known)
+
+    @cached_property
     def lookup(self) -> Lookup:
         """Where paths lead."""
         return Lookup(self.tree, self.place)
 
     @cached_property
     def records(self) -> Records:
-        """The packages in it."""
-        return read_records(self.tree)
+        """The packages in it, but for those that are known."""
+        return read_records(self.tree, self.known)
 
     @cached_property
     def owners(self) -> Mapping[str, str]:
         """Path in the tree -> name of the package that lists it."""
-        return self.records.owners()
+        return {**self.known, **self.records.owners()}
 
     @cached_property
     def elf(self) -> ElfFiles:
@@ -196,7 +203,7 @@ class Subject:
         records = tuple(under(self.prefix, folder) for folder in _RECORDS)
         return tuple(
             entry
-            for entry in self.files
+            for entry in self.asked
             if entry.path not in self.below
             and not self.owner(entry.path)
             and not entry.path.startswith(records)

@@ -14,7 +14,7 @@ import json
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from slimpack import app
@@ -25,8 +25,9 @@ from slimpack.tree import Entry, Kind, Tree, parents, under
 from slimpack.verify.context import Watched
 from slimpack.verify.dependence import Change, Dependence, concerned, from_json
 from slimpack.verify.lookup import Lookup
+from slimpack.verify.model import Result
 from slimpack.warm.pure import is_record, pure_owners, top_modules
-from slimpack.warm.restore import texts
+from slimpack.warm.restore import restored, strings, texts
 
 _TOKEN = 32  # hex digits that tell two contents apart
 
@@ -37,21 +38,37 @@ class Files:
 
     loose: path -> [owner, token], of pure packages and of what lists all packages. rest: digest
     of all others, "" where one of them cannot be told. folders: those that the others are in.
+    owners: path -> package, of all files.
     """
 
     prefix: str
     loose: Mapping[str, tuple[str, str]]
     rest: str
     folders: Set[str]
+    owners: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What is known of importing modules. loaded: module -> its package. known: not to be asked."""
+    """What is known of importing modules, and of what was verified then.
+
+    loaded: module -> its package. known: not to be asked. failed: module -> why it failed.
+    changed: paths of files that came, went or changed since; moved: those that came or went,
+    with folders; packages: whose they are.
+    elf: files of pure packages that are ELF files all the same. how: digest of how the image is
+    started and verified. results: what came of all checks.
+    """
 
     dependence: Dependence
     loaded: Mapping[str, str]
     known: frozenset[str]
+    failed: Mapping[str, str]
+    changed: frozenset[str]
+    moved: frozenset[str]
+    packages: frozenset[str]
+    elf: frozenset[str]
+    how: str
+    results: tuple[Result, ...]
 
 
 def files_of(tree: Tree, prefix: str, tied: Callable[[], Set[str]] | None) -> Files:
@@ -67,7 +84,7 @@ def files_of(tree: Tree, prefix: str, tied: Callable[[], Set[str]] | None) -> Fi
 
 def nothing() -> Files:
     """Return what tells of no files."""
-    return Files("", {}, "", frozenset())
+    return Files("", {}, "", frozenset(), {})
 
 
 def _files_of(tree: Tree, prefix: str, tied: Set[str]) -> Files:
@@ -83,7 +100,8 @@ def _files_of(tree: Tree, prefix: str, tied: Set[str]) -> Files:
             others.append(_row(entry))
             folders.update(parents(entry.path))
     rest = hashlib.sha256(canonical(others)).hexdigest() if certain else ""
-    return Files(prefix, loose, rest, folders)
+    owners = {entry.path: entry.owner for entry in entries if entry.kind is not Kind.DIRECTORY}
+    return Files(prefix, loose, rest, folders, owners)
 
 
 def recall_imported(key: str, files: Files, memos: Memo) -> Imported | None:
@@ -93,21 +111,16 @@ def recall_imported(key: str, files: Files, memos: Memo) -> Imported | None:
         return None
     with suppress(*MALFORMED):
         value = json.loads(data)
-        dependence, loaded = from_json(value["dependence"]), texts(value["loaded"])
-        before = {path: (str(owner), str(token)) for path, (owner, token) in value["files"].items()}
-        return _judged(before, files, dependence, loaded)
+        return _judged(value, files)
     return None
 
 
-def _judged(
-    before: Mapping[str, tuple[str, str]],
-    files: Files,
-    dependence: Dependence,
-    loaded: Mapping[str, str],
-) -> Imported | None:
+def _judged(value: Mapping[str, Any], files: Files) -> Imported | None:
+    dependence, loaded = from_json(value["dependence"]), texts(value["loaded"])
+    before = {path: (str(owner), str(token)) for path, (owner, token) in value["files"].items()}
     now = files.loose
     others = {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
-    owners = {table[path][0] for table in (before, now) for path in others if path in table}
+    owners = {table[path][0] for table in (before, now) for path in others if path in table} - {""}
     change = Change(others, _moved(before, now, files.folders))
     seen = concerned(dependence, change, set(top_modules(others, files.prefix)))
     if seen is None:
@@ -117,7 +130,18 @@ def _judged(
         for name, package in loaded.items()
         if package not in owners and name.partition(".")[0] not in seen
     )
-    return Imported(dependence, loaded, known)
+    return Imported(
+        dependence=dependence,
+        loaded=loaded,
+        known=known,
+        failed=texts(value["failed"]),
+        changed=frozenset(others),
+        moved=frozenset(change.moved),
+        packages=frozenset(owners),
+        elf=frozenset(strings(value["elf"])),
+        how=str(value["how"]),
+        results=tuple(restored(Result, one) for one in value["results"]),
+    )
 
 
 def keep_imported(
@@ -127,13 +151,17 @@ def keep_imported(
     lookup: Lookup,
     before: Imported | None,
     memos: Memo,
+    *,
+    elf: Iterable[str] = (),
+    how: str = "",
+    results: Iterable[Result] = (),
 ) -> None:
     """Keep what was learned, and what of earlier imports still holds.
 
-    watched: of the imports that were made now. lookup: where paths of the image lead.
+    watched: of the imports that were made now. lookup: where paths of the image lead. elf, how,
+    results: see `Imported`.
     """
-    place = _place(lookup, under(files.prefix, ""))
-    dependence, loaded = watched.dependence.placed(place), dict(watched.loaded)
+    dependence, loaded = placed(watched.dependence, files, lookup), dict(watched.loaded)
     if before:
         dependence = before.dependence.merged(dependence)
         loaded |= {name: before.loaded[name] for name in before.known}
@@ -143,8 +171,17 @@ def keep_imported(
         "files": files.loose,
         "loaded": loaded,
         "dependence": dependence.to_json(),
+        "failed": watched.failed,
+        "elf": sorted(files.loose.keys() & set(elf)),
+        "how": how,
+        "results": [asdict(one) for one in results],
     }
     memos.put(IMPORTED, key, json.dumps(value).encode())
+
+
+def placed(dependence: Dependence, files: Files, lookup: Lookup) -> Dependence:
+    """Return what modules depend on with paths of the tree, which `lookup` knows."""
+    return dependence.placed(_place(lookup, under(files.prefix, "")))
 
 
 def _place(lookup: Lookup, inside: str) -> Callable[[str], str | None]:

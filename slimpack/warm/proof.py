@@ -65,6 +65,7 @@ class Proof:
     image: of all of it. rest: of all but the contents of `files`, "" where that is not
     enough. imports: of importing all modules. files: the plain ones, by path.
     importing: all that this follows from beside the environment's files, which `pack` gives.
+    how: digest of how the image is started, and what is checked.
     environment: by what it is known, "" where nothing tells how it was before slimming.
     """
 
@@ -74,6 +75,7 @@ class Proof:
     importing: list[Any]
     pack: Callable[[], Files]
     files: dict[str, Entry]
+    how: str
     environment: str
     config: VerifyConfig
 
@@ -128,6 +130,7 @@ def proof_of(
         importing=[whose, base, visible, importing],
         pack=pack,
         files=files,
+        how=digest_of("how", plain(asdict(run)), settings),
         environment=environment,
         config=config,
     )
@@ -186,14 +189,25 @@ def recall_modules(proof: Proof, memos: Memo) -> Imported | None:
 
 
 def keep_modules(
-    proof: Proof, subject: Subject, watched: Watched, before: Imported | None, memos: Memo
+    proof: Proof,
+    subject: Subject,
+    watched: Watched,
+    before: Imported | None,
+    verification: Verification,
+    memos: Memo,
 ) -> None:
     """Keep what modules depend on, unless one of them has read a watched file.
 
-    before: what held of earlier imports.
+    before: what held of earlier imports. verification: of the whole image.
     """
     if watched.loaded and not watched.read:
-        keep_imported(proof.imported, proof.packed, watched, subject.lookup, before, memos)
+        known = before.elf - before.changed if before and subject.known else None
+        keep_imported(
+            *(proof.imported, proof.packed, watched, subject.lookup, before, memos),
+            elf=subject.elf.paths if known is None else known,
+            how=proof.how,
+            results=() if verification.failed else verification.results,
+        )
 
 
 def keep_proof(proof: Proof, verification: Verification, read: Iterable[str], memos: Memo) -> None:

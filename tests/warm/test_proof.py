@@ -147,9 +147,18 @@ def test_an_application_in_front_of_a_package(lab: ProvenLab) -> None:
     lab.fails("not this one")
 
 
-def test_a_package_that_does_not_import_any_more(lab: ProvenLab) -> None:
+def test_a_package_of_modules_that_changes(lab: ProvenLab) -> None:
     lab.change("reader", {f"{SITE}/reader.py": "x = 1\n"})
+    told = lab.warm()
+    kept = "files of all packages but reader, imports of all but "
+    assert re.fullmatch(rf"{kept}\d of \d{{3}} modules", told["verified"]["kept"])
+    assert checks(lab.warm("--verify-again", "--tag", "other:1")) == checks(told)
+    # Another package is not there when the first look is taken.
+    lab.change("reader", {f"{SITE}/reader.py": "import click\n"})
     assert re.fullmatch(r"imports of all but \d of \d{3} modules", lab.kept())
+
+
+def test_a_package_that_does_not_import_any_more(lab: ProvenLab) -> None:
     lab.change("reader", {f"{SITE}/reader.py": "raise OSError('broken')\n"})
     told = lab.warm()  # from nothing, as only that environment tells whose fault it is
     (imports,) = (one for one in told["verified"]["checks"] if one["name"] == "imports")

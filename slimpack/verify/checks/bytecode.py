@@ -41,7 +41,7 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
         raise SkippedError("there is no Python in it")
     magic = magic_number(subject, python, context)
     tag = re.compile(rf"\.{re.escape(python.tag)}t?(?:\.opt-\w+)?\.pyc\Z")
-    for entry in subject.files:
+    for entry in subject.asked:
         if not entry.path.endswith(".pyc") or entry.path in subject.below:
             continue
         source = source_of(entry.path)

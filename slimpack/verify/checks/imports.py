@@ -23,6 +23,8 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
     if context.watched:
         context.watched.counts[:] = len(asked), len(modules)
     failures = import_all(runner, subject.absolute(python.program), asked, context.watched)
+    if context.watched:
+        context.watched.failed.update((one.module, one.message) for one in failures)
     if not failures:
         return
     before = context.baseline([one.module for one in failures]) if context.baseline else None

@@ -19,7 +19,7 @@ _ENV = "/usr/bin/env"
 def _run(subject: Subject, context: Context) -> Iterator[Finding]:
     application = {entry.path for entry in subject.application}
     lacking: dict[tuple[str, str], list[str]] = {}
-    for entry in subject.files:
+    for entry in subject.asked:
         folder = entry.path.rpartition("/")[0]
         # Sources of modules have such lines and modes too, and nobody starts them.
         started = folder.rpartition("/")[2] in ("bin", "sbin") or entry.path in application

@@ -27,7 +27,7 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
                 severity="warning",
                 fix="ask its authors, or note the licence where you keep your own",
             )
-    for entry in subject.files:
+    for entry in subject.asked:
         if entry.path.endswith(_DIST) and entry.path not in subject.below:
             yield from _dist(subject, entry, there)
 

@@ -58,7 +58,7 @@ def _package(
                 f"{subject.shown(package.record)} lists it, but it is not there{by_whom}",
                 package.name,
             )
-        elif file.sha256 and entry.kind is Kind.FILE:
+        elif file.sha256 and entry.kind is Kind.FILE and entry.path not in subject.known:
             if entry.path not in digests:
                 digests[entry.path] = entry.sha256()
             if digests[entry.path] not in claims[entry.path]:
