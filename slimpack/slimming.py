@@ -25,7 +25,7 @@ from slimpack.slim.account import account
 from slimpack.slim.bytecode import source_of
 from slimpack.slim.cuda_owner import one_owner
 from slimpack.slim.gpu import RULE as GPU_RULE
-from slimpack.slim.gpu import Devices, architectures, trimmed
+from slimpack.slim.gpu import TOOLS_RULE, Devices, architectures, trimmed
 from slimpack.slim.questions import Answers, Questions
 from slimpack.slim.record import RECORD, SlimRecord
 from slimpack.slim.ruleset import Keep, Rule, Rules, fits, read_rules, shipped_rules
@@ -87,8 +87,9 @@ class Slimming:
 
     @property
     def promised(self) -> tuple[int, ...]:
-        """The only devices whose GPU code is left, () where none went."""
-        went = any(change.rule == GPU_RULE.name for change in self.changes)
+        """The only devices that the result is for, () where nothing of others went."""
+        named = (GPU_RULE.name, TOOLS_RULE.name)
+        went = any(change.rule in named for change in self.changes)
         return self.devices.numbers if self.devices and went else ()
 
     def promises(self) -> tuple[str, ...]:
@@ -231,13 +232,19 @@ def rules_of(config: SlimConfig, profile: str) -> Rules:
 def devices_of(config: SlimConfig, scope: Scope, tree: Tree) -> Devices | None:
     """Return whose GPU code stays, None for everybody's; InputError for a wrong name."""
     try:
-        numbers = {device_number(name) for name in config.gpu_arch}
+        devices = _devices(config)
     except ValueError as error:
         found = ", ".join(architectures(tree, scope)) or "none"
         raise InputError(
             f"[slim] gpu_arch: {error}", hint=f"the environment has GPU code for: {found}"
         ) from error
-    return Devices(tuple(sorted(numbers)), config.gpu_ptx) if numbers else None
+    return devices if devices.numbers else None
+
+
+def _devices(config: SlimConfig) -> Devices:
+    """Return the devices of `gpu_arch`; ValueError for a wrong name."""
+    numbers = {device_number(name) for name in config.gpu_arch}
+    return Devices(tuple(sorted(numbers)), config.gpu_ptx)
 
 
 def scope_of(environment: Environment, moved: Relocated, prefix: str) -> Scope:
@@ -272,11 +279,18 @@ def _own_rules(config: SlimConfig) -> Rules:
             name = f"drop in {package.name}"
             rules.append(Rule(name, _ASKED, paths=package.drop, packages=(package.name,)))
     if config.gpu_arch:
-        rules.append(GPU_RULE)
+        rules += _gpu_rules(config)
     found = Rules(tuple(rules), tuple(keeps))
     for path in config.rules:
         found += read_rules(path)
     return found
+
+
+def _gpu_rules(config: SlimConfig) -> tuple[Rule, ...]:
+    try:
+        return _devices(config).rules
+    except ValueError:
+        return (GPU_RULE,)  # `devices_of` tells of the name, with those that are there.
 
 
 def _check_packages(config: SlimConfig, scope: Scope) -> None:

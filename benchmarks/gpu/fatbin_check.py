@@ -1,9 +1,10 @@
 """GPU code trimmed to one architecture, tried on a GPU of that architecture.
 
 ``python -m benchmarks.gpu.fatbin_check --out RESULT.json`` needs an interpreter that has
-PyTorch or CuPy with NVIDIA's wheels, and nothing of slimpack's dependencies. It copies
-those packages trimmed into a folder, lets them work there beside the CPU, and shows what
-trimming to another architecture leads to.
+PyTorch or CuPy with NVIDIA's wheels (PyTorch with Triton and a C compiler, for one of its
+tasks), and nothing of slimpack's dependencies. It copies those packages into a folder,
+trimmed and without Triton's tools for other GPUs and for profiling, lets them work there
+beside the CPU, and shows what trimming to another architecture leads to.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,11 @@ from slimpack.cuda.arch import device_number
 from slimpack.cuda.fatbin import CUBIN, HEADER, MAGIC, PTX
 from slimpack.cuda.trim import gpu_code, trim_plan
 from slimpack.elf.stripped import stripped
+from slimpack.globs import matcher
+from slimpack.slim.gpu import TOOLS_RULE, Devices
+from slimpack.slim.ruleset import shipped_rules
 
-PACKAGES = ("torch", "nvidia", "cupy", "cupy_backends", "cupyx")
+PACKAGES = ("torch", "triton", "nvidia", "cupy", "cupy_backends", "cupyx")
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _FOREIGN = {
     "elementwise": "import torch; print(torch.ones(4, device='cuda') + 1)",
@@ -78,15 +82,28 @@ def packages() -> list[Path]:
     return found
 
 
+def left_out(device: int) -> Callable[[str], bool]:
+    """Return what tells of a path in site-packages whether rules for images drop it."""
+    rules = (*Devices((device,)).rules, *shipped_rules().rules)
+    wanted = (TOOLS_RULE.name, "triton-profiler")
+    gone = matcher(path for rule in rules if rule.name in wanted for path in rule.paths)
+    return lambda path: gone(f"lib/python3/site-packages/{path}")
+
+
 def copied(folders: Iterable[Path], target: Path, device: int) -> list[Library]:
     """Copy packages with trimmed libraries; other files are linked where that can be."""
     files: list[tuple[Path, Path]] = []
+    gone = left_out(device)
     for folder in folders:
         for place, names, leaves in os.walk(folder):
             names[:] = [name for name in names if name not in ("__pycache__", "test")]
             new = target / folder.name / Path(place).relative_to(folder)
             new.mkdir(parents=True, exist_ok=True)
-            files += ((Path(place) / leaf, new / leaf) for leaf in leaves)
+            files += (
+                (Path(place) / leaf, new / leaf)
+                for leaf in leaves
+                if not gone(str((new / leaf).relative_to(target)))
+            )
 
     def place_file(pair: tuple[Path, Path]) -> Library | None:
         source, copy = pair

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import sys
 import tempfile
@@ -170,6 +171,23 @@ def torch_tasks() -> dict[str, Task]:
         _close("unique", whole.to(gpu).unique(), whole.unique(), 0)
         _close("bincount", whole.to(gpu).bincount(), whole.bincount(), 0)
 
+    def compiled() -> None:
+        """Let Inductor and Triton compile, with none of what earlier runs left."""
+        caches = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+
+        def fused(x: Any, y: Any) -> Any:
+            return (torch.sin(x) * y).softmax(-1) + x.exp().mean()
+
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ |= {name: f"{folder}/{name}" for name in caches}
+            settings: Any = importlib.import_module("torch._inductor.config")
+            settings.compile_threads = 1
+            one, two = rand(64, 300), rand(64, 300)
+            got = torch.compile(fused)(one.to(gpu), two.to(gpu))
+            _close("compiled", got, fused(one.double(), two.double()), 1e-4)
+            if not list(Path(folder).rglob("*.cubin")):
+                raise AssertionError("Triton compiled nothing")
+
     def collective() -> None:
         dist: Any = importlib.import_module("torch.distributed")
         with tempfile.NamedTemporaryFile() as store:
@@ -252,6 +270,7 @@ def torch_tasks() -> dict[str, Task]:
             only=wide,
         ),
         "training": train,
+        "compiled by Triton": compiled,
         "nccl": collective,
     }
 
@@ -338,7 +357,7 @@ def run(tasks: dict[str, Task]) -> list[dict[str, Any]]:
 def strangers(folder: str) -> list[str]:
     """Return the libraries of CUDA users in memory that are not from a folder."""
     maps = Path("/proc/self/maps").read_text(encoding="utf-8")
-    paths = set(re.findall(r"(/\S+/(?:nvidia|torch|cupy|cupy_backends)/\S+\.so\S*)", maps))
+    paths = set(re.findall(r"(/\S+/(?:nvidia|torch|triton|cupy|cupy_backends)/\S+\.so\S*)", maps))
     return sorted(path for path in paths if not path.startswith(f"{folder}/"))
 
 

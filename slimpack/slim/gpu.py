@@ -21,6 +21,19 @@ RULE = Rule(
     action="gpu-arch",
 )
 
+TOOLS_RULE = Rule(
+    "gpu-arch-tools",
+    "what Triton starts and opens for GPUs from sm_100 on, none of which gpu_arch names",
+    paths=(
+        "lib/python*/site-packages/triton/backends/nvidia/bin/ptxas-blackwell",
+        "lib/python*/site-packages/triton/backends/nvidia/lib/cupti-blackwell",
+    ),
+)
+"""Triton brings two assemblers and two sets of profiling libraries, and takes the second of
+each where the device's ``arch >= 100`` (``backends/nvidia/compiler.py: get_ptxas`` and
+``profiler/profile.py`` of 3.8), and nowhere else unless told to (``TRITON_OVERRIDE_ARCH``)."""
+_TOOLS_FROM = 100
+
 
 @dataclass(frozen=True)
 class Devices:
@@ -28,6 +41,12 @@ class Devices:
 
     numbers: tuple[int, ...]
     ptx: bool = False
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What goes for them: code for others, and tools for newer ones if none is served."""
+        newer = self.ptx or any(number >= _TOOLS_FROM for number in self.numbers)
+        return (RULE,) if newer else (RULE, TOOLS_RULE)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from slimpack.slim.gpu import Devices
 from slimpack.slim.record import RECORD, read_record
-from slimpack.slim.ruleset import shipped_rules
+from slimpack.slim.ruleset import Rules, shipped_rules
 from slimpack.slim.slimming import Choice, choose
 from tests.slim.files import SITE, scope, taken, tree
 from tests.support.channel import Run
@@ -133,6 +134,44 @@ def test_parts_of_cudnn_stay_with_it() -> None:
     user: Files = {"lib/libtorch_cuda.so": "\0libcudnn.so.9\0"}
     assert not taken(slimmed({**files, **user}))
     assert len(taken(slimmed(files))) == 5
+
+
+BACKEND = f"{SITE}/triton/backends/nvidia"
+TRITON: Files = {
+    f"{BACKEND}/{name}": ("pypi:triton", name)
+    for name in (
+        *("bin/ptxas", "bin/ptxas-blackwell", "driver.c", "compiler.py"),
+        *("lib/cupti/libcupti.so.12", "lib/cupti-blackwell/libcupti.so.13", "lib/libdevice.10.bc"),
+    )
+}
+
+
+def test_tritons_profiler_has_no_libraries_in_a_service() -> None:
+    assert not taken(slimmed(TRITON))
+    gone = {path.removeprefix(f"{BACKEND}/") for path in taken(slimmed(TRITON, profile="serve"))}
+    assert gone == {"lib/cupti/libcupti.so.12", "lib/cupti-blackwell/libcupti.so.13"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "with_ptx", "goes"),
+    [
+        ((75, 90), False, True),
+        ((90, 100), False, False),
+        ((120,), False, False),
+        # PTX stays for newer devices: so does what serves them.
+        ((90,), True, False),
+    ],
+)
+def test_tools_for_newer_gpus_go_where_none_is_named(
+    devices: tuple[int, ...], with_ptx: bool, goes: bool
+) -> None:
+    rules = Rules(Devices(devices, with_ptx).rules)
+    gone = {
+        path.removeprefix(f"{BACKEND}/"): rule
+        for path, rule in taken(choose(tree(TRITON), rules, scope())).items()
+    }
+    newer = ("bin/ptxas-blackwell", "lib/cupti-blackwell/libcupti.so.13")
+    assert gone == (dict.fromkeys(newer, "gpu-arch-tools") if goes else {})
 
 
 DEVELOPMENT: Files = {

@@ -13,13 +13,13 @@ from slimpack.cli.slimming import slim_options
 from slimpack.config import Config, SlimConfig
 from slimpack.config_file import read_config
 from slimpack.errors import InputError
-from slimpack.slim.gpu import RULE, Devices, architectures, trimmed
+from slimpack.slim.gpu import RULE, TOOLS_RULE, Devices, architectures, trimmed
 from slimpack.slim.predicates import Files
 from slimpack.slim.questions import Questions
 from slimpack.slim.record import RECORD
 from slimpack.slim.ruleset import Keep, Rule, Rules
 from slimpack.slim.shrink import shrink
-from slimpack.slim.slimming import Scope
+from slimpack.slim.slimming import Change, Scope
 from slimpack.slimming import Slimming, begin, devices_of, rules_of
 from slimpack.tree import Entry, Tree, bytes_entry
 from tests.cuda.fatbins import container, entry, library, names, ptx
@@ -148,6 +148,33 @@ def test_the_record_and_the_notes_tell_of_it() -> None:
         item["rule"]: item["bytes"] for item in kept["applied"]
     }
     assert "gpu-arch" in [rule["name"] for rule in kept["rules"]]
+
+
+def test_rules_follow_the_devices_that_are_named() -> None:
+    def own(*names: str, ptx: bool = False) -> list[str]:
+        rules = rules_of(SlimConfig(gpu_arch=names, gpu_ptx=ptx), "safe").rules
+        return [rule.name for rule in rules if rule.name.startswith("gpu-arch")]
+
+    assert own() == []
+    assert own("sm_90", "sm_80") == ["gpu-arch", "gpu-arch-tools"]
+    assert own("sm_90", "sm_100f") == ["gpu-arch"]
+    assert own("sm_90", ptx=True) == ["gpu-arch"]
+    # A name that is none is told where it is known which ones there are.
+    assert own("h100") == ["gpu-arch"]
+    kept = SlimConfig(gpu_arch=("sm_90",), disable=("gpu-arch-tools",))
+    assert TOOLS_RULE not in rules_of(kept, "safe").rules
+
+
+def test_tools_that_went_make_a_promise() -> None:
+    """Without them other devices are not served, whatever code is there."""
+    files = tree(text=b"")
+    gone = Change("bin/ptxas-blackwell", "triton", TOOLS_RULE.name, 1)
+    nothing = Questions.of((), Files({}, lambda entry: None, scope().prefix))
+    rules = Rules(H100.rules)
+    slimming = Slimming(
+        "safe", rules, scope(), scope().files(files), (gone,), (), nothing, {}, H100
+    )
+    assert slimming.promises() == ("GPU code for sm_90 only; not verified on a GPU",)
 
 
 def test_the_configuration(tmp_path: Path) -> None:
