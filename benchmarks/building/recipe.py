@@ -7,17 +7,20 @@ work folder, ports, and what is run.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 
 from slimpack.config import Config
 
-DEBIAN = "slimpack-bench/debian:building"
+# Runs beside each other must not take each other's images away.
+_RUN = f"building-{os.getpid()}"
+DEBIAN = f"slimpack-bench/debian:{_RUN}"
 """What naive Dockerfiles begin with: a shell, and an installer of conda packages."""
-BASE = "slimpack-bench/base:building"
+BASE = f"slimpack-bench/base:{_RUN}"
 """slimpack's own distroless base."""
-BUILDER = "slimpack-bench/python-builder:building"
+BUILDER = f"slimpack-bench/python-builder:{_RUN}"
 """Debian's Python with venv and pip."""
-PYTHON = "slimpack-bench/python-base:building"
+PYTHON = f"slimpack-bench/python-base:{_RUN}"
 """The distroless base with Debian's Python."""
 
 PREFIX = "/opt/env"
