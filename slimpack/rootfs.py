@@ -234,20 +234,27 @@ def _entry(path: str, member: Member, folder: Path) -> Entry | None:
         return Entry(path, Kind.SYMLINK, 0o777, link=member.link, uid=member.uid, gid=member.gid)
     if member.kind == "other":
         return None
-    place = folder / path
     return Entry(
         path=path,
         kind=Kind.FILE,
         mode=member.mode,
         size=member.size,
-        opener=lambda: _open(place),
+        opener=_Unpacked(folder, path),
         uid=member.uid,
         gid=member.gid,
     )
 
 
-def _open(place: Path) -> BinaryIO:
-    return os.fdopen(os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+@dataclass(frozen=True, slots=True, eq=False)
+class _Unpacked:
+    """Opens a file below a folder. There is one for each file: its place is put together late."""
+
+    folder: Path
+    path: str
+
+    def __call__(self) -> BinaryIO:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(self.folder / self.path, flags), "rb")
 
 
 def _refusal(path: str, why: str) -> ImageError:

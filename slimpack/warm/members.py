@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import fields
+from operator import attrgetter
 
 from slimpack.cache.kinds import MEMBERS
 from slimpack.cache.memo import MALFORMED, Memo, digest_of
@@ -20,6 +21,8 @@ from slimpack.warm.code import own_code
 from slimpack.warm.restore import rows
 
 _ROW = (str, str, int, int, int, int, int, str, int, str)
+# dataclasses.astuple copies every field of every member.
+_row_of = attrgetter(*(field.name for field in fields(Member)))
 
 
 def known_members(memos: Memo) -> Callable[[Layer], list[Member]]:
@@ -32,7 +35,7 @@ def known_members(memos: Memo) -> Callable[[Layer], list[Member]]:
             with suppress(*MALFORMED):
                 return [Member(*row) for row in rows(json.loads(data), *_ROW)]
         found = layer_members(layer)
-        memos.put(MEMBERS, key, json.dumps([astuple(one) for one in found]).encode())
+        memos.put(MEMBERS, key, json.dumps([_row_of(one) for one in found]).encode())
         return found
 
     return members
