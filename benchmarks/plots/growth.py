@@ -178,7 +178,8 @@ def _title(what: str, panels: Sequence[tuple[str, Sequence[Line]]]) -> str:
     """Say how slimpack's first curve grows in each panel."""
     told: Mapping[str, float] = {title: _exponent(lines[0]) for title, lines in panels}
     grows = [f"{title.split(',')[0]} with exponent {value:.2f}" for title, value in told.items()]
-    return f"More {what.split(',')[0]}: {listed(grows)}"
+    name = what.split(",")[0]
+    return f"{name[0].upper()}{name[1:]}: {listed(grows)}"
 
 
 def _alt(what: str, panels: Sequence[tuple[str, Sequence[Line]]]) -> str:
