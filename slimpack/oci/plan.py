@@ -5,10 +5,14 @@ our own cache each keep a layer they have seen. So files that change together
 belong together, and those of one package change together. Engines limit the
 number of layers (containerd to 127) and each costs a little, hence a budget:
 
-1. The biggest packages get a layer of their own, biggest first. Size decides,
+1. The biggest packages get a layer of their own. Size decides,
    and not the name, because that is where the bytes are; and since a package in
    this rank is far bigger than the ones that are not, a change of a small one
    moves no border: its layer, the rest, is the only one that changes.
+   They are stacked biggest first, since an engine unpacks again what lies above a layer
+   that changed; but of the five biggest among many, the smallest lies lowest. Engines
+   unpack from below, and download a few layers at a time: below the others, the biggest
+   one would keep them all waiting until most of the image is there.
 2. The other packages share a few layers, "the rest", by their names: those that a
    package lies with are always the same. A new version of one renews its layer, which
    is cheap, as it holds small ones. With a small budget the rest is one layer.
@@ -31,6 +35,8 @@ DEFAULT_BUDGET = 24
 """Layers. Twice as many make a serving environment 0.1 % larger, half as many 0.4 % smaller,
 and a new version of a small package then moves five times as much."""
 
+_RISING = 5  # of the biggest packages, stacked smallest first
+_MANY = 2 * _RISING  # packages with layers of their own, up to which that gains nothing
 _SHARES = 4  # layers of the rest
 _SMALL = 12  # a budget below which there is one
 MAX_LAYER_BYTES = 4 << 30
@@ -122,7 +128,9 @@ def _groups(
     slots = budget - len(tail)
     shares = _SHARES if budget >= _SMALL else 1
     alone = named if len(named) <= slots else named[: slots - shares]
-    groups = [(_title([owner]), [owner]) for owner in alone]
+    rising = _RISING if len(alone) > _MANY else 0
+    stacked = [*reversed(alone[:rising]), *alone[rising:]]
+    groups = [(_title([owner]), [owner]) for owner in stacked]
     kind = "smaller packages" if alone else "packages"
     rests = _shares(named[len(alone) :], shares)
     return [*groups, *((f"{len(rest)} {kind}", rest) for rest in rests), *tail]

@@ -109,6 +109,15 @@ def test_biggest_first_then_the_rest_then_nobody_then_the_application() -> None:
     assert plans[2].owners == ("small", "tiny")
 
 
+def test_of_many_packages_the_five_biggest_are_stacked_smallest_first() -> None:
+    sizes = {f"p{number:02}": 1000 - number for number in range(12)}
+    plans = plan_layers(packages(**sizes))
+    rising, falling = [f"p0{number}" for number in (4, 3, 2, 1, 0)], sorted(sizes)[5:]
+    assert [plan.name for plan in plans] == [*rising, *falling]
+    few = plan_layers(packages(**dict(list(sizes.items())[:10])))
+    assert [plan.name for plan in few] == sorted(sizes)[:10]
+
+
 @pytest.mark.parametrize(
     ("budget", "names"),
     [
