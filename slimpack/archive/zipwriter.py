@@ -24,8 +24,8 @@ from functools import partial
 from typing import BinaryIO
 
 from slimpack.archive.blocks import InOrder
-from slimpack.oci.compress import deflate
 from slimpack.oci.digest import CHUNK
+from slimpack.oci.gzipped import deflate
 from slimpack.oci.tar import Advance, content
 from slimpack.tree import Entry, Kind
 

@@ -15,8 +15,9 @@ import zlib
 from collections.abc import Sequence
 
 from slimpack.errors import ImageError
-from slimpack.oci.compress import Compression, gzip_member
+from slimpack.oci.compress import Compression
 from slimpack.oci.digest import HashingWriter, sha256
+from slimpack.oci.gzipped import gzip_member
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.tar import Advance, tar_chunks
 from slimpack.oci.toc import (
