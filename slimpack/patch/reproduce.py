@@ -8,7 +8,9 @@ import zstandard
 
 from slimpack.oci.compress import LEVELS, Compression, Kind, chosen, zstd_parameters
 from slimpack.oci.digest import CHUNK, ByteStream
+from slimpack.oci.estargz import TOC_DIGEST
 from slimpack.oci.layer import LAYER_TYPES, Layer
+from slimpack.oci.zstdchunked import MANIFEST_CHECKSUM
 from slimpack.patch.spool import Spool
 
 _KINDS: dict[str, Kind] = dict(zip(LAYER_TYPES, ("none", "gzip", "zstd"), strict=True))
@@ -22,7 +24,10 @@ def find_compression(layer: Layer, tar: Spool) -> Compression | None:
     """Return a compression that makes the blob of `layer` of its `tar`, or None.
 
     The kind's usual level is tried first. A wrong level is given up after the first MiB.
+    Layers in pieces (`slimpack.oci.toc`) are told by what their readers need, and not tried.
     """
+    if layer.annotations.keys() & {TOC_DIGEST, MANIFEST_CHECKSUM}:
+        return None
     kind = _KINDS[layer.media_type]
     usual = chosen(kind, None).level
     for level in sorted(LEVELS[kind], key=lambda level: (level != usual, level)):

@@ -24,7 +24,7 @@ from slimpack.oci.layer import TAR, Layer
 from slimpack.patch.apply import Patcher
 from slimpack.patch.make import PatchMaker
 from slimpack.tree import bytes_entry, hardlink_entry, symlink_entry
-from tests.oci.oci_images import BY_KIND, sample_layers
+from tests.oci.oci_images import BY_KIND, LAZY, sample_layers
 from tests.patch.patching import files, layer, made, noise, rebuilt
 
 SITE = "opt/env/lib/python3.11/site-packages"
@@ -134,6 +134,21 @@ def test_no_patch_of_what_another_compressor_made(tmp_path: Path) -> None:
     new = replace(old, digest=sha256(blob), size=len(blob), source=lambda: io.BytesIO(blob))
     with PatchMaker([old], scratch=tmp_path) as maker:
         assert maker.make(new, io.BytesIO()) is None
+
+
+@pytest.mark.parametrize("how", LAZY.values(), ids=LAZY)
+def test_layers_in_pieces_have_no_patch_and_serve_as_bases(
+    tmp_path: Path, how: Compression
+) -> None:
+    data = noise(1, 300_000)
+    lazy = files(tmp_path / "lazy", {"a": data}, how)
+    plain = files(tmp_path / "plain", {"a": data, "b": b"new"})
+    for new in (lazy, replace(lazy, annotations={})):  # whoever lost them finds out by trying
+        with PatchMaker([plain], scratch=tmp_path) as maker:
+            assert maker.make(new, io.BytesIO()) is None
+    _, patch = made(plain, [lazy], tmp_path)
+    assert len(patch) < 1500
+    assert rebuilt(patch, [lazy], tmp_path) == plain
 
 
 def test_a_tar_that_is_none_gives_no_patch_and_serves_none(tmp_path: Path) -> None:
