@@ -31,7 +31,8 @@ __all__ = ["markdown", "measure"]
 WORK = ROOT / "build" / "bench-lazy"
 LINKS: Mapping[str, int] = {"100 Mbit/s": 10**8, "1 Gbit/s": 10**9}
 """Name -> bit/s."""
-WORKLOAD = "w1"
+WORKLOADS = ("w1", "w2")
+"""One whose start reads most of its image, and one that reads half of it."""
 RUNS = 3
 
 Place = tuple[str, str, str, str]
@@ -42,7 +43,7 @@ def measure(ask: Ask) -> Iterator[Results]:
     """Build, push, start in turns; yield what there is after each start."""
     links = _links(ask)
     chosen = [form for name, form in forms().items() if name in (ask.methods or forms())]
-    subjects = workloads(ask.workloads or (WORKLOAD,))
+    subjects = workloads(ask.workloads or (WORKLOADS[1:] if ask.quick else WORKLOADS))
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     try:
