@@ -17,13 +17,14 @@ from benchmarks.demo import say
 from benchmarks.lazy.engine import set_up, versions
 from benchmarks.lazy.images import Form, build_options, forms, push, reference
 from benchmarks.lazy.page import markdown
-from benchmarks.lazy.starts import compressed, start
+from benchmarks.lazy.starts import start
 from benchmarks.link import shaped_link
 from benchmarks.machine import machine
 from benchmarks.machine import versions as own_versions
 from benchmarks.parts import ROOT, Ask
 from benchmarks.records import Record, Results
 from benchmarks.setup.registry import docker_registry
+from benchmarks.starting.measuring import pushed
 from slimpack.errors import InputError
 
 __all__ = ["markdown", "measure"]
@@ -54,7 +55,7 @@ def measure(ask: Ask) -> Iterator[Results]:
             for workload in subjects.values():
                 push(workload, chosen, host, WORK / "made")
                 for form in chosen:
-                    size = compressed(reference(host, workload, form))
+                    size = pushed(reference(host, workload, form)).size
                     found[workload.name, form.name, "compressed", ""] = [size]
         yield results(found, chosen)
         for case, rate in links.items():

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-import urllib.request
 from pathlib import Path
 
 from benchmarks.catalogue import Workload
-from benchmarks.lazy.engine import Containerd, containerd
+from benchmarks.lazy.engine import containerd
 from benchmarks.lazy.images import Form, reference
 from benchmarks.link import Link
-from benchmarks.running import RunError, request
+from benchmarks.running import RunError
+from benchmarks.starting.asking import ask_service
 
 Measures = dict[str, float]
 """Metric -> value, in the metric's unit."""
 
 _CONTAINER = "started"
-_PAUSE = 0.005
-_SECONDS = 600.0
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def start(program: Path, folder: Path, workload: Workload, form: Form, link: Link) -> Measures:
@@ -38,12 +33,12 @@ def start(program: Path, folder: Path, workload: Workload, form: Form, link: Lin
         created = time.monotonic()
         try:
             engine.start(_CONTAINER)
-            _ask(engine, workload)
+            ask_service(engine.address, workload.port, workload.request, engine.logs)
             answered, received = time.monotonic(), link.received_bytes()
         finally:
             engine.remove(_CONTAINER)
         if form.mounted and engine.fetched_blobs() > 2:  # the manifest and the configuration
-            raise RunError(f"{name} was fetched and not mounted: {engine.folder}/lazy.log")
+            raise RunError(f"{name} was fetched and not mounted:\n{engine.told()}")
     return {
         "cold-start": answered - begun,
         "pull": pulled - begun,
@@ -51,31 +46,3 @@ def start(program: Path, folder: Path, workload: Workload, form: Form, link: Lin
         "first-answer": answered - created,
         "fetched": received - before,
     }
-
-
-def compressed(name: str) -> int:
-    """Return the bytes of an image, HOST/REPOSITORY:TAG, as its manifest tells them."""
-    host, _, rest = name.partition("/")
-    repository, _, tag = rest.rpartition(":")
-    place = f"http://{host}/v2/{repository}/manifests/{tag}"
-    asked = urllib.request.Request(place, headers={"Accept": _MANIFEST})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        manifest = json.load(answer)
-    parts = (manifest["config"], *manifest["layers"])
-    return sum({part["digest"]: int(part["size"]) for part in parts}.values())
-
-
-def _ask(engine: Containerd, workload: Workload) -> None:
-    """Ask until the answer is the good one; RunError when that takes too long."""
-    url = f"http://{engine.address}:{workload.port}{workload.request.path}"
-    end = time.monotonic() + _SECONDS
-    last: object = "nobody listens"
-    while time.monotonic() < end:
-        try:
-            last = request(url, workload.request.body)
-            if workload.request.is_answered_by(last):
-                return
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            last = error
-        time.sleep(_PAUSE)
-    raise RunError(f"no good answer from {url}: {last}\n{engine.logs()}")

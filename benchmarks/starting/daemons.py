@@ -39,7 +39,7 @@ def docker(folder: Path) -> Iterator[Engine]:
     program = zstd_dockerd()
     with ExitStack() as stack:
         stack.callback(unmount, folder)
-        state = stack.enter_context(_state())
+        state = stack.enter_context(state_folder())
         address = f"unix://{state}/docker.sock"
         command = ("docker", "--host", address)
         bridge = stack.enter_context(_bridge())
@@ -48,7 +48,7 @@ def docker(folder: Path) -> Iterator[Engine]:
             *("--data-root", f"{folder}/docker", "--exec-root", f"{state}/docker"),
             *("--bridge", bridge, "--iptables=false", "--ip-forward=false", "--ip-masq=false"),
         )
-        stack.enter_context(_running(daemon, folder / "dockerd.log", (*command, "version")))
+        stack.enter_context(kept_running(daemon, folder / "dockerd.log", (*command, "version")))
         programs = ("docker", program, "containerd", "docker-init", *_RUNC)
         version = said(*command, "version", "--format", "{{.Server.Version}}")
         yield Docker(command, version, programs, docker_pull)
@@ -60,7 +60,12 @@ def podman(folder: Path) -> Iterator[Engine]:
     _need("podman")
     with ExitStack() as stack:
         stack.callback(unmount, folder)
-        places = ("--root", f"{folder}/podman", "--runroot", str(stack.enter_context(_state())))
+        places = (
+            "--root",
+            f"{folder}/podman",
+            "--runroot",
+            str(stack.enter_context(state_folder())),
+        )
         command = ("podman", *places, "--storage-driver", "overlay")
         programs = ("podman", "conmon", "runc", "crun")
         version = said("podman", "--version").split()[-1]
@@ -73,7 +78,7 @@ def containerd(folder: Path) -> Iterator[Engine]:
     _need("containerd", "ctr", "ip")
     with ExitStack() as stack:
         stack.callback(unmount, folder)
-        state = stack.enter_context(_state())
+        state = stack.enter_context(state_folder())
         socket = f"{state}/containerd.sock"
         config = folder / "containerd.toml"
         config.write_text(
@@ -83,7 +88,7 @@ def containerd(folder: Path) -> Iterator[Engine]:
         command = ("ctr", "--address", socket, "--namespace", "slimpack-bench")
         network = stack.enter_context(namespace())
         daemon = ("containerd", "--config", str(config))
-        stack.enter_context(_running(daemon, folder / "containerd.log", (*command, "version")))
+        stack.enter_context(kept_running(daemon, folder / "containerd.log", (*command, "version")))
         programs = ("ctr", "containerd", *_RUNC)
         version = said("containerd", "--version").split()[2]
         yield Containerd(command, version, programs, network.path, network.far, folder)
@@ -111,7 +116,7 @@ def mounted_below(mounts: Sequence[str], folder: Path) -> list[str]:
 
 
 @contextmanager
-def _state() -> Iterator[Path]:
+def state_folder() -> Iterator[Path]:
     """Have a folder for what only lives as long as an engine; paths of sockets must be short."""
     with TemporaryDirectory(prefix="slimpack-") as name:
         try:
@@ -152,7 +157,7 @@ def _need(*programs: str) -> None:
 
 
 @contextmanager
-def _running(argv: Sequence[str], log: Path, asking: Sequence[str]) -> Iterator[None]:
+def kept_running(argv: Sequence[str], log: Path, asking: Sequence[str]) -> Iterator[None]:
     """Run a daemon; the block begins when the command `asking` has an answer from it."""
     with log.open("wb") as output:
         process = subprocess.Popen(
