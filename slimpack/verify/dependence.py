@@ -187,7 +187,7 @@ def places(dependence: Dependence, nodes: Set[str]) -> Iterator[str]:
 def misses(dependence: Dependence, absent: Set[str]) -> bool:
     """Tell whether any module asked for a file that is not there although it should be.
 
-    absent: paths of such files, whose folders are there.
+    absent: paths of such files, and of folders that are not there either.
     """
     folders, stems, inside = set(), set(), set()
     for path in absent:
@@ -200,7 +200,7 @@ def misses(dependence: Dependence, absent: Set[str]) -> bool:
     return (
         any(
             not absent.isdisjoint(paths)
-            for kind in ("file", "stat")
+            for kind in ("file", "stat", "list")
             for paths in dependence.of(kind).values()
         )
         or any(not folders.isdisjoint(paths) for paths in dependence.of("list").values())

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from slimpack.env.locks.lock import Lock
-from slimpack.tree import under
+from slimpack.tree import parents, under
 from slimpack.verify.context import Watched
 from slimpack.verify.dependence import misses, places, reached
 from slimpack.verify.libraries import read_elf_files
@@ -35,6 +35,8 @@ BY_FILE = ("interpreters", "bytecode", "secrets", "records", "licences")
 COMPARING = ("elf-needed", "cuda-libraries")
 """Of `NATIVE`, those that also ask what could be imported in the environment before slimming."""
 
+# Nothing that a loader finds: of packages that are needed for their libraries alone, it may rest.
+_DATA = "share/"
 # What modules find that list site-packages, beside folders; and the bytecode of these modules.
 _LISTED = re.compile(r"lib/python3\.\d+t?/site-packages/(?:__pycache__/)?[^/]+\Z")
 
@@ -43,7 +45,8 @@ _LISTED = re.compile(r"lib/python3\.\d+t?/site-packages/(?:__pycache__/)?[^/]+\Z
 class Partial:
     """What need not be looked at.
 
-    known: path -> package, of files of unchanged packages. absent: those that are not unpacked.
+    known: path -> package, of files of unchanged packages. absent: those that are not unpacked,
+    and folders of nothing else.
     results: of checks that are not made again, by name.
     """
 
@@ -68,19 +71,23 @@ def partial_of(imported: Imported, files: Files, lock: Lock | None, how: str) ->
         or any(path.startswith(under(files.prefix, "bin/")) for path in imported.moved)
     ):
         return None
-    needed = closure(lock, {"python", *imported.packages, *_read(imported, files)})
+    read = {"python", *imported.packages, *_read(imported, files)}
+    needed = closure(lock, read)
     known = {
         path: owner
         for path, owner in files.owners.items()
         if owner and owner not in imported.packages and not is_record(path, files.prefix)
     }
-    absent = frozenset(
+    data = under(files.prefix, _DATA)
+    absent = {
         path
         for path, owner in known.items()
-        if owner not in needed and not _is_listed(path, files.prefix)
-    )
+        if owner not in read and (owner not in needed or path.startswith(data))
+    }
+    absent |= _folders(absent) - _folders(files.owners.keys() - absent)
+    absent = {path for path in absent if not _is_listed(path, files.prefix)}
     native = {name: results[name] for name in NATIVE}
-    return Partial(imported, known, absent, native)
+    return Partial(imported, known, frozenset(absent), native)
 
 
 def is_enough(partial: Partial, subject: Subject, watched: Watched, done: Verification,
@@ -132,6 +139,10 @@ def _read(imported: Imported, files: Files) -> Iterator[str]:
     for path, owner in files.owners.items():
         if path in asked or _stem(path) in asked:
             yield owner
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    return {above for path in paths for above in parents(path)}
 
 
 def _stem(path: str) -> str:

@@ -21,6 +21,9 @@ OWNERS = {
     f"{SITE}/user-1.dist-info/METADATA": "user",
     f"{SITE}/heavy/__init__.py": "heavy",
     f"{SITE}/heavy/core.so": "heavy",
+    f"{SITE}/heavy/deep/x.py": "heavy",
+    "opt/env/share/needed/x.txt": "needed",
+    "opt/env/share/python/x.txt": "python",
     f"{SITE}/single.py": "single",
     "opt/env/lib/libneeded.so": "needed",
     "opt/env/lib/libheavy.so": "heavy-library",
@@ -83,7 +86,11 @@ def test_what_is_not_unpacked() -> None:
     assert found.absent == {
         f"{SITE}/heavy/__init__.py",
         f"{SITE}/heavy/core.so",
+        f"{SITE}/heavy/deep",
+        f"{SITE}/heavy/deep/x.py",
         "opt/env/lib/libheavy.so",
+        "opt/env/share/needed",
+        "opt/env/share/needed/x.txt",
         "opt/env/conda-meta/heavy-1-0.json",
     }
     assert found.known.keys() == {
@@ -116,7 +123,9 @@ def test_without_a_lock() -> None:
     assert partial_of(imported(), FILES, None, "how") is None
 
 
-ABSENT = frozenset({f"{SITE}/heavy/__init__.py", f"{SITE}/heavy/core.so", "opt/env/x.so"})
+ABSENT = frozenset(
+    {f"{SITE}/heavy/deep", f"{SITE}/heavy/__init__.py", f"{SITE}/heavy/core.so", "opt/env/x.so"}
+)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +135,8 @@ ABSENT = frozenset({f"{SITE}/heavy/__init__.py", f"{SITE}/heavy/core.so", "opt/e
         ("stat", f"{SITE}/heavy/core.so", True),
         ("stat", f"{SITE}/heavy", False),  # the folder is there
         ("list", SITE, False),
+        ("list", f"{SITE}/heavy/deep", True),
+        ("stat", f"{SITE}/heavy/deep", True),
         ("list", f"{SITE}/heavy", True),
         ("search", f"{SITE}\0heavy", True),
         ("search", f"{SITE}/heavy\0core", True),
