@@ -135,7 +135,9 @@ class Recorder:
 
     def _path(self, kind: str, path: Any) -> None:
         if isinstance(path, (str, bytes, os.PathLike)):
-            self._note(kind, self._who(), os.path.join(os.getcwd(), os.fsdecode(path)))
+            text = os.fsdecode(path)
+            whole = text if text.startswith("/") else os.path.join(os.getcwd(), text)
+            self._note(kind, self._who(), whole)
         elif path is None:
             self._note(kind, self._who(), os.getcwd())
 
@@ -244,7 +246,7 @@ class Recorder:
                 self._note("edge", {top}, _top(name))
             if type(module) is type(sys):
                 module.__spec__ = _Stand(name, None)
-            else:
+            elif module is not None:  # None says that there is no such module: a search, each time
                 self._note("blind", {""}, _top(name))
 
 

@@ -309,6 +309,16 @@ def test_modules_without_a_spec(tmp_path: Path) -> None:
     assert "zz" in on.verify()
 
 
+def test_modules_that_are_said_not_to_be_there(tmp_path: Path) -> None:
+    # All of these depend on what said so; others do not.
+    says = "import below, sys\nsys.modules['nothing'] = None\n"
+    asks = "try:\n    import nothing\nexcept ImportError:\n    pass\n"
+    packages = {**LIBRARIES, "says": {"says.py": module(says)}}
+    on = world(tmp_path, {**packages, "zz": {"zz.py": module(asks)}})
+    on.packages["below"]["below/more.py"] = "x = 2\n"
+    assert set(on.verify()) == {"above", "below", "says", "uses", "zz"}
+
+
 def test_what_dies_is_not_known(tmp_path: Path) -> None:
     packages: Packages = {**LIBRARIES, "dies": {"dies.py": "import alone, os\nos._exit(3)\n"}}
     on = World(tmp_path, {name: dict(files) for name, files in packages.items()})
