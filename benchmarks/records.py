@@ -66,8 +66,9 @@ class Record:
 class Results:
     """The records of one part, and all that one must know to judge or repeat them.
 
-    machine, versions: of whatever was measured last. commands: method -> what it ran, with
-    ROOT-relative paths. notes: what else a reader must know, a paragraph each.
+    machine: of whatever was measured last. commands: method -> what it ran, with
+    ROOT-relative paths. notes: what else a reader must know, a paragraph each. reasons: what
+    could not be measured, such as ``W6, pip in a venv``, and why.
     """
 
     part: str
@@ -76,6 +77,7 @@ class Results:
     channel: str = ""
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
     records: tuple[Record, ...] = ()
 
     def find(
@@ -107,8 +109,10 @@ class Results:
         return replace(
             newer,
             records=tuple(known.values()),
+            versions={**self.versions, **newer.versions},
             commands={**self.commands, **newer.commands},
             notes=newer.notes or self.notes,
+            reasons={**self.reasons, **newer.reasons},
         )
 
 
@@ -134,6 +138,7 @@ def read_results(path: Path) -> Results:
             channel=whole["channel"],
             commands=whole["commands"],
             notes=tuple(whole["notes"]),
+            reasons=whole.get("reasons", {}),
             records=records,
         )
     except OSError as error:

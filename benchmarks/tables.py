@@ -69,10 +69,14 @@ def absent(names: Iterable[str] = ()) -> Iterator[str]:
 
 
 def facts(results: Results) -> Iterator[str]:
-    """Yield the paragraphs below a table: notes, machine, versions."""
+    """Yield the paragraphs below a table: notes, what could not be measured, machine, versions."""
     for note in results.notes:
         yield ""
         yield note
+    if results.reasons:
+        yield ""
+    for what, why in sorted(results.reasons.items()):
+        yield f"- {what}: {why}."
     yield ""
     computer = ", ".join(results.machine.values())
     used = ", ".join(f"{name} {number}" for name, number in results.versions.items())

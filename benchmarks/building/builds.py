@@ -87,7 +87,7 @@ def measure(ask: Ask) -> Iterator[Results]:
     asked = ask.cases or default.cases or CASES
     cases = tuple(case for case in CASES if case in asked)
     runs = ask.runs or default.runs or RUNS
-    reasons: list[str] = []
+    reasons: dict[str, str] = {}
     shutil.rmtree(WORK, ignore_errors=True)
     try:
         with set_up(chosen, WORK):
@@ -100,7 +100,8 @@ def measure(ask: Ask) -> Iterator[Results]:
                     versions=versions("docker", "tar", "zstd"),
                     channel="local",
                     commands=commands(chosen),
-                    notes=(_NOTE, *reasons),
+                    notes=(_NOTE,),
+                    reasons=dict(reasons),
                     records=records,
                 )
                 shutil.rmtree(WORK / workload.name, ignore_errors=True)
@@ -126,7 +127,7 @@ class Bench:
         return self.project.folder.parent
 
     def measured(
-        self, chosen: Sequence[Method], runs: int, reasons: list[str]
+        self, chosen: Sequence[Method], runs: int, reasons: dict[str, str]
     ) -> tuple[Record, ...]:
         """Go through all cases with all methods, `runs` times.
 
@@ -139,7 +140,7 @@ class Bench:
         for method in chosen:
             reason = reason_against(method, self.project)
             if reason:
-                reasons.append(f"{self.workload.name.upper()}, {method.title}: {reason}.")
+                reasons[f"{self.workload.name.upper()}, {method.title}"] = reason
             else:
                 makers[method.name] = maker(method, self.project, self.folder / method.name)
         found = {

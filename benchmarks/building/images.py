@@ -8,7 +8,7 @@ which nothing is taken, packed in the same way (`benchmarks.slimming.bound`).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.building.filling import Kitchen
 from benchmarks.building.limit import Opened, opened
@@ -46,7 +46,7 @@ def measure(ask: Ask) -> Iterator[Results]:
     """Measure the workloads one by one."""
     default = QUICK if ask.quick else Ask()
     chosen = wanted(ask.methods or default.methods, "images")
-    reasons: list[str] = []
+    reasons: dict[str, str] = {}
     shutil.rmtree(WORK, ignore_errors=True)
     try:
         with set_up(chosen, WORK), docker_registry(WORK / "registry") as host:
@@ -59,7 +59,7 @@ def measure(ask: Ask) -> Iterator[Results]:
 
 
 def _workload(
-    workload: Workload, chosen: Sequence[Method], host: str, reasons: list[str]
+    workload: Workload, chosen: Sequence[Method], host: str, reasons: dict[str, str]
 ) -> tuple[Record, ...]:
     """Measure a workload. reasons: gets why there is no image of it by a method."""
     folder = WORK / workload.name
@@ -69,7 +69,7 @@ def _workload(
     records: list[Record] = []
     for made in kitchen.made(chosen, host):
         if made.reason:
-            reasons.append(f"{workload.name.upper()}, {made.method.title}: {made.reason}.")
+            reasons[f"{workload.name.upper()}, {made.method.title}"] = made.reason
             continue
         say(f"{workload.name}: looking at the image of {made.method.name}")
         level = level_of(made.method)
@@ -124,7 +124,7 @@ def described(
 
 
 def _results(
-    records: tuple[Record, ...], chosen: Sequence[Method], reasons: Sequence[str]
+    records: tuple[Record, ...], chosen: Sequence[Method], reasons: Mapping[str, str]
 ) -> Results:
     return Results(
         part="images",
@@ -132,7 +132,8 @@ def _results(
         versions=versions("docker", "zstd"),
         channel="local",
         commands=commands(chosen),
-        notes=(_NOTE, *reasons),
+        notes=(_NOTE,),
+        reasons=dict(reasons),
         records=records,
     )
 

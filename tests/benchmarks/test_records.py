@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from benchmarks.__main__ import main
 from benchmarks.catalogue import methods, metrics, workloads
 from benchmarks.compare import as_json, as_text, changes, is_regression
 from benchmarks.records import Record, Results, read_all, read_results, update_results
-from benchmarks.tables import records_table
+from benchmarks.tables import facts, records_table
 from slimpack.errors import InputError
 
 
@@ -56,6 +57,15 @@ def test_what_a_run_does_not_measure_stays(tmp_path: Path) -> None:
     whole = update_results(results(size(4), seconds(1, 2)), tmp_path)
     assert whole.records == (size(4), size(7, "best"), seconds(1, 2))
     assert read_results(tmp_path / "images.json") == whole
+
+
+def test_reasons_of_other_workloads_stay() -> None:
+    old = replace(results(), reasons={"W6, pip": "no Python", "W1, pip": "gone"})
+    new = replace(results(), reasons={"W1, pip": "no wheel"}, versions={"podman": "4"})
+    whole = old.merged(new)
+    assert whole.reasons == {"W6, pip": "no Python", "W1, pip": "no wheel"}
+    assert whole.versions == {"slimpack": "1", "podman": "4"}
+    assert "- W6, pip: no Python." in list(facts(whole))
 
 
 def test_the_median_stands_for_the_runs() -> None:
