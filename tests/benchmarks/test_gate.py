@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gate import BUDGET, Budget, Figures, problems, read_budget, write_budget
+from benchmarks.catalogue import workloads
+from benchmarks.gate import (
+    BUDGET,
+    Budget,
+    Figures,
+    gate,
+    problems,
+    read_budget,
+    write_budget,
+)
 from slimpack.errors import InputError
 
 FIGURES = Figures(
@@ -71,6 +80,17 @@ def test_a_wrong_budget_is_refused(tmp_path: Path, text: str, said: str) -> None
     with pytest.raises(InputError) as caught:
         read_budget(tmp_path / "budget.toml")
     assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.channel
+def test_workloads_of_packages_that_ci_has_are_within_their_budget(
+    channel: str, tmp_path: Path
+) -> None:
+    """Sizes, layers, bytes sent again, digests; others: python -m benchmarks gate."""
+    assert channel
+    names = [name for name, workload in workloads().items() if not workload.groups]
+    assert names
+    assert gate(tmp_path, names=names) == []
 
 
 def test_the_budget_in_the_repository_is_filled() -> None:
