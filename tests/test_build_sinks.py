@@ -107,7 +107,8 @@ def test_layers_for_lazy_starts_keep_what_their_readers_need_on_every_way(
     unordered = build(run, project, "--compression", compression, "--output", "unordered/")
     kept = {one.digest for one in layers_of(project / "unordered")} & {one.digest for one in made}
     assert unordered["digest"] != built["digest"]
-    assert len(kept) == len(made) - 2  # those of which the start opens nothing
+    # Of what the start opens nothing stays as it is; a file alone has no order, but a landmark.
+    assert len(kept) == len(made) - (2 if compression == "estargz" else 1)
     diffs = json.loads(run("diff", "built", "unordered", "--json", cwd=project).stdout)
     assert diffs["files"] == []
 
