@@ -62,7 +62,9 @@ def _lines(config: Config, *, conda: bool) -> Iterator[str]:
     image = config.image
     for number in range(len(config.app.copy)):
         yield f"COPY app{number} /"
-    own = {"CONDA_PREFIX": PREFIX} if conda else {"VIRTUAL_ENV": PREFIX}
+    # Nobody activates the environment: what its packages want set is written down here.
+    activated = {"CONDA_PREFIX": PREFIX, "SSL_CERT_FILE": f"{PREFIX}/ssl/cacert.pem"}
+    own = activated if conda else {"VIRTUAL_ENV": PREFIX}
     variables = {
         "PATH": f"{PREFIX}/bin:/usr/local/bin:/usr/bin:/bin",
         **own,
