@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from hypothesis import strategies as st
 from benchmarks.__main__ import main
 from benchmarks.catalogue import methods, metrics, workloads
 from benchmarks.compare import as_json, as_text, changes, is_regression
+from benchmarks.parts import ROOT
 from benchmarks.records import Record, Results, read_all, read_results, update_results
 from benchmarks.tables import facts, records_table
 from slimpack.errors import InputError
@@ -197,3 +201,22 @@ def test_an_answer_is_good_when_it_has_what_is_expected() -> None:
     assert request.is_answered_by({"species": "virginica", "entropy": 0.1})
     assert not request.is_answered_by({"species": "setosa"})
     assert not request.is_answered_by([])
+
+
+def test_the_commands_of_the_document_are_known(tmp_path: Path) -> None:
+    """What measures for hours is parsed; what reads results is run, on results made up."""
+    (block,) = re.findall(r"```sh\n(.*?)```", (ROOT / "docs/benchmarks.md").read_text(), re.DOTALL)
+    for line in block.splitlines():
+        words = shlex.split(line, comments=True)
+        if words[0] == "make":
+            subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+            continue
+        assert words[:3] == ["python", "-m", "benchmarks"]
+        command, arguments = main.commands[words[3]], words[4:]
+        if words[3] == "compare":
+            for folder in arguments:
+                update_results(results(size(5)), tmp_path / folder)
+            arguments = [str(tmp_path / folder) for folder in arguments]
+            assert CliRunner().invoke(command, arguments).exit_code == 0
+        else:
+            assert command.make_context(words[3], arguments)
