@@ -24,6 +24,7 @@ PYTHON = f"slimpack-bench/python-base:{_RUN}"
 """The distroless base with Debian's Python."""
 
 PREFIX = "/opt/env"
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 LABEL = "slimpack.benchmark=building"
 
 INSTALLED = f"""\
@@ -64,7 +65,8 @@ def _lines(config: Config, *, conda: bool) -> Iterator[str]:
         yield f"COPY app{number} /"
     # Nobody activates the environment: what its packages want set is written down here.
     activated = {"CONDA_PREFIX": PREFIX, "SSL_CERT_FILE": f"{PREFIX}/ssl/cacert.pem"}
-    own = activated if conda else {"VIRTUAL_ENV": PREFIX}
+    # Debian's OpenSSL has its own folder for them, which a package that is not here makes.
+    own = activated if conda else {"VIRTUAL_ENV": PREFIX, "SSL_CERT_FILE": _AUTHORITIES}
     variables = {
         "PATH": f"{PREFIX}/bin:/usr/local/bin:/usr/bin:/bin",
         **own,
