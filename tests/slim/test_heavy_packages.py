@@ -131,7 +131,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         (
             *("cuda-development", "cuda-stubs", "cuda-samples", "cuda-libraries"),
-            *("cuda-nvcc", "cuda-nvvm", "cuda-tools"),
+            *("cuda-nvcc", "cuda-nvvm", "cuda-tools", "triton-profiler"),
         ),
         "test_cuda_rules.py",
     ),
