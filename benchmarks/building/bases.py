@@ -26,7 +26,7 @@ from slimpack.runtimes import Runtime, load_runtime
 from slimpack.tree import Entry, file_entry
 
 _SHELL = (
-    *("base-files", "ca-certificates", "libc6", "libc-bin"),
+    *("base-files", "ca-certificates", "libc6", "libc-bin", "tzdata"),
     *("dash", "coreutils", "findutils", "sed", "grep", "tar", "gzip"),
     *("libacl1", "libattr1", "libgmp10", "libselinux1", "libpcre2-8-0", "libgcc-s1"),
 )

@@ -24,6 +24,7 @@ def sizes(results: Results) -> tuple[Picture, Figure] | None:
             found.setdefault(record.workload, {})[record.method] = record
     if not found:
         return None
+    found = dict(sorted(found.items()))
     picture = Picture("sizes", _title(found), _alt(found))
     rows = math.ceil(len(found) / _COLUMNS)
     most = max(len(of) for of in found.values())
