@@ -73,7 +73,7 @@ DIMENSIONS: Mapping[str, Dimension] = {
         Dimension(
             "images",
             "images that share packages",
-            quick=(1, 2, 4),
+            quick=(1, 2),
             usual=(1, 2, 4, 8, 16, 32, 64),
             full=(1, 2, 4, 8, 16, 32, 64),
         ),

@@ -6,11 +6,14 @@ import errno
 import os
 import stat
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 from slimpack.errors import ImageError
 from slimpack.files import explained
 
+# Checks run beside each other, each in a sandbox with the same mount points.
+_MAKING = Lock()
 _MAX_HOPS = 40  # Linux follows no more (path_resolution(7))
 
 
@@ -51,7 +54,7 @@ def ensure(root: Path, path: str, kind: Literal["folder", "file"]) -> str:
     """
     found = resolve(root, path)
     place = root / found
-    with explained(place):
+    with explained(place), _MAKING:
         try:
             mode = place.lstat().st_mode
         except FileNotFoundError:

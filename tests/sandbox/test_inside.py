@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slimpack.errors import ImageError, SlimpackError
+from slimpack.sandbox import inside
 from slimpack.sandbox.inside import ensure, read, resolve
 from slimpack.sandbox.users import User, find_user
 
@@ -179,3 +183,16 @@ def test_hostile_accounts(
             continue
         assert 0 <= found.uid < 1 << 31
         assert found.home.startswith("/")
+
+
+def test_several_make_the_same_place_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = inside._make
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(0.05)
+        make(*arguments)
+
+    monkeypatch.setattr(inside, "_make", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ensure(root, "/etc/hosts", "file"), range(4)))
+    assert found == ["etc/hosts"] * 4
