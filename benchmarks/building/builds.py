@@ -49,7 +49,7 @@ from benchmarks.tables import absent, facts, records_table
 WORK = ROOT / "build" / "bench-builds"
 REFERENCE = "best"
 RUNS = 3
-QUICK = Ask(("w1",), ("best", "safe"), (COLD, SAME, APPLICATION, ONE_PURE), runs=1)
+QUICK = Ask(("w0",), ("best", "safe", "unverified"), (COLD, SAME, APPLICATION, ONE_PURE), runs=1)
 COLUMNS = ("total", "build", "push", "cpu", "memory", "sent", "new-layers")
 _NOTE = """\
 Medians of runs in which the methods took turns, whole processes with their start. What the \

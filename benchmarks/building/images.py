@@ -30,7 +30,7 @@ from slimpack.trace.record import read_trace
 
 WORK = ROOT / "build" / "bench-images"
 REFERENCE = "best"
-QUICK = Ask(("w1",), ("best", "safe", "tight"))
+QUICK = Ask(("w0",), ("best", "safe", "tight"))
 COLUMNS = ("compressed", "unpacked", "files", "layers", "checks")
 _NOTE = """\
 Each image was pushed to a registry and pulled from there: compressed is the sum of its layers, as \

@@ -37,6 +37,7 @@ METHODS = ("naive", "best", "safe", "tight")
 RUNS = 3
 MAIN_WORKLOAD, MAIN_ENGINE = "w1", "docker"
 """What all engines are measured with, and the engine that all workloads are measured with."""
+QUICK_WORKLOAD = "w0"
 _NEEDED = (*PROGRAMS, "podman")  # Docker's package brings containerd
 
 
@@ -89,7 +90,7 @@ def plan(ask: Ask) -> Plan:
     if unknown:
         known = ", ".join((*ENGINES, *LINKS))
         raise InputError(f"no case {min(unknown)!r}", hint=f"known: {known}")
-    chosen = workloads(ask.workloads or ((MAIN_WORKLOAD,) if ask.quick else ()))
+    chosen = workloads(ask.workloads or ((QUICK_WORKLOAD,) if ask.quick else ()))
     ways = tuple(name for name in methods() if name in (ask.methods or METHODS))
     links = tuple(name for name in LINKS if name in ask.cases)
     engines = tuple(name for name in ENGINES if name in ask.cases)

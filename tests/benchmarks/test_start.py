@@ -274,7 +274,7 @@ def test_all_workloads_are_started_by_docker_and_one_by_every_engine() -> None:
 
 def test_quick_is_one_start_by_two_methods() -> None:
     made = plan(Ask(quick=True))
-    assert made.pairs == (("docker", "w1"),)
+    assert made.pairs == (("docker", "w0"),)
     assert (made.methods, made.links, made.runs) == (("best", "safe"), ("100 Mbit/s",), 1)
 
 
