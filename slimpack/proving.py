@@ -98,8 +98,7 @@ class _Task:
         """
         subject, watched = self._opened("root"), self._watched(earlier)
         done = self._verified(subject, watched, results)
-        keep_proof(self.proof, done, watched.read, self.means.memos)
-        keep_modules(self.proof, subject, watched, earlier, done, self.means.memos)
+        self._keep(done, subject, watched, earlier)
         return replace(done, kept=kept or _told(results, watched))
 
     def some(self, earlier: Imported, lock: Lock | None) -> Verification | None:
@@ -118,10 +117,16 @@ class _Task:
         except FileNotFoundError:  # a check has opened what is not there
             return None
         done = with_known(partial, done)
-        keep_proof(self.proof, done, watched.read, self.means.memos)
-        keep_modules(self.proof, subject, watched, earlier, done, self.means.memos)
+        self._keep(done, subject, watched, earlier)
         rest = f"files of all packages but {', '.join(sorted(earlier.packages))}"
         return replace(done, kept=f"{rest}, {_told((), watched)}")
+
+    def _keep(
+        self, done: Verification, subject: Subject, watched: Watched, earlier: Imported | None
+    ) -> None:
+        """Keep what was found of the whole image, for later builds."""
+        keep_proof(self.proof, done, watched.read, self.means.memos)
+        keep_modules(self.proof, subject, watched, earlier, done, self.means.memos)
 
     def _watched(self, earlier: Imported | None) -> Watched:
         from slimpack.verify.context import Watched

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 
 from slimpack.errors import ImageError
@@ -101,7 +101,7 @@ def check_record(record: LayerRecord, what: str) -> LayerRecord:
     return record
 
 
-def layer_key(entries: Iterable[Entry], *, mtime: int, compression: Compression) -> str | None:
+def layer_key(entries: Collection[Entry], *, mtime: int, compression: Compression) -> str | None:
     """Return what a layer of `entries` is known by: 64 hex digits.
 
     It covers all that the bytes of the blob follow from, and so none of the bytes
@@ -110,7 +110,6 @@ def layer_key(entries: Iterable[Entry], *, mtime: int, compression: Compression)
     """
     # _value_ is what .value is, without the property: this runs for every file of an image.
     parts = [f"layer 1, tar {FORMAT}, {mtime}, {compression.key}"]
-    entries = list(entries)
     if compression.chunked:
         first = "\0".join(sorted(one.path for one in entries if one.path in compression.first))
         digest = hashlib.sha256(first.encode("utf-8", "surrogatepass")).hexdigest()

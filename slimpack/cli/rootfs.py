@@ -14,6 +14,7 @@ from slimpack.cli.table import megabytes
 from slimpack.cli.telling import telling_options
 from slimpack.errors import InputError
 from slimpack.hpc.write import root_packing, write_folder, write_root
+from slimpack.oci.compress import Name
 from slimpack.oci.image import Image
 from slimpack.outputs import ROOT_FORMATS, RootFile, RootOutput
 from slimpack.progress import Progress
@@ -54,7 +55,7 @@ def rootfs_command(
     ref: str,
     output: str,
     format_: str | None,
-    compression: str,
+    compression: Name,
     level: int | None,
     quiet: bool,
     as_json: bool,
@@ -78,7 +79,7 @@ def _write(
     image: Image,
     output: str,
     format_: str | None,
-    compression: str,
+    compression: Name,
     level: int | None,
     progress: Progress,
 ) -> RootFile:

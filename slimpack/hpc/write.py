@@ -13,13 +13,14 @@ from slimpack.files import atomic_file, size_and_digest
 from slimpack.hpc.flatten import Root, content_size, flat_tar, root_of
 from slimpack.hpc.scripts import inspection
 from slimpack.hpc.sif import Told, check_architecture, sif_front
+from slimpack.oci.compress import Name, kind_of
 from slimpack.oci.image import Image
 from slimpack.outputs import RootFile, RootOutput
 from slimpack.progress import SILENT, Progress
 from slimpack.rootfs import unpack_image
 
 
-def root_packing(compression: str, level: int | None) -> Packing:
+def root_packing(compression: Name, level: int | None) -> Packing:
     """Return how a squashfs is packed, with zstd or gzip.
 
     Raises InputError for anything else, a level that is none of it, or a machine without
@@ -29,7 +30,7 @@ def root_packing(compression: str, level: int | None) -> Packing:
         raise InputError(
             "--compression none: a squashfs or SIF is always compressed", hint="use zstd or gzip"
         )
-    codec: Literal["zstd", "gzip"] = "gzip" if compression in ("gzip", "estargz") else "zstd"
+    codec: Literal["zstd", "gzip"] = "gzip" if kind_of(compression) == "gzip" else "zstd"
     packing = Packing(format="squashfs", squashfs=codec, level=level)
     check_squashfs()
     return packing

@@ -27,6 +27,13 @@ class Writable(Protocol):
         """Take all of `data`."""
 
 
+class Nowhere:
+    """Takes bytes and forgets them."""
+
+    def write(self, data: bytes, /) -> None:
+        """Forget `data`."""
+
+
 class ByteStream(Protocol):
     """A readable stream of bytes that its user closes (any binary file is one)."""
 

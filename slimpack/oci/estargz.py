@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from slimpack.errors import ImageError
 from slimpack.oci.compress import Compression
-from slimpack.oci.digest import HashingWriter, sha256
+from slimpack.oci.digest import HashingWriter, Nowhere, sha256
 from slimpack.oci.gzipped import gzip_member
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.tar import Advance, tar_chunks
@@ -65,7 +65,7 @@ def write_estargz(
     known = any(member.kind is Kind.FILE for member in early)
     mark = bytes_entry(LANDMARK if known else NO_LANDMARK, _MARK, mode=_MODE)
     items: list[Object] = []
-    tar = HashingWriter(_Nowhere())
+    tar = HashingWriter(Nowhere())
     write_pieces(
         cut([*early, mark, *late], items, mtime=mtime, end=b"", whole=True),
         lambda data: gzip_member(data, compression.level),
@@ -94,8 +94,3 @@ def footer(start: int) -> bytes:
     header = b"\x1f\x8b\x08\x04" + bytes(4) + b"\x00\xff"
     field = struct.pack("<H2sH", len(extra) + 4, b"SG", len(extra)) + extra
     return header + field + b"\x01\x00\x00\xff\xff" + struct.pack("<II", zlib.crc32(b""), 0)
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> None:
-        """Forget `data`."""

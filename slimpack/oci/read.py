@@ -17,7 +17,7 @@ from slimpack.errors import ImageError, InputError
 from slimpack.oci import jsontext
 from slimpack.oci.compress import sniff
 from slimpack.oci.config import Platform
-from slimpack.oci.digest import HashingWriter, check_digest, chunks, hex_of, sha256
+from slimpack.oci.digest import HashingWriter, Nowhere, check_digest, chunks, hex_of, sha256
 from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable
 from slimpack.oci.jsontext import Object
@@ -287,7 +287,7 @@ def _docker_layer(files: Files, place: str, diff_id: str, name: str) -> Layer:
         stream.close()
     if kind == "none":
         return Layer(TAR, diff_id, stored.size, diff_id, stored.open, stored.size, name)
-    sink = HashingWriter(_Nowhere())
+    sink = HashingWriter(Nowhere())
     stream = stored.open()
     try:
         for data in chunks(stream):
@@ -295,8 +295,3 @@ def _docker_layer(files: Files, place: str, diff_id: str, name: str) -> Layer:
     finally:
         stream.close()
     return Layer(f"{TAR}+{kind}", sink.digest, sink.size, diff_id, stored.open, None, name)
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> None:
-        """Forget `data`."""

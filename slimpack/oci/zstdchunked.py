@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import zstandard
 
 from slimpack.oci.compress import Compression
-from slimpack.oci.digest import HashingWriter, sha256
+from slimpack.oci.digest import HashingWriter, Nowhere, sha256
 from slimpack.oci.jsontext import Object, canonical
 from slimpack.oci.tar import END, Advance
 from slimpack.oci.tarsplit import TarSplit
@@ -52,7 +52,7 @@ def write_zstd_chunked(
     items: list[Object] = []
     split = TarSplit()
     packer = _Packer(compression.level)
-    tar = HashingWriter(_Nowhere())
+    tar = HashingWriter(Nowhere())
     early, late = in_order(members, compression.first)
     write_pieces(
         cut([*early, *late], items, mtime=mtime, end=END, whole=False, witness=split),
@@ -104,8 +104,3 @@ class _Packer:
             own.compressor = zstandard.ZstdCompressor(level=self._level, write_checksum=False)
         packed: bytes = own.compressor.compress(data)
         return packed
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> None:
-        """Forget `data`."""

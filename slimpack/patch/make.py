@@ -12,7 +12,7 @@ from pathlib import Path
 from slimpack.closing import Closing
 from slimpack.errors import ImageError
 from slimpack.oci.compress import Compression, cores
-from slimpack.oci.digest import Writable
+from slimpack.oci.digest import Nowhere, Writable
 from slimpack.oci.layer import Layer
 from slimpack.patch.apply import write_patched
 from slimpack.patch.index import Index, Span, spans
@@ -183,9 +183,4 @@ def _info(
 
 def _prove(info: PatchInfo, body: Spool, tars: Sequence[Spool]) -> None:
     """See that the patch gives the tar, of which `find_compression` has made the blob."""
-    write_patched(body.stream(), info, tars, _Nowhere())
-
-
-class _Nowhere:
-    def write(self, data: bytes, /) -> None:
-        """Drop `data`."""
+    write_patched(body.stream(), info, tars, Nowhere())
