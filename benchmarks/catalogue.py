@@ -67,6 +67,11 @@ class Request:
     expect: Mapping[str, Any]
     body: Any = None
 
+    def argument(self, url: str) -> str:
+        """Return it as ``slimpack trace --request`` takes it. url: without the path."""
+        address = f"{url}{self.path}"
+        return address if self.body is None else f"POST {address} {json.dumps(self.body)}"
+
     def is_answered_by(self, answer: Any) -> bool:
         """Tell whether an answer is the good one: every expected key with its value."""
         return isinstance(answer, Mapping) and all(
@@ -116,6 +121,11 @@ def workloads(names: Sequence[str] = ()) -> dict[str, Workload]:
         for name, workload in every.items()
         if name in names or (not names and not workload.gpu)
     }
+
+
+def workload_of(name: str) -> Workload | None:
+    """Return the workload of a name, whether or not it needs a GPU; None for no workload's."""
+    return _all_workloads().get(name)
 
 
 @cache

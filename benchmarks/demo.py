@@ -14,17 +14,16 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import rattler
 
 from benchmarks.channel.build import build_channel
 from benchmarks.channel.errors import ChannelError
+from benchmarks.running import ROOT as ROOT
 from benchmarks.running import SPECIES, Measured, RunError, docker, measure, serving
 from slimpack.cli.table import megabytes, table
 
-ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "serve"
 CACHE = ROOT / "build" / "demo-cache"
 OUTPUT = ROOT / "build" / "demo" / "serve.tar"

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ from benchmarks.running import RunError
 from benchmarks.setup.apt import SetupError
 from benchmarks.setup.registry import Settings, docker_registry
 
+LINKS: Mapping[str, int] = {"100 Mbit/s": 10**8, "1 Gbit/s": 10**9}
+"""Those that are measured: name -> bit/s, the fastest last."""
 PROGRAMS = ("ip", "tc", "docker-registry")
 _NETWORK = ipaddress.ip_network("127.128.0.0/9")  # far from what people use of loopback
 _TRIES = 20  # of finding addresses that no other link has
@@ -69,10 +71,6 @@ class Link:
     def received_bytes(self) -> int:
         """Return the bytes that have come from the far end, with headers, since it is up."""
         return int(_statistics(self.device, "rx_bytes").read_text())
-
-    def sent_bytes(self) -> int:
-        """Return the bytes that went to the far end, with headers, since it is up."""
-        return int(_statistics(self.device, "tx_bytes").read_text())
 
     def reached_bits(self, size: int) -> float:
         """Return the bit/s of payload at which `size` bytes come over one TCP connection."""

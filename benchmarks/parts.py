@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
+from benchmarks.demo import ROOT
 from benchmarks.records import Results, read_results, update_results
 from slimpack.files import atomic_file
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURES = ROOT / "docs" / "pictures"
 

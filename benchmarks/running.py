@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 PORT = 8000  # where examples/serve listens inside of its container
 # A flower of the training set, and what it is.
 FLOWER = {"sepal_length": 6.3, "sepal_width": 3.3, "petal_length": 6.0, "petal_width": 2.5}
@@ -90,6 +92,17 @@ def measure(command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None 
             raise RunError(f"{' '.join(command)} failed; what it said is above")
         peak, cpu = memory.read().split()
         return Measured(done.stdout, seconds, int(peak), float(cpu))
+
+
+def slimpack_environment(cache: Path) -> dict[str, str]:
+    """Return the variables with which slimpack runs: that of this tree, with a cache of its own."""
+    return {**os.environ, "SLIMPACK_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+
+
+def slimpack(*arguments: str, cwd: Path, cache: Path) -> Measured:
+    """Run slimpack as this program's Python has it; RunError when it fails."""
+    command = (sys.executable, "-m", "slimpack", *arguments)
+    return measure(command, cwd=cwd, env=slimpack_environment(cache))
 
 
 def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

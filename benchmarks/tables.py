@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from benchmarks.catalogue import methods, metrics, workloads
+from benchmarks.catalogue import methods, metrics, workload_of
 from benchmarks.records import Record, Results
 
 _UNITS: Mapping[str, tuple[str, Callable[[float], str]]] = {
@@ -85,8 +85,8 @@ def facts(results: Results) -> Iterator[str]:
 
 def workload_title(name: str) -> str:
     """Return how tables name a workload; names of no workload stay."""
-    found = workloads((name,)) if name in workloads() or name in ("g1", "g2") else {}
-    return f"{name.upper()}: {found[name].title}" if found else name
+    found = workload_of(name)
+    return f"{name.upper()}: {found.title}" if found else name
 
 
 def method_title(name: str) -> str:

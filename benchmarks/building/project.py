@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from benchmarks.channel.build import build_channel
 from benchmarks.channel.index import index_channel
 from benchmarks.channel.renew import renew
 from benchmarks.demo import ROOT, say
-from benchmarks.running import Measured, RunError, measure
+from benchmarks.running import Measured, RunError, slimpack, slimpack_environment
 from slimpack.app import collect
 from slimpack.config import AppConfig, Config, CopyRule
 from slimpack.config_file import read_config
@@ -33,7 +32,7 @@ from slimpack.env.inputs.spec import read_environment_yml
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import read_files
 
-_GLIBC = "2.36"  # of Debian 12, on which all images stand
+GLIBC = "2.36"  # of Debian 12, on which all images stand
 
 
 @dataclass(frozen=True)
@@ -112,13 +111,15 @@ class Project:
 
     def slimpack(self, *arguments: str, cache: Path | None = None) -> Measured:
         """Run slimpack in the project as users do; `cache`: instead of the project's own."""
-        command = (sys.executable, "-m", "slimpack", *arguments)
-        return measure(command, cwd=self.home, env=self.environment(cache))
+        return slimpack(*arguments, cwd=self.home, cache=cache or self._cache)
 
     def environment(self, cache: Path | None = None) -> Mapping[str, str]:
         """Return the variables that slimpack gets."""
-        own = {"SLIMPACK_CACHE_DIR": str(cache or self.folder / "cache"), "PYTHONPATH": str(ROOT)}
-        return {**os.environ, **own}
+        return slimpack_environment(cache or self._cache)
+
+    @property
+    def _cache(self) -> Path:
+        return self.folder / "cache"
 
     def change_application(self) -> None:
         """Add a line to the service: to main.py, or else to the first text of the application."""
@@ -165,7 +166,7 @@ class Project:
 
     def solve(self) -> None:
         """Bring the lock up to date, for those who install from one."""
-        options = ("--channel", self.channel.as_uri(), "--glibc", _GLIBC)
+        options = ("--channel", self.channel.as_uri(), "--glibc", GLIBC)
         self.slimpack("lock", *options, "--output", str(self.lock), "--quiet")
 
     def locked(self) -> list[Path]:

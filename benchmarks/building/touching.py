@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 from pathlib import Path
 
 from benchmarks.building.project import Project
-from benchmarks.catalogue import Request
 from benchmarks.demo import say
 from benchmarks.running import measure
 from benchmarks.setup.apt import SetupError, install
@@ -36,14 +34,7 @@ def touch_start(project: Project, layout: Path, trace: Path) -> None:
     workload = project.workload
     url = f"http://127.0.0.1:{workload.port}"
     say(f"{workload.name}: tracing {layout.name}")
-    _trace(project, layout, trace, "--request", asked(workload.request, url))
-
-
-def asked(request: Request, url: str) -> str:
-    """Return the request as ``slimpack trace --request`` takes it."""
-    if request.body is None:
-        return f"{url}{request.path}"
-    return f"POST {url}{request.path} {json.dumps(request.body)}"
+    _trace(project, layout, trace, "--request", workload.request.argument(url))
 
 
 def _trace(project: Project, layout: Path, trace: Path, *arguments: str) -> None:

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.catalogue import Workload, workloads
-from benchmarks.demo import say
+from benchmarks.demo import ROOT, say
 from benchmarks.lazy.engine import set_up, versions
 from benchmarks.lazy.images import Form, build_options, forms, push, reference
 from benchmarks.lazy.page import markdown
 from benchmarks.lazy.starts import start
-from benchmarks.link import shaped_link
+from benchmarks.link import LINKS, shaped_link
 from benchmarks.machine import machine
 from benchmarks.machine import versions as own_versions
-from benchmarks.parts import ROOT, Ask
+from benchmarks.parts import Ask
 from benchmarks.records import Record, Results
 from benchmarks.setup.registry import docker_registry
 from benchmarks.starting.measuring import pushed
@@ -30,8 +30,6 @@ from slimpack.errors import InputError
 __all__ = ["markdown", "measure"]
 
 WORK = ROOT / "build" / "bench-lazy"
-LINKS: Mapping[str, int] = {"100 Mbit/s": 10**8, "1 Gbit/s": 10**9}
-"""Name -> bit/s."""
 WORKLOADS = ("w1", "w2")
 """One whose start reads most of its image, and one that reads half of it."""
 RUNS = 3

@@ -11,9 +11,7 @@ from benchmarks.lazy.images import Form, reference
 from benchmarks.link import Link
 from benchmarks.running import RunError
 from benchmarks.starting.asking import ask_service
-
-Measures = dict[str, float]
-"""Metric -> value, in the metric's unit."""
+from benchmarks.starting.measuring import Measures
 
 _CONTAINER = "started"
 

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.plots.style import OTHER, OURS, OURS_TOO, QUIET, Picture, bare, new_figure
-from benchmarks.plots.words import method_name, number, workload_name
+from benchmarks.plots.words import method_name, number
 from benchmarks.records import Results
+from benchmarks.tables import workload_title
 
 _COSTS = {"cold-start": ("seconds to the first answer", 1.0), "fetched": ("MB fetched", 1e6)}
 _COLOURS = (QUIET, OURS, OTHER, OURS_TOO)
@@ -87,4 +88,4 @@ def _alt(workload: str, values: Values) -> str:
         for case, of in cases.items()
         for method, value in of.items()
     ]
-    return f"Bars for lazy and plain starts, {workload_name(workload)}. {'; '.join(parts)}."
+    return f"Bars for lazy and plain starts, {workload_title(workload)}. {'; '.join(parts)}."

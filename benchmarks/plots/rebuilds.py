@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from benchmarks.plots.style import Picture, bare, colour, new_figure
-from benchmarks.plots.words import in_order, method_name, number, workload_name
+from benchmarks.plots.words import in_order, method_name, number
 from benchmarks.records import Results
+from benchmarks.tables import workload_title
 
 _COSTS = {"total": ("seconds", 1.0), "sent": ("MB sent to the registry", 1e6)}
 _METHODS = ("naive", "best", "safe", "unverified", "locked-unverified")
@@ -86,7 +87,7 @@ def _title(workload: str, values: Values) -> str:
 
     seconds, sent = times("total"), times("sent")
     if seconds is None or sent is None:
-        return f"{workload_name(workload)}: what a change costs"
+        return f"{workload_title(workload)}: what a change costs"
     return (
         f"{workload.upper()}, one package changed: {number(seconds)} times as fast as the best "
         f"practice, and the bytes to send are {number(sent)} times fewer"
@@ -98,4 +99,4 @@ def _alt(workload: str, values: Values) -> str:
         f"{case}, {method_name(method, 99)}: {number(value)} {'s' if metric == 'total' else 'MB'}"
         for (metric, case, method), value in values.items()
     ]
-    return f"Dots of seconds and of MB sent, {workload_name(workload)}. {'; '.join(parts)}."
+    return f"Dots of seconds and of MB sent, {workload_title(workload)}. {'; '.join(parts)}."

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.plots.style import LIMIT, Picture, bare, colour, new_figure
-from benchmarks.plots.words import in_order, method_name, number, ratio, workload_name
+from benchmarks.plots.words import in_order, method_name, number, ratio
 from benchmarks.records import Record, Results
+from benchmarks.tables import workload_title
 
 _COLUMNS = 2
 _REFERENCE, _OURS = "best", "safe"
@@ -59,7 +60,7 @@ def _panel(axes: Axes, workload: str, records: dict[str, Record]) -> None:
     axes.set_yticks(range(len(names)), [method_name(name, 24) for name in names], fontsize=7.5)
     axes.set_ylim(len(names) - 0.4, -1.4)
     axes.set_xlim(0, 1.15 * max(record.median for record in records.values()) / 1e6)
-    axes.set_title(workload_name(workload), fontsize=9)
+    axes.set_title(workload_title(workload), fontsize=9)
     axes.set_xlabel("MB, compressed", fontsize=8)
     bare(axes)
 
@@ -82,5 +83,5 @@ def _alt(found: dict[str, dict[str, Record]]) -> str:
             f"{method_name(name, 99)} {number(records[name].median / 1e6)}"
             for name in in_order(records)
         )
-        parts.append(f"{workload_name(workload)}: {values}")
+        parts.append(f"{workload_title(workload)}: {values}")
     return f"Bars of compressed sizes in MB. {'; '.join(parts)}."

@@ -19,8 +19,9 @@ from benchmarks.plots.style import (
     bare,
     new_figure,
 )
-from benchmarks.plots.words import in_order, listed, method_name, number, workload_name
+from benchmarks.plots.words import in_order, listed, method_name, number
 from benchmarks.records import Results
+from benchmarks.tables import workload_title
 
 LINKS = ("100 Mbit/s", "1 Gbit/s")
 _ENGINES = ("docker", "containerd", "podman")
@@ -117,7 +118,7 @@ def _title(workload: str, found: Mapping[str, Mapping[str, tuple[Parts, float | 
         if _OURS in of and _REFERENCE in of
     ]
     if not times:
-        return f"{workload_name(workload)}: from the pull to the first answer"
+        return f"{workload_title(workload)}: from the pull to the first answer"
     return f"{workload.upper()}: slimpack answers {listed(times)}"
 
 
@@ -137,5 +138,5 @@ def _alt(
             told.append(f"{link}, {method_name(name, 99)}: {parts}")
     return (
         f"Stacked bars of the seconds from pull to first answer with {engine}, "
-        f"{workload_name(workload)}. {'; '.join(told)}."
+        f"{workload_title(workload)}. {'; '.join(told)}."
     )

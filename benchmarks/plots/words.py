@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from benchmarks.catalogue import methods, workloads
+from benchmarks.catalogue import methods
+from benchmarks.tables import method_title
 
 SECONDS, MEGABYTES = "s", "MB"
 
@@ -27,14 +28,7 @@ def ratio(values: Sequence[float]) -> str:
 
 def method_name(name: str, width: int = 22) -> str:
     """Return a method's title in short lines."""
-    found = methods().get(name)
-    return "\n".join(textwrap.wrap(found.title if found else name, width))
-
-
-def workload_name(name: str) -> str:
-    """Return W1 and what it is."""
-    found = workloads((name,)) if name in workloads() or name in ("g1", "g2") else {}
-    return f"{name.upper()}: {found[name].title}" if found else name
+    return "\n".join(textwrap.wrap(method_title(name), width))
 
 
 def in_order(names: Iterable[str]) -> list[str]:

@@ -14,18 +14,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.building.project import clone
+from benchmarks.building.project import GLIBC, clone
 from benchmarks.channel.build import build_channel
 from benchmarks.channel.index import index_channel
-from benchmarks.demo import ROOT, say
-from benchmarks.running import Measured, measure
+from benchmarks.demo import say
+from benchmarks.running import Measured, measure, slimpack
 from benchmarks.scaling.shapes import Shape, make_packages
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.oci.compress import DEFAULT
 from slimpack.platforms import SUBDIRS, resolve
 
 THREADS = 2
-_GLIBC = "2.36"  # of Debian 12, on which the image stands
 _PREFIX_IN_IMAGE = "/opt/env"
 VERIFIED, UNVERIFIED = "verified", "--no-verify"
 # In the environment's folder. conda-pack's tar.zst has a level of its own, 3.
@@ -111,7 +110,8 @@ class Environment:
     def conda_pack(self) -> Measured:
         """Pack the prefix with conda-pack, for the place that it has in the image."""
         self._clear()
-        return measure(CONDA_PACK_COMMAND, cwd=self.folder, env=_environment(self.cache))
+        programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return measure(CONDA_PACK_COMMAND, cwd=self.folder, env={**os.environ, "PATH": programs})
 
     def remove(self) -> None:
         """Give the disk back."""
@@ -119,7 +119,7 @@ class Environment:
 
     @property
     def _solving(self) -> tuple[str, ...]:
-        return "--channel", self.channel.as_uri(), "--glibc", _GLIBC, "--quiet"
+        return "--channel", self.channel.as_uri(), "--glibc", GLIBC, "--quiet"
 
     def _clear(self) -> None:
         """Nobody pays for what others left, or left to be written to the disk."""
@@ -128,11 +128,4 @@ class Environment:
         os.sync()
 
     def _slimpack(self, *arguments: str) -> Measured:
-        command = (sys.executable, "-m", "slimpack", *arguments)
-        return measure(command, cwd=self.folder, env=_environment(self.cache))
-
-
-def _environment(cache: Path) -> Mapping[str, str]:
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = {"SLIMPACK_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT), "PATH": programs}
-    return {**os.environ, **own}
+        return slimpack(*arguments, cwd=self.folder, cache=self.cache)

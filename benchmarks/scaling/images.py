@@ -8,16 +8,15 @@ are all choices among the first k packages, so the last of them has all packages
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.building.project import GLIBC
 from benchmarks.building.pushed import stored
-from benchmarks.demo import ROOT, say
-from benchmarks.running import measure
+from benchmarks.demo import say
+from benchmarks.running import slimpack
 from benchmarks.setup.registry import docker_registry
 
 ALWAYS = ("python =3.11", "numpy", "scipy")
@@ -67,11 +66,7 @@ def grow(folder: Path, channel: str, counts: Sequence[int]) -> Iterator[Stock]:
 
     folder: everything lies in it. The first build downloads the packages.
     """
-    environment = {
-        **os.environ,
-        "SLIMPACK_CACHE_DIR": str(folder / "cache"),
-        "PYTHONPATH": str(ROOT),
-    }
+    cache = folder / "cache"
     seconds = cpu = 0.0
     memory = alone = 0
     with docker_registry(folder / "registry") as host:
@@ -79,18 +74,17 @@ def grow(folder: Path, channel: str, counts: Sequence[int]) -> Iterator[Stock]:
             project = folder / "project"
             write_project(project, number)
             command = (
-                *(sys.executable, "-m", "slimpack", "build", "--channel", channel),
-                *("--glibc", "2.36", "--json", "--progress", "none"),
+                *("build", "--channel", channel, "--glibc", GLIBC, "--json", "--progress", "none"),
                 *("--push", reference(host, number)),
             )
-            measured = measure(command, cwd=project, env=environment)
+            measured = slimpack(*command, cwd=project, cache=cache)
             size = int(json.loads(measured.output)["size"])
             seconds, cpu = seconds + measured.seconds, cpu + measured.cpu
             memory, alone = max(memory, measured.memory), alone + size
             if number + 1 in counts:
                 say(f"{number + 1} images are pushed")
                 held = sum(stored(folder / "registry").values())
-                bundle, bundle_seconds = _bundle(folder, host, number + 1, environment)
+                bundle, bundle_seconds = _bundle(folder, host, number + 1, cache)
                 yield Stock(
                     number + 1, held, alone, size, seconds, cpu, memory, bundle, bundle_seconds
                 )
@@ -111,13 +105,11 @@ def reference(host: str, number: int) -> str:
     return f"{host}/team/service-{number:02}:1"
 
 
-def _bundle(
-    folder: Path, host: str, count: int, environment: Mapping[str, str]
-) -> tuple[int, float]:
+def _bundle(folder: Path, host: str, count: int, cache: Path) -> tuple[int, float]:
     """Write one file with the first `count` images; return its bytes and the seconds it took."""
     target = folder / "site.slimpack.tar"
     target.unlink(missing_ok=True)
     images = (reference(host, number) for number in range(count))
     create = ("bundle", "create", *images, "--quiet", "-o", str(target))
-    measured = measure((sys.executable, "-m", "slimpack", *create), cwd=folder, env=environment)
+    measured = slimpack(*create, cwd=folder, cache=cache)
     return target.stat().st_size, measured.seconds

@@ -45,7 +45,7 @@ def docker_registry(folder: Path, settings: Settings | None = None) -> Iterator[
     settings = settings or Settings()
     folder.mkdir(parents=True, exist_ok=True)
     for left in reversed(range(_TRIES)):
-        host = f"{settings.address}:{_free_port()}"
+        host = f"{settings.address}:{free_port()}"
         path = folder / "config.json"  # JSON is YAML
         path.write_text(json.dumps(_configuration(folder, host, settings)))
         command = [*settings.inside, "docker-registry", "serve", str(path)]
@@ -78,7 +78,8 @@ def _configuration(folder: Path, host: str, settings: Settings) -> dict[str, obj
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

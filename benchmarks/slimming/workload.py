@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +12,8 @@ from typing import Any
 
 from benchmarks.catalogue import Workload
 from benchmarks.demo import ROOT, say
-from benchmarks.running import measure
+from benchmarks.running import slimpack
+from benchmarks.setup.registry import free_port
 from benchmarks.slimming.bound import (
     OPENED,
     SERVICE,
@@ -154,9 +152,8 @@ class Bench:
         named = str(workload.port) in config.entrypoint
         port = str(free_port() if named else workload.port)
         service = [port if word == str(workload.port) else word for word in config.entrypoint]
-        url, body = f"http://127.0.0.1:{port}", workload.request.body
-        first = f"{url}{workload.request.path}"
-        requests = (f"{url}/health", f"POST {first} {json.dumps(body)}" if body else first)
+        url = f"http://127.0.0.1:{port}"
+        requests = (f"{url}/health", workload.request.argument(url))
         image = str(self.folder / f"none-{DEFAULT.level}")
         alone, both = self._trace(SERVICE), self._trace(TOUCHED)
         asked = [part for request in requests for part in ("--request", request)]
@@ -198,9 +195,7 @@ class Bench:
     def _slimpack(self, *arguments: str) -> str:
         """Run slimpack as this program's Python has it; RunError when it fails."""
         say(f"slimpack {' '.join(arguments)}")
-        environment = {**os.environ, "SLIMPACK_CACHE_DIR": str(self.cache)}
-        command = (sys.executable, "-m", "slimpack", *arguments)
-        return measure(command, cwd=ROOT, env=environment).output
+        return slimpack(*arguments, cwd=ROOT, cache=self.cache).output
 
 
 def _row(profile: str, level: int, told: Mapping[str, Any], checks: int) -> Built:
@@ -213,11 +208,3 @@ def _row(profile: str, level: int, told: Mapping[str, Any], checks: int) -> Buil
         checks=checks,
         stages=tuple((name, round(seconds, 1)) for name, seconds in told["stages"]),
     )
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

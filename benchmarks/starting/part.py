@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.building.filling import fill
 from benchmarks.catalogue import Workload, methods, workloads
-from benchmarks.demo import say
-from benchmarks.link import PROGRAMS
-from benchmarks.parts import ROOT, Ask
+from benchmarks.demo import ROOT, say
+from benchmarks.link import LINKS, PROGRAMS
+from benchmarks.parts import Ask
 from benchmarks.records import Results
 from benchmarks.setup.apt import install
 from benchmarks.setup.peers import PEERS
@@ -31,8 +31,6 @@ from slimpack.errors import InputError
 __all__ = ["markdown", "measure"]
 
 WORK = ROOT / "build" / "bench-start"
-LINKS: Mapping[str, int] = {"100 Mbit/s": 10**8, "1 Gbit/s": 10**9}
-"""Name -> bit/s, the fastest last."""
 METHODS = ("naive", "best", "safe", "tight")
 RUNS = 3
 MAIN_WORKLOAD, MAIN_ENGINE = "w1", "docker"

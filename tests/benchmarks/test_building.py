@@ -38,7 +38,6 @@ from benchmarks.building.phases import import_times
 from benchmarks.building.project import Project, clone, made_in, without_prepare
 from benchmarks.building.pushed import arrived, layers, stored
 from benchmarks.building.recipe import application, quoted
-from benchmarks.building.touching import asked
 from benchmarks.building.wheels import not_wheels, renewed
 from benchmarks.catalogue import WORKLOADS, Method, Request, Workload, methods, workloads
 from benchmarks.channel import index_channel, write_conda
@@ -396,8 +395,8 @@ def test_pip_cannot_make_what_has_no_python(project: Project) -> None:
 
 
 def test_the_first_request_is_told_to_the_tracer() -> None:
-    assert asked(Request("/", {}), "http://h") == "http://h/"
-    assert asked(Request("/p", {}, {"a": 1}), "http://h") == 'POST http://h/p {"a": 1}'
+    assert Request("/", {}).argument("http://h") == "http://h/"
+    assert Request("/p", {}, {"a": 1}).argument("http://h") == 'POST http://h/p {"a": 1}'
 
 
 def test_every_workload_names_packages_that_change_and_comes_with_its_folders(

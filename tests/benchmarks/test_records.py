@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from benchmarks.__main__ import main
 from benchmarks.catalogue import methods, metrics, workloads
 from benchmarks.compare import as_json, as_text, changes, is_regression
-from benchmarks.parts import ROOT
+from benchmarks.demo import ROOT
 from benchmarks.records import Record, Results, read_all, read_results, update_results
 from benchmarks.tables import facts, records_table
 from slimpack.errors import InputError

@@ -16,7 +16,7 @@ from benchmarks.channel.container import read_files, read_info
 from benchmarks.parts import Ask
 from benchmarks.records import Record, Results
 from benchmarks.running import Measured
-from benchmarks.scaling import environments, part
+from benchmarks.scaling import part
 from benchmarks.scaling.content import Content
 from benchmarks.scaling.environments import UNVERIFIED, VERIFIED, Environment
 from benchmarks.scaling.images import ALWAYS, MOST, OPTIONAL, Stock, packages, write_project
@@ -111,7 +111,7 @@ def test_a_build_is_told_in_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         told = {"size": 7, "stages": [["layers", 1.0], ["layers", 0.5], ["output", 0.2]]}
         return Measured(json.dumps(told), 2.0, 5, 1.0)
 
-    monkeypatch.setattr(environments, "measure", measure)
+    monkeypatch.setattr("benchmarks.running.measure", measure)
     environment = Environment(tmp_path, Shape(1, 1, 1))
     builds = [environment.build(case) for case in (UNVERIFIED, VERIFIED)]
     assert builds[0].stages == {"layers": 1.5, "output": 0.2}

@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 
 from benchmarks.catalogue import Request, workloads
+from benchmarks.link import LINKS
 from benchmarks.parts import Ask
 from benchmarks.records import Results
 from benchmarks.running import RunError
@@ -24,7 +25,7 @@ from benchmarks.starting.daemons import mounted_below
 from benchmarks.starting.measuring import Pushed, check_whole
 from benchmarks.starting.memory import family, proportional, pss, usage_file
 from benchmarks.starting.page import markdown
-from benchmarks.starting.part import LINKS, METHODS, RUNS, plan
+from benchmarks.starting.part import METHODS, RUNS, plan
 from benchmarks.starting.progress import Said, ctr_pull, docker_pull, podman_pull, timed
 from benchmarks.starting.turns import COLD, WARM, Turns
 from slimpack.errors import InputError
