@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.catalogue import methods, workloads
+from benchmarks.catalogue import methods, workload_names
 from benchmarks.compare import EXACT, NOISY, as_json, as_text, changes, is_regression
 from benchmarks.demo import ROOT, say
 from benchmarks.ending import ended
@@ -27,7 +27,7 @@ def main() -> None:
 
 @main.command("run")
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
-@click.option("--workload", "names", multiple=True, type=click.Choice(list(workloads())), help=_ONE)
+@click.option("--workload", "names", multiple=True, type=click.Choice(workload_names()), help=_ONE)
 @click.option("--method", "ways", multiple=True, type=click.Choice(list(methods())), help=_ONE)
 @click.option("--case", "cases", multiple=True, help=_ONE)
 @click.option("--runs", type=click.IntRange(1), help="Of all that takes time.")
@@ -116,7 +116,7 @@ def report_command(results: Path, pictures: Path) -> None:
 
 
 @main.command("gate")
-@click.option("--workload", "names", multiple=True, type=click.Choice(list(workloads())), help=_ONE)
+@click.option("--workload", "names", multiple=True, type=click.Choice(workload_names()), help=_ONE)
 @click.option("--update", "writes", is_flag=True, help="Write what is measured into the budget.")
 def gate_command(names: tuple[str, ...], writes: bool) -> None:
     """Hold sizes, layers, bytes sent again and digests to benchmarks/budget.toml.

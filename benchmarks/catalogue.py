@@ -107,20 +107,31 @@ class Workload:
         return self.folder / "slimpack.toml"
 
 
-def workloads(names: Sequence[str] = ()) -> dict[str, Workload]:
+def workloads(names: Sequence[str] = (), *, started: bool = False) -> dict[str, Workload]:
     """Return name -> workload, in the order of names; `names`: only these, InputError if unknown.
 
-    Without names, those that need a GPU stay out.
+    Without names, those that need a GPU stay out. started: they will be started here, so that
+    to name one of those is an InputError, too.
     """
     every = _all_workloads()
     for name in names:
         if name not in every:
             raise InputError(f"no workload {name!r}", hint=f"known: {', '.join(every)}")
+        if started and every[name].gpu:
+            raise InputError(
+                f"workload {name} needs a GPU and is not started here",
+                hint=f"`python -m benchmarks run images --workload {name}` measures its image",
+            )
     return {
         name: workload
         for name, workload in every.items()
         if name in names or (not names and not workload.gpu)
     }
+
+
+def workload_names() -> tuple[str, ...]:
+    """Return every workload's name, also of those that need a GPU."""
+    return tuple(_all_workloads())
 
 
 def workload_of(name: str) -> Workload | None:

@@ -91,7 +91,7 @@ def measure(ask: Ask) -> Iterator[Results]:
     shutil.rmtree(WORK, ignore_errors=True)
     try:
         with set_up(chosen, WORK):
-            for workload in workloads(ask.workloads or default.workloads).values():
+            for workload in workloads(ask.workloads or default.workloads, started=True).values():
                 bench = Bench(Project(workload, WORK / workload.name / "project"), cases)
                 records = bench.measured(chosen, runs, reasons)
                 yield Results(

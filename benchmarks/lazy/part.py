@@ -42,7 +42,7 @@ def measure(ask: Ask) -> Iterator[Results]:
     """Build, push, start in turns; yield what there is after each start."""
     links = _links(ask)
     chosen = [form for name, form in forms().items() if name in (ask.methods or forms())]
-    subjects = workloads(ask.workloads or (WORKLOADS[1:] if ask.quick else WORKLOADS))
+    subjects = workloads(ask.workloads or (WORKLOADS[1:] if ask.quick else WORKLOADS), started=True)
     shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir(parents=True)
     try:

@@ -88,7 +88,7 @@ def plan(ask: Ask) -> Plan:
     if unknown:
         known = ", ".join((*ENGINES, *LINKS))
         raise InputError(f"no case {min(unknown)!r}", hint=f"known: {known}")
-    chosen = workloads(ask.workloads or ((QUICK_WORKLOAD,) if ask.quick else ()))
+    chosen = workloads(ask.workloads or ((QUICK_WORKLOAD,) if ask.quick else ()), started=True)
     ways = tuple(name for name in methods() if name in (ask.methods or METHODS))
     links = tuple(name for name in LINKS if name in ask.cases)
     engines = tuple(name for name in ENGINES if name in ask.cases)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from benchmarks.__main__ import main
 from benchmarks.catalogue import WORKLOADS, Workload, workloads
 from benchmarks.channel.lock import load_lock
 from benchmarks.channel.plan import Plan, make_plans
 from benchmarks.channel.recipes import PLATFORMS, load_channel
+from benchmarks.parts import Ask, load
 from slimpack.config_file import read_config
 from slimpack.env.inputs.spec import read_environment_yml
+from slimpack.errors import InputError
 
 NAMES = sorted(path.parent.name for path in WORKLOADS.glob("*/slimpack.toml"))
 
@@ -29,6 +33,20 @@ def workload(request: pytest.FixtureRequest) -> Workload:
 
 def test_these_workloads_are_there() -> None:
     assert {"g1", "g2", "w0", "w1", "w2", "w3", "w4", "w5", "w6"} == set(NAMES)
+
+
+def test_every_workload_can_be_named_on_the_command_line() -> None:
+    for command in ("run", "gate"):
+        options = {option.name: option for option in main.commands[command].params}
+        kind = options["names"].type
+        assert isinstance(kind, click.Choice)
+        assert set(kind.choices) == set(NAMES)
+
+
+@pytest.mark.parametrize("part", ["builds", "start", "lazy"])
+def test_what_needs_a_gpu_is_not_started(part: str) -> None:
+    with pytest.raises(InputError, match="workload g1 needs a GPU and is not started here"):
+        next(load(part).measure(Ask(workloads=("g1",))))
 
 
 def test_its_groups_hold_what_it_asks_for(workload: Workload, plans: list[Plan]) -> None:
