@@ -50,13 +50,14 @@ WORK = ROOT / "build" / "bench-builds"
 REFERENCE = "best"
 RUNS = 3
 QUICK = Ask(("w0",), ("best", "safe", "unverified"), (COLD, SAME, APPLICATION, ONE_PURE), runs=1)
-COLUMNS = ("total", "build", "push", "cpu", "memory", "sent", "new-layers")
+COLUMNS = ("total", "beforehand", "build", "push", "cpu", "memory", "sent", "new-layers")
 _NOTE = """\
 Medians of runs in which the methods took turns, whole processes with their start. What the \
 application's prepare makes is made beforehand. slimpack solves (or reads a lock that was solved \
 before), installs, builds, verifies and pushes with one command, whose push is told apart. \
-Dockerfiles install from a lock that was solved before, conda-pack packs an environment that was \
-installed before: neither is counted. All layers of a Dockerfile are compressed while they are \
+Dockerfiles install from a lock that was solved before, which is not counted; conda-pack packs an \
+environment that was installed before, from unpacked packages as slimpack does: not counted \
+either, but measured (beforehand). All layers of a Dockerfile are compressed while they are \
 pushed, so build and push are to be compared together. Processor time has the engine's and what \
 it ran. Memory is the peak of the largest process, for Dockerfiles of the engine too. Sent is what \
 was new in the registry, manifests too. Cold has the packages at hand, for slimpack in a cache \
@@ -177,8 +178,10 @@ class Bench:
                     self.change(case, lock=lock)
                 for name in todo:
                     say(f"{self.workload.name}: {case}: {name}")
-                    makers[name].prepare(case)
+                    seconds = makers[name].prepare(case)
                     runs = found.get((name, case), Runs())
+                    if seconds:
+                        runs.add(beforehand=seconds)
                     if case == EMPTY:
                         self._into_an_empty_registry(name, makers[name], runs)
                         continue

@@ -49,8 +49,8 @@ class Environment(Protocol):
     def dockerfile(self) -> str:
         """Return the Dockerfile up to the application."""
 
-    def refresh(self, context: Path, case: str) -> None:
-        """Bring the context up to date with the lock; it is not measured."""
+    def refresh(self, context: Path, case: str) -> float:
+        """Bring the context up to date with the lock; return the seconds of installing."""
 
     def commands(self, context: Path) -> Sequence[Sequence[str]]:
         """Return what is run in the context, and measured, before docker is."""
@@ -67,7 +67,7 @@ class Installed:
         """Return the lines that install; the lock names packages by their paths here."""
         return INSTALLED.replace("@CHANNEL@", str(self.project.channel))
 
-    def refresh(self, context: Path, case: str) -> None:
+    def refresh(self, context: Path, case: str) -> float:
         """Lay the lock and its packages into the context."""
         shutil.copy2(installer.__file__, context / "installer.py")
         shutil.copy2(self.project.lock, context / "pixi.lock")
@@ -82,6 +82,7 @@ class Installed:
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists():
                 link(source, target)
+        return 0.0
 
     def commands(self, context: Path) -> Sequence[Sequence[str]]:
         """Nothing."""
@@ -99,11 +100,19 @@ class Packed:
         """Return the stages that unpack and copy."""
         return PACKED
 
-    def refresh(self, context: Path, case: str) -> None:
-        """Install the lock beside the context."""
-        folders = (context.with_name("prefix"), context.with_name("pkgs"))
-        command = (sys.executable, installer.__file__, *map(str, (self.project.lock, *folders)))
-        measure(command, cwd=self.project.folder)
+    def refresh(self, context: Path, case: str) -> float:
+        """Install the lock beside the context; where all is cold, anew from unpacked packages."""
+        prefix, packages = context.with_name("prefix"), context.with_name("pkgs")
+        command = (
+            sys.executable,
+            installer.__file__,
+            *map(str, (self.project.lock, prefix, packages)),
+        )
+        if case == COLD:
+            if not packages.exists():
+                measure(command, cwd=self.project.folder)
+            shutil.rmtree(prefix, ignore_errors=True)
+        return measure(command, cwd=self.project.folder).seconds
 
     def commands(self, context: Path) -> Sequence[Sequence[str]]:
         """conda-pack, into the context."""
@@ -124,7 +133,7 @@ class Venv:
         """Return the stages that install and copy."""
         return VENV
 
-    def refresh(self, context: Path, case: str) -> None:
+    def refresh(self, context: Path, case: str) -> float:
         """Lay the wheels into the context; of the package that changes, the next one."""
         folder = context / "wheels"
         folder.mkdir(exist_ok=True)
@@ -137,6 +146,7 @@ class Venv:
         changed = {ONE_PURE: workload.pure, ONE_HEAVY: workload.heavy}.get(case)
         if changed:
             renewed(folder / wheels[changed].name, folder)
+        return 0.0
 
     def commands(self, context: Path) -> Sequence[Sequence[str]]:
         """Nothing."""
@@ -167,13 +177,14 @@ class Docker:
             "docker push --quiet REFERENCE",
         )
 
-    def prepare(self, case: str) -> None:
+    def prepare(self, case: str) -> float:
         """Bring the context up to date; environments are installed, packages are linked."""
+        seconds = 0.0
         is_new = not self.context.exists()
         self.context.mkdir(parents=True, exist_ok=True)
         self._copy_application()
         if case in NEW_ENVIRONMENT or is_new:
-            self.environment.refresh(self.context, case)
+            seconds = self.environment.refresh(self.context, case)
         if is_new:
             text = self.environment.dockerfile()
             text += application(self.project.config, conda=self.environment.conda)
@@ -181,6 +192,7 @@ class Docker:
             if isinstance(self.environment, Installed):
                 say("filling the cache mount of the Dockerfile")
                 measure((*_BUILD, "--quiet", "."), cwd=self.context, env=_BUILDKIT)
+        return seconds
 
     def _copy_application(self) -> None:
         """Lay the files of each rule at their paths in the image into a folder of their own."""

@@ -49,8 +49,8 @@ class Maker(Protocol):
     def commands(self) -> Sequence[str]:
         """What it runs, for the reader."""
 
-    def prepare(self, case: str) -> None:
-        """Do what goes before and is not measured."""
+    def prepare(self, case: str) -> float:
+        """Do what goes before; return the seconds of it that its user waits for, too."""
 
     def run(self, case: str, reference: str) -> Step:
         """Make the image of the project as it is now, and push it as HOST/NAME:TAG."""

@@ -37,8 +37,8 @@ class Slimpack:
         source = ("pixi.lock",) if self.locked else ("--channel", "CHANNEL")
         return (" ".join(("slimpack build --push REFERENCE", *self.options, *traced, *source)),)
 
-    def prepare(self, case: str) -> None:
-        """Empty the cache, or keep what was downloaded."""
+    def prepare(self, case: str) -> float:
+        """Empty the cache, or keep what was downloaded; users wait for none of it."""
         if case == EMPTY:
             shutil.rmtree(self.cache, ignore_errors=True)
         elif case == COLD:
@@ -47,6 +47,7 @@ class Slimpack:
             for path in self.cache.iterdir():
                 if path.is_dir() and path.name not in _KEPT:
                     shutil.rmtree(path)
+        return 0.0
 
     def _download(self) -> None:
         """Build once, for the packages: nobody asked for the case of an empty cache."""

@@ -263,6 +263,28 @@ def test_the_context_follows_the_project(
     assert str(project.channel) in (context / "Dockerfile").read_text()
 
 
+def test_an_environment_is_installed_anew_from_unpacked_packages_where_all_is_cold(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    prefix, packages = work / "prefix", work / "pkgs"
+    seen: list[tuple[bool, bool]] = []
+
+    def install(*args: object, **options: object) -> Measured:
+        seen.append((packages.exists(), prefix.exists()))
+        packages.mkdir(exist_ok=True)
+        prefix.mkdir(exist_ok=True)
+        return Measured("", float(len(seen)), 5)
+
+    monkeypatch.setattr("benchmarks.building.dockerfiles.measure", install)
+    method = Docker(Packed(project), project, work / "context")
+    assert method.prepare(COLD) == 2.0  # the first one unpacks, and is not the one that counts
+    assert seen == [(False, False), (True, False)]
+    assert method.prepare(SAME) == 0.0
+    assert method.prepare(ONE_PURE) == 3.0
+    assert seen[2:] == [(True, True)]
+
+
 def test_pip_gets_the_wheels_of_the_lock_and_the_next_one_of_what_changed(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -484,8 +506,9 @@ class Fake:
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
 
-    def prepare(self, case: str) -> None:
+    def prepare(self, case: str) -> float:
         self.calls.append(("prepare", case))
+        return 0.25 if case == COLD else 0.0
 
     def run(self, case: str, reference: str) -> Step:
         self.calls.append(("run", case))
@@ -551,6 +574,8 @@ def test_a_method_goes_through_its_cases_after_each_change(
     cold = made[COLD, "total"]
     assert (cold.values, cold.limit, cold.to_limit) == ((1.5, 1.5), 0.75, 2.0)
     assert made[SAME, "total"].limit is None
+    assert made[COLD, "beforehand"].values == (0.25, 0.25)
+    assert (SAME, "beforehand") not in made
     assert made[ONE_PURE, "new-layers"].values == (1.0, 1.0)
     page = builds.markdown(Results("builds", records=tuple(made.values())))
     assert "| tiny | cold | slimpack safe | 1.50 | 2.00 |" in page

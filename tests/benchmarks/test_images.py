@@ -85,8 +85,9 @@ class Fake:
     def __init__(self, calls: list[str], name: str) -> None:
         self.calls, self.name = calls, name
 
-    def prepare(self, case: str) -> None:
+    def prepare(self, case: str) -> float:
         self.calls.append(f"prepare {self.name}")
+        return 0.0
 
     def run(self, case: str, reference: str) -> Step:
         self.calls.append(f"run {reference}")
