@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slimpack.config import Config
 from slimpack.cuda.arch import promise
+from slimpack.errors import SlimpackError
 from slimpack.means import Means
 from slimpack.oci.image import Image
 from slimpack.part import Part
@@ -96,9 +98,10 @@ class _Task:
         earlier: which modules need not be imported. kept: what was proven before, if
         `results` do not tell.
         """
-        subject, watched = self._opened("root"), self._watched(earlier)
-        done = self._verified(subject, watched, results)
-        self._keep(done, subject, watched, earlier)
+        watched = self._watched(earlier)
+        with self._opened("root") as subject:
+            done = self._verified(subject, watched, results)
+            self._keep(done, subject, watched, earlier)
         return replace(done, kept=kept or _told(results, watched))
 
     def some(self, earlier: Imported, lock: Lock | None) -> Verification | None:
@@ -110,14 +113,14 @@ class _Task:
             return None
         watched = self._watched(earlier)
         try:
-            subject = self._opened("some", partial)
-            done = self._verified(subject, watched, partial.results)
-            if not is_enough(partial, subject, watched, done, self.proof.packed):
-                return None
+            with self._opened("some", partial) as subject:
+                done = self._verified(subject, watched, partial.results)
+                if not is_enough(partial, subject, watched, done, self.proof.packed):
+                    return None
+                done = with_known(partial, done)
+                self._keep(done, subject, watched, earlier)
         except FileNotFoundError:  # a check has opened what is not there
             return None
-        done = with_known(partial, done)
-        self._keep(done, subject, watched, earlier)
         rest = f"files of all packages but {', '.join(sorted(earlier.packages))}"
         return replace(done, kept=f"{rest}, {_told((), watched)}")
 
@@ -134,20 +137,42 @@ class _Task:
         known = earlier.known if earlier else frozenset()
         return Watched(self.proof.watched, known=known, record=bool(self.proof.imported))
 
-    def _opened(self, folder: str, partial: Partial | None = None) -> Subject:
+    @contextmanager
+    def _opened(self, name: str, partial: Partial | None = None) -> Iterator[Subject]:
+        """Unpack the image, in memory where there is room: files are read once, and removed."""
+        from slimpack.cache.memory import memory_scratch
+
+        absent = partial.absent if partial else frozenset()
+        there = [one.source for path, one in self.view.items() if path not in absent]
+        size = sum(member.size for member in there if member)
+        with memory_scratch(size, len(there)) as memory:
+            yield self._unpacked(name, memory, absent, partial.known if partial else {})
+
+    def _unpacked(
+        self, name: str, memory: Path | None, absent: Set[str], known: Mapping[str, str]
+    ) -> Subject:
         from slimpack.verify.opening import open_image
 
-        return self.means.layers.healing(
-            lambda: open_image(
-                self.image,
-                self.scratch / folder,
-                self.name,
-                view=self.view,
-                absent=partial.absent if partial else frozenset(),
-                known=partial.known if partial else {},
-                progress=self.means.progress,
+        def opened(folder: Path) -> Subject:
+            return self.means.layers.healing(
+                lambda: open_image(
+                    self.image,
+                    folder / name,
+                    self.name,
+                    view=self.view,
+                    absent=absent,
+                    known=known,
+                    progress=self.means.progress,
+                )
             )
-        )
+
+        if memory:
+            try:
+                return opened(memory)
+            except SlimpackError as error:
+                if not isinstance(error.__cause__, OSError):
+                    raise  # else others have taken the memory meanwhile
+        return opened(self.scratch)
 
     def _verified(
         self, subject: Subject, watched: Watched, results: Mapping[str, Result]
