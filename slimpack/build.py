@@ -173,6 +173,14 @@ class _Task:
     def _made(
         self, means: Means, scratch: Path, names: tuple[str, ...], *, warm: bool
     ) -> list[Made]:
+        from slimpack.env.ahead import solver_ahead
+
+        with solver_ahead(self.config.env):
+            return self._imaged(means, scratch, names, warm=warm)
+
+    def _imaged(
+        self, means: Means, scratch: Path, names: tuple[str, ...], *, warm: bool
+    ) -> list[Made]:
         from slimpack.imaging import build_image
         from slimpack.starting import without_order
 

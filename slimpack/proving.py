@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # a build of which nothing changed needs none of it
     from slimpack.verify.context import Watched
     from slimpack.verify.model import Result
     from slimpack.verify.subject import Subject
+    from slimpack.verify.verifying import Choose
     from slimpack.warm.imported import Imported
     from slimpack.warm.partial import Partial
 
@@ -71,15 +72,32 @@ def prove(
     else:
         results = recall_imports(proof, memos) if warm else {}
     earlier = recall_modules(proof, memos) if warm and IMPORTS not in results else None
-    view = means.layers.healing(lambda: merged_view(image, known_members(memos)))
-    task = _Task(image, proof, config, means, name, staging, scratch, view)
-    done = task.some(earlier, lock) if earlier else None
-    return done or task.all(results, earlier, kept=f"all but {SMOKE}" if rest else "")
+    with _choosing(config.verify.sandbox, str(image.platform)) as choose:
+        view = means.layers.healing(lambda: merged_view(image, known_members(memos)))
+        task = _Task(image, proof, config, means, name, staging, scratch, view, choose)
+        done = task.some(earlier, lock) if earlier else None
+        return done or task.all(results, earlier, kept=f"all but {SMOKE}" if rest else "")
+
+
+@contextmanager
+def _choosing(wanted: str, platform: str) -> Iterator[Choose]:
+    """Give what tells which sandbox to take: they are tried out while the image is unpacked."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from slimpack.sandbox import choose_sandbox
+    from slimpack.verify.verifying import NONE
+
+    if wanted == NONE:
+        yield choose_sandbox
+        return
+    with ThreadPoolExecutor(1) as pool:
+        chosen = pool.submit(choose_sandbox, wanted, platform)
+        yield lambda *_: chosen.result()
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One image to verify; see `prove`. view: its files."""
+    """One image to verify; see `prove`. view: its files. choose: gives the sandbox."""
 
     image: Image
     proof: Proof
@@ -89,6 +107,7 @@ class _Task:
     staging: Path | None
     scratch: Path
     view: Mapping[str, Placed]
+    choose: Choose
 
     def all(
         self, results: Mapping[str, Result], earlier: Imported | None, *, kept: str
@@ -187,6 +206,7 @@ class _Task:
             before=open_prefix(self.staging) if self.staging else None,
             known=results,
             watched=watched,
+            choose=self.choose,
             progress=self.means.progress,
         )
 

@@ -66,8 +66,7 @@ def free_memory() -> int:
 
 
 def _left_of_groups() -> Iterator[int]:
-    groups = Path("/proc/self/cgroup").read_text("utf-8", "replace").splitlines()
-    paths = {controllers: path for _, controllers, path in (one.split(":", 2) for one in groups)}
+    paths = _own_groups()
     for controller, limit, used in _LIMITS:
         path = Path(paths.get(controller, "/").lstrip("/"))
         for group in (path, *path.parents):  # of all above, the tightest counts
@@ -75,6 +74,12 @@ def _left_of_groups() -> Iterator[int]:
             with suppress(OSError, ValueError):  # the topmost has none, or it is "max"
                 yield int((folder / limit).read_text()) - int((folder / used).read_text())
     yield 1 << 62
+
+
+def _own_groups() -> dict[str, str]:
+    """Return controllers ("" for those of cgroup v2) -> path of this process's group."""
+    lines = Path("/proc/self/cgroup").read_text("utf-8", "replace").splitlines()
+    return {controllers: path for _, controllers, path in (line.split(":", 2) for line in lines)}
 
 
 def _is_ours(folder: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,12 +15,15 @@ from slimpack.config import VerifyConfig
 from slimpack.errors import DaemonError, InputError, SlimpackError, VerifyError
 from slimpack.platforms import here
 from slimpack.progress import SILENT, Progress, Task
-from slimpack.sandbox import Bind, choose_sandbox, find_gpu
+from slimpack.sandbox import Bind, Sandbox, choose_sandbox, find_gpu
 from slimpack.verify.checks import CHECKS
 from slimpack.verify.context import Baseline, Context, Runner, Watched
 from slimpack.verify.importing import baseline as baseline_of
 from slimpack.verify.model import Check, Finding, Result, SkippedError, Verification
 from slimpack.verify.subject import Subject
+
+Choose = Callable[[str, str], Sandbox]
+"""As `choose_sandbox`."""
 
 NONE = "none"
 _SHOWN = 10
@@ -46,6 +49,7 @@ def verify(
     before: Subject | None = None,
     known: Mapping[str, Result] = MappingProxyType({}),
     watched: Watched | None = None,
+    choose: Choose = choose_sandbox,
     progress: Progress = SILENT,
 ) -> Verification:
     """Make every check of `subject` and return what came of it; see `raise_if_failed`.
@@ -55,6 +59,7 @@ def verify(
     before: the same environment before slimming; what failed there is no error here.
     known: what came of some checks, by name, which are not made again.
     watched: learns which files importing reads.
+    choose: gives the sandbox of the subject, from somebody who has tried them out already.
 
     Programs run in the sandbox that `config` names. Where ``auto`` finds none that works,
     checks that need one are skipped, which the result says. Environments and archives
@@ -65,7 +70,7 @@ def verify(
     stop = threading.Event()
     with ExitStack() as stack:
         stack.callback(stop.set)
-        running = stack.enter_context(_running(subject, config.sandbox, stop))
+        running = stack.enter_context(_running(subject, config.sandbox, stop, choose))
         context = Context(
             config=config,
             runner=running.runner,
@@ -220,7 +225,9 @@ def import_times(subject: Subject, sandbox: str, *, seconds: float, max_output: 
 
 
 @contextmanager
-def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[Running]:
+def _running(
+    subject: Subject, wanted: str, stop: threading.Event, choose: Choose = choose_sandbox
+) -> Iterator[Running]:
     if wanted == NONE:
         yield Running(None, why_not="nothing is run (--sandbox none)")
         return
@@ -230,7 +237,7 @@ def _running(subject: Subject, wanted: str, stop: threading.Event) -> Iterator[R
         return
     try:
         host = subject.kind != "image" and wanted == "auto"
-        sandbox = choose_sandbox("host" if host else wanted, subject.platform)
+        sandbox = choose("host" if host else wanted, subject.platform)
     except DaemonError as error:
         if wanted != "auto" and not foreign:
             raise

@@ -1,8 +1,8 @@
 """The process in which py-rattler works; started by `slimpack.env.rattler.engine`.
 
-Reads one JSON request from standard input, writes one JSON object a line to
-standard output: ``{"event": ...}`` while it works, at last ``{"result": ...}``
-or ``{"error": {"kind": ..., "message": ...}}``. It ends with `os._exit`,
+Reads JSON requests, one a line, from standard input, and writes for each one JSON object a
+line to standard output: ``{"event": ...}`` while it works, at last ``{"result": ...}``
+or ``{"error": {"kind": ..., "message": ...}}``. At the end of its input it ends with `os._exit`,
 because py-rattler 0.28 crashed in about one of ten interpreter shutdowns after
 its work was done. It is a program of its own: of slimpack it imports nothing but its parts,
 ``worker_*``.
@@ -291,8 +291,9 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve the one request on standard input and leave without a shutdown."""
-    emit(run(json.load(sys.stdin)))
+    """Serve the requests on standard input and leave without a shutdown."""
+    for line in sys.stdin:
+        emit(run(json.loads(line)))
     os._exit(0)
 
 
