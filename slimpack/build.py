@@ -175,7 +175,7 @@ class _Task:
     ) -> list[Made]:
         from slimpack.env.ahead import solver_ahead
 
-        with solver_ahead(self.config.env):
+        with solver_ahead(self.config.env.engine, self.config.env.inputs):
             return self._imaged(means, scratch, names, warm=warm)
 
     def _imaged(

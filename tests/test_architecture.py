@@ -84,7 +84,10 @@ ALLOWED: dict[str, set[str]] = {
         *("reading", "relocate", "result", "runtimes", "slices", "slim", "slimming", "tree"),
         "verify",
     },
-    "proving": {"config", "cuda", "env", "means", "oci", "part", "verify", "warm"},
+    "proving": {
+        *("cache", "config", "cuda", "env", "errors", "means", "oci", "part", "sandbox"),
+        *("verify", "warm"),
+    },
     "app": {"config", "errors", "tree"},
     "preparing": {"app", "errors", "oci", "platforms", "rootfs", "sandbox"},
     "result": {"env", "outputs", "slim", "verify"},

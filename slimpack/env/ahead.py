@@ -6,21 +6,19 @@ Meanwhile modules are imported and the base is found, which takes as long.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from slimpack.config import EnvConfig
 
-
-def solver_ahead(env: EnvConfig) -> AbstractContextManager[None]:
+def solver_ahead(engine: str, inputs: Sequence[str]) -> AbstractContextManager[None]:
     """Return what has the solver of a build started, and ended with it.
 
-    Whether it will be asked is guessed from names: a wrong guess costs a moment.
+    engine: its name, or auto. inputs: of the build. Whether they will be solved is guessed from
+    names: a wrong guess costs a moment.
     """
-    embedded = env.engine == "rattler" or (
-        env.engine == "auto" and shutil.which("micromamba") is None
-    )
-    if not embedded or not all(map(_is_specification, env.inputs)):
+    embedded = engine == "rattler" or (engine == "auto" and shutil.which("micromamba") is None)
+    if not embedded or not all(map(_is_specification, inputs)):
         return nullcontext()
     from slimpack.env.rattler.process import standing
 

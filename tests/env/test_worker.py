@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from slimpack.config import EnvConfig
 from slimpack.env import ahead
 from slimpack.env.rattler import process
 from slimpack.env.rattler.process import call, standing
@@ -110,5 +109,5 @@ def test_it_is_started_for_what_has_to_be_solved(
         (tmp_path / name).write_text(json.dumps({}))
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    with ahead.solver_ahead(EnvConfig(inputs=inputs, engine=engine)):
+    with ahead.solver_ahead(engine, inputs):
         assert len(started) == count
