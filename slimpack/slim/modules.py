@@ -69,9 +69,8 @@ def imports_of(source: bytes, module: Module) -> Iterator[Import]:
     ``from a import b`` gives ``a`` and ``a.b``, as b may be a module.
     """
     package = module.name if module.package else module.name.rpartition(".")[0]
-    source = _SHORT_LINE.sub(rb"\1\n ", source.replace(b"\\\n", b" "))
-    source = _SHORT_FROM.sub(rb"\1 \2 ", source)
-    for match in _IMPORT.finditer(source):
+    text = _SHORT_FROM.sub(rb"\1 \2 ", _SHORT_LINE.sub(rb"\1\n ", statements(source)))
+    for match in _IMPORT.finditer(text):
         at_start = not match["indent"]
         if match["plain"] is not None:
             for name in _plain(match["plain"]):
@@ -84,6 +83,34 @@ def imports_of(source: bytes, module: Module) -> Iterator[Import]:
             yield Import(base, at_start)
         for name in _plain(_COMMENT.sub(b"", match["names"]).strip(b"() \t\r\n")):
             yield Import(f"{base}.{name}" if base else name, at_start)
+
+
+def statements(source: bytes) -> bytes:
+    """Return the lines of a source that hold its imports, and those in their parentheses.
+
+    `imports_of` finds in them what it finds in the source. The expressions look at every
+    character of a text; this jumps from one ``import`` to the next, and leaves them a twentieth.
+    """
+    source = source.replace(b"\\\n", b" ")
+    found = []
+    at = source.find(b"import")
+    while at >= 0:
+        start = source.rfind(b"\n", 0, at) + 1
+        end = _line_end(source, at)
+        # Without a parenthesis that closes it, the statement ends with its line.
+        while source.rfind(b"(", start, end) > source.rfind(b")", start, end):
+            closing = source.find(b")", end)
+            if closing < 0:
+                break
+            end = _line_end(source, closing)
+        found.append(source[start:end])
+        at = source.find(b"import", end)
+    return b"\n".join(found)
+
+
+def _line_end(source: bytes, at: int) -> int:
+    end = source.find(b"\n", at)
+    return len(source) if end < 0 else end
 
 
 def _plain(names: bytes) -> Iterator[str]:

@@ -6,6 +6,7 @@ the candidates that may go. They look into files, so they are asked last, once a
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import re
@@ -16,7 +17,7 @@ from typing import BinaryIO
 
 from slimpack.elf.read import Elf, ElfError, read_elf, seekable_elf
 from slimpack.globs import matcher
-from slimpack.slim.modules import Module, imports_of, module_at
+from slimpack.slim.modules import Module, imports_of, module_at, statements
 from slimpack.slim.ruleset import Rule
 from slimpack.tree import Entry, Kind, may_be_elf, parents
 
@@ -38,7 +39,7 @@ class Files:
     prefix: where the environment lies, without slashes around it.
     imports: name of a rule -> source -> the candidates' modules that it imports; sources
         that import none are left out (`slimpack.slim.questions`).
-    spelled: name of a library, whole or bare -> the files in which it stands (`spelled_in`).
+    spelled: name of a library, whole or bare -> the files in which it stands (`looked_into`).
     """
 
     entries: Mapping[str, Entry]
@@ -149,7 +150,7 @@ class Texts:
 
 
 def texts_of(asked: Iterable[tuple[Rule, Collection[str]]]) -> Texts:
-    """Return what `spelled_in` must look for on behalf of rules and their candidates."""
+    """Return what `looked_into` must look for on behalf of rules and their candidates."""
     whole: dict[bytes, bytes] = {}
     bare: dict[bytes, bytes] = {}
     for rule, candidates in asked:
@@ -162,26 +163,39 @@ def texts_of(asked: Iterable[tuple[Rule, Collection[str]]]) -> Texts:
     return Texts(whole, bare)
 
 
-def spelled_in(files: Files, texts: Texts) -> dict[bytes, frozenset[str]]:
-    """Return `Files.spelled`; every file is read once, and lists of files do not count.
+@dataclass(frozen=True)
+class Looked:
+    """What stands in files. spelled: see `Files`. statements: source -> its imports, as text."""
+
+    spelled: Mapping[bytes, frozenset[str]]
+    statements: Mapping[str, bytes]
+
+
+def looked_into(files: Files, texts: Texts) -> Looked:
+    """Return what stands in `files`; each is read once. Lists of files spell nothing.
 
     One expression for all names is many times quicker than each alone.
     """
     whole = texts.whole
     found: dict[bytes, set[str]] = {key: set() for key in (*whole, *texts.bare.values())}
     in_source, elsewhere = _Search({**whole, **texts.bare}), _Search(whole)
-    for path, entry in files.entries.items() if found else ():
-        if _LISTS(path):
-            continue
-        if entry.kind is Kind.FILE:
+    said: dict[str, bytes] = {}
+    for path, entry in files.entries.items():
+        counts = bool(found) and not _LISTS(path)
+        told: Collection[bytes] = ()
+        if entry.kind is Kind.FILE and path.endswith(_SOURCES):
+            source = files.read(path)
+            said[path] = statements(source)
+            told = in_source.keys(io.BytesIO(source)) if counts else ()
+        elif counts and entry.kind is Kind.FILE:
             with files.open(entry) as stream:
-                told = (in_source if path.endswith(_SOURCES) else elsewhere).keys(stream)
-        else:
+                told = elsewhere.keys(stream)
+        elif counts:
             link = os.fsencode(posixpath.basename(entry.link))
             told = {name for name in whole if name in link}
         for key in told:
             found[key].add(path)
-    return {key: frozenset(paths) for key, paths in found.items()}
+    return Looked({key: frozenset(paths) for key, paths in found.items()}, said)
 
 
 class _Search:
@@ -274,26 +288,26 @@ def words_of(candidates: Collection[str], files: Files) -> set[bytes]:
     return words
 
 
-def mentions_of(files: Files, words: Mapping[str, Collection[bytes]]) -> dict[str, frozenset[str]]:
+def mentions_of(
+    said: Mapping[str, bytes], words: Mapping[str, Collection[bytes]]
+) -> dict[str, frozenset[str]]:
     """Return for each key the sources in which one of its words stands as in an import.
 
-    Every source is read once. Looking for bytes first is many times quicker than the
+    said: source -> its `statements`. Looking for bytes first is many times quicker than the
     expression alone, and looking first for what hundreds of words begin with again.
     """
     wanted = {
-        word: re.compile(rb"[ \t.,(]" + re.escape(word) + rb"\b")
+        word: re.compile(rb"[\s.,(]" + re.escape(word) + rb"\b")
         for word in set().union(*words.values())
     }
     alike: dict[bytes, list[bytes]] = {}
     for word in wanted:
         alike.setdefault(word[:_STEM], []).append(word)
     found: dict[bytes, list[str]] = {word: [] for word in wanted}
-    for path, entry in files.entries.items():
-        if entry.kind is Kind.FILE and path.endswith(_SOURCES):
-            source = files.read(path)
-            for word in (word for stem, some in alike.items() if stem in source for word in some):
-                if word in source and wanted[word].search(source):
-                    found[word].append(path)
+    for path, text in said.items():
+        for word in (word for stem, some in alike.items() if stem in text for word in some):
+            if word in text and wanted[word].search(text):
+                found[word].append(path)
     return {
         key: frozenset(path for word in listed for path in found[word])
         for key, listed in words.items()
@@ -301,7 +315,10 @@ def mentions_of(files: Files, words: Mapping[str, Collection[bytes]]) -> dict[st
 
 
 def imported_names(source: bytes, path: str, names: Collection[str], *, at_start: bool) -> set[str]:
-    """Return which of `names` the source at `path` imports; a.b.c imports a and a.b too."""
+    """Return which of `names` the source at `path` imports; a.b.c imports a and a.b too.
+
+    source: its text, of which the `statements` are enough.
+    """
     found: set[str] = set()
     for item in imports_of(source, module_at(path) or Module("", package=False)):
         name = item.name if item.at_start or not at_start else ""

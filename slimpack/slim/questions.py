@@ -20,8 +20,8 @@ from slimpack.slim.predicates import (
     asks_sources,
     elf_of,
     imported_names,
+    looked_into,
     mentions_of,
-    spelled_in,
     texts_of,
     words_of,
 )
@@ -67,14 +67,16 @@ class Questions:
 
     def asked_of(self, stays: Files) -> Files:
         """Return the files with what predicates need to have looked up in all of them."""
+        looked = looked_into(stays, self.texts)
+        said = looked.statements
         imports = {
-            rule: self._imports(rule, paths, stays)
-            for rule, paths in mentions_of(stays, self.words).items()
+            rule: self._imports(rule, paths, said)
+            for rule, paths in mentions_of(said, self.words).items()
         }
-        return replace(stays, imports=imports, spelled=spelled_in(stays, self.texts))
+        return replace(stays, imports=imports, spelled=looked.spelled)
 
     def _imports(
-        self, rule: str, mentions: Collection[str], stays: Files
+        self, rule: str, mentions: Collection[str], said: Mapping[str, bytes]
     ) -> dict[str, frozenset[str]]:
         """Return which of a rule's modules the sources import that no candidates are."""
         ignored = matcher(self.ignored[rule])
@@ -82,7 +84,7 @@ class Questions:
         found = {}
         for path in sorted(mentions):
             if path not in own and not ignored(path):
-                names = imported_names(stays.read(path), path, modules, at_start=at_start)
+                names = imported_names(said[path], path, modules, at_start=at_start)
                 if names:
                     found[path] = frozenset(names)
         return found
