@@ -24,7 +24,7 @@ from slimpack.compose import (
 from slimpack.config import DEFAULT_PROFILE, Config
 from slimpack.env.inputs.identify import Input
 from slimpack.env.locks.lock import Lock
-from slimpack.layering import layered
+from slimpack.layering import layered, members_listed
 from slimpack.means import Means
 from slimpack.obtaining import Obtained, find, obtain
 from slimpack.oci.image import Image, make_image
@@ -134,6 +134,7 @@ def build_image(
                 name=(*names, "the image")[0],
                 staging=made.staging,
                 lock=made.lock,
+                listed=lambda: members_listed(own, means),
                 scratch=scratch,
                 warm=warm and not again,
             )

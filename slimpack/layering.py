@@ -19,10 +19,12 @@ from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression, cores
 from slimpack.oci.layer import Layer, build_layer
+from slimpack.oci.members import written_members
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import Placed, base_directories
 from slimpack.oci.sharing import Duplicate, Shared, duplicates, is_library, share
 from slimpack.oci.tar import tar_size, with_parents
+from slimpack.oci.untar import Member
 from slimpack.result import LayerRow
 from slimpack.tree import Kind, Tree, hardlink_entry
 
@@ -57,6 +59,19 @@ class Layering:
             for entry in plan.entries
             if entry.kind is not Kind.DIRECTORY
         }
+
+
+def members_listed(layering: Layering, means: Means) -> Mapping[str, Sequence[Member]]:
+    """Return digest of a layer -> the members that are in it, if it is what was written.
+
+    Nothing of layers in pieces, which have more in them.
+    """
+    if means.compression.chunked:
+        return {}
+    return {
+        layer.digest: written_members(plan.entries, means.epoch)
+        for layer, plan in zip(layering.layers, layering.plans, strict=True)
+    }
 
 
 class _StoppedError(Exception):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial as bound
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,10 @@ from slimpack.warm.proof import (
 
 if TYPE_CHECKING:  # a build of which nothing changed needs none of it
     from slimpack.env.locks.lock import Lock
+    from slimpack.oci.layer import Layer
     from slimpack.oci.rootfs import Placed
+    from slimpack.oci.untar import Member
+    from slimpack.rootfs import Listed
     from slimpack.verify.context import Watched
     from slimpack.verify.model import Result
     from slimpack.verify.subject import Subject
@@ -49,6 +53,7 @@ def prove(
     staging: Path | None,
     scratch: Path,
     lock: Lock | None,
+    listed: Callable[[], Listed],
     warm: bool,
 ) -> Verification:
     """Return what came of all checks of `image`.
@@ -56,7 +61,8 @@ def prove(
     proof: by what it is known; warm: whether an earlier build's counts. name: of the image
     in messages. staging: the environment, None when it was not installed: what could not be
     imported there is no fault of the image. lock: what it was installed from, None where nobody
-    knows. Raises what `slimpack.verify.verifying` does.
+    knows. listed: gives what layers are said to hold (`slimpack.rootfs.unpack_image`), so that
+    they are read once, and not first for their names. Raises what `slimpack.verify.verifying` does.
     """
     memos = means.memos
     if warm and (known := recall_proof(proof, name, memos)):
@@ -72,9 +78,15 @@ def prove(
     else:
         results = recall_imports(proof, memos) if warm else {}
     earlier = recall_modules(proof, memos) if warm and IMPORTS not in results else None
+    told, known_of = listed(), known_members(memos)
+
+    def members_of(layer: Layer) -> list[Member]:
+        members = told.get(layer.digest)
+        return known_of(layer) if members is None else list(members)
+
     with _choosing(config.verify.sandbox, str(image.platform)) as choose:
-        view = means.layers.healing(lambda: merged_view(image, known_members(memos)))
-        task = _Task(image, proof, config, means, name, staging, scratch, view, choose)
+        view = means.layers.healing(lambda: merged_view(image, members_of))
+        task = _Task(image, proof, config, means, name, staging, scratch, view, told, choose)
         done = task.some(earlier, lock) if earlier else None
         return done or task.all(results, earlier, kept=f"all but {SMOKE}" if rest else "")
 
@@ -97,7 +109,10 @@ def _choosing(wanted: str, platform: str) -> Iterator[Choose]:
 
 @dataclass(frozen=True)
 class _Task:
-    """One image to verify; see `prove`. view: its files. choose: gives the sandbox."""
+    """One image to verify; see `prove`.
+
+    view: its files, of which `listed` is a part. choose: gives the sandbox.
+    """
 
     image: Image
     proof: Proof
@@ -107,6 +122,7 @@ class _Task:
     staging: Path | None
     scratch: Path
     view: Mapping[str, Placed]
+    listed: Listed
     choose: Choose
 
     def all(
@@ -179,6 +195,7 @@ class _Task:
                     folder / name,
                     self.name,
                     view=self.view,
+                    listed=self._compared(absent),
                     absent=absent,
                     known=known,
                     progress=self.means.progress,
@@ -193,6 +210,19 @@ class _Task:
                     raise  # else others have taken the memory meanwhile
         return opened(self.scratch)
 
+    def _compared(self, absent: Set[str]) -> Listed:
+        """Return what layers are said to hold, of those that are read anyway."""
+        read = {
+            self.image.layers[one.layer].digest
+            for path, one in self.view.items()
+            if path not in absent and one.source and one.source.kind == "file"
+        }
+        return {
+            digest: members
+            for digest, members in self.listed.items()
+            if not absent or digest in read
+        }
+
     def _verified(
         self, subject: Subject, watched: Watched, results: Mapping[str, Result]
     ) -> Verification:
@@ -203,7 +233,7 @@ class _Task:
             subject,
             self.config.verify,
             scan=False,  # every byte was searched while the layers were written
-            before=open_prefix(self.staging) if self.staging else None,
+            before=bound(open_prefix, self.staging) if self.staging else None,
             known=results,
             watched=watched,
             choose=self.choose,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 from slimpack.archive.folder import new_folder
@@ -23,12 +24,15 @@ from slimpack.errors import ImageError
 from slimpack.oci.compress import MAX_UNPACKED
 from slimpack.oci.digest import CHUNK
 from slimpack.oci.image import Image
+from slimpack.oci.layer import Layer
 from slimpack.oci.rootfs import Placed, iter_layer_members, merged_view
 from slimpack.oci.untar import Member
 from slimpack.progress import SILENT, Progress, Task
 from slimpack.tree import Entry, Kind, Tree, directory_entry, parents
 
 View = Mapping[str, Placed]
+Listed = Mapping[str, Sequence[Member]]
+"""Digest of a layer -> its members, in order."""
 
 _MAX_ID = (1 << 32) - 2  # the highest uid and gid of Linux; one more means "as it is"
 _MAX_TIME = (1 << 32) - 1
@@ -55,6 +59,7 @@ def unpack_image(
     folder: Path,
     *,
     view: View | None = None,
+    listed: Listed = MappingProxyType({}),
     max_bytes: int = MAX_UNPACKED,
     progress: Progress = SILENT,
 ) -> Unpacked:
@@ -67,6 +72,8 @@ def unpack_image(
     well, otherwise nothing does. Memory does not depend on the size of files.
 
     view: a `merged_view` of the image that is at hand already.
+    listed: digest of a layer -> its members as somebody has told for `view`, who did not read
+        them: they are compared with those that are there.
     max_bytes: of all files together; images that grow more than 250-fold stop at 1 GiB.
     Raises ImageError for layers that are damaged, malformed, unsafe or too large;
     InputError for a `folder` that is in the way; SlimpackError for a disk that is full
@@ -82,8 +89,10 @@ def unpack_image(
     ):
         site = Site(root)
         _make_folders_and_links(site, view)
-        for number in sorted({layer for layer, _ in contents}):
-            for member, read in iter_layer_members(image.layers[number]):
+        told = {n for n, layer in enumerate(image.layers) if layer.digest in listed}
+        for number in sorted({layer for layer, _ in contents} | told):
+            layer = image.layers[number]
+            for member, read in _compared(layer, listed.get(layer.digest)):
                 content = contents.pop((number, member.offset), None)
                 if content is not None:
                     _make_file(site, member, content.paths, read, task)
@@ -107,7 +116,8 @@ def tree_of(view: View, folder: Path) -> Tree:
     Raises ImageError for a view that `unpack_image` would refuse.
     """
     _check(view)
-    entries = (_entry(path, shown(placed), folder) for path, placed in view.items())
+    place = str(folder)
+    entries = (_entry(path, shown(placed), place) for path, placed in view.items())
     return Tree(entry for entry in entries if entry is not None)
 
 
@@ -180,6 +190,20 @@ def _check_above(path: str, view: View) -> None:
             )
 
 
+def _compared(
+    layer: Layer, members: Sequence[Member] | None
+) -> Iterator[tuple[Member, Callable[[int], bytes]]]:
+    """Yield what `iter_layer_members` does; raise ImageError unless it is `members`, if given."""
+    wrong = ImageError(f"layer {layer.digest} does not hold what it was made of")
+    number = 0
+    for number, (member, read) in enumerate(iter_layer_members(layer), 1):
+        if members is not None and (number > len(members) or member != members[number - 1]):
+            raise wrong
+        yield member, read
+    if members is not None and number != len(members):
+        raise wrong
+
+
 def _make_folders_and_links(site: Site, view: View) -> None:
     made = {""}
     for path, placed in view.items():  # sorted: what is above comes first
@@ -227,7 +251,7 @@ def time_of(member: Member) -> int:
     return min(max(member.mtime, 0), _MAX_TIME)
 
 
-def _entry(path: str, member: Member, folder: Path) -> Entry | None:
+def _entry(path: str, member: Member, folder: str) -> Entry | None:
     if member.kind == "directory":
         return directory_entry(path, mode=member.mode, uid=member.uid, gid=member.gid)
     if member.kind == "symlink":
@@ -247,14 +271,17 @@ def _entry(path: str, member: Member, folder: Path) -> Entry | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Unpacked:
-    """Opens a file below a folder. There is one for each file: its place is put together late."""
+    """Opens a file below a folder, as text: a `Path` takes longer than to open the file.
 
-    folder: Path
+    There is one for each file: its place is put together late.
+    """
+
+    folder: str
     path: str
 
     def __call__(self) -> BinaryIO:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.fdopen(os.open(self.folder / self.path, flags), "rb")
+        return os.fdopen(os.open(f"{self.folder}/{self.path}", flags), "rb")
 
 
 def _refusal(path: str, why: str) -> ImageError:

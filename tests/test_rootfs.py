@@ -20,7 +20,7 @@ from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import ImageConfig
 from slimpack.oci.image import make_image
 from slimpack.oci.layer import build_layer
-from slimpack.oci.rootfs import merged_view
+from slimpack.oci.rootfs import layer_members, merged_view
 from slimpack.rootfs import tree_of, unpack_image
 from slimpack.tree import Entry, Kind, bytes_entry
 from tests.oci.oci_images import MTIME, PLAIN, need, sample_image, sample_tree
@@ -186,6 +186,21 @@ def test_a_view_of_another_image_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no layer holds /a"):
         unpack_image(image_of(tar_layer(("b", "x"))), tmp_path / "root", view=view)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("names", [(), ("a",), ("a", "c"), ("b", "a"), ("a", "b", "c")])
+def test_members_that_are_not_there_are_noticed(tmp_path: Path, names: tuple[str, ...]) -> None:
+    layer = tar_layer(("a", "x"), ("b", ""))
+    listed = {
+        layer.digest: layer_members(
+            tar_layer(*((name, "x" if name == "a" else "") for name in names))
+        )
+    }
+    with pytest.raises(ImageError, match="does not hold what it was made of"):
+        unpack_image(image_of(layer), tmp_path / "root", view={}, listed=listed)
+    assert list(tmp_path.iterdir()) == []
+    right = {layer.digest: layer_members(layer)}
+    unpack_image(image_of(layer), tmp_path / "root", listed=right)
 
 
 def test_memory_does_not_depend_on_the_size_of_files(tmp_path: Path) -> None:

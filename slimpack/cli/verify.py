@@ -98,7 +98,7 @@ def verify_command(
             config,
             checks=checks,
             forbidden=forbidden_paths([str(cache.root)], ()) if subject.kind == "image" else (),
-            before=earlier,
+            before=(lambda: earlier) if earlier else None,
             progress=progress,
         )
     if as_json:

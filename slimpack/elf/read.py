@@ -28,7 +28,6 @@ from slimpack.elf.headers import (
     Source,
     read_headers,
 )
-from slimpack.elf.removable import removable_bytes
 
 __all__ = ["Elf", "ElfError", "ElfKind", "read_elf", "seekable_elf"]
 
@@ -65,8 +64,6 @@ class Elf:
         has to define them. Weak ones, without which ld.so goes on, are left out.
     version_defs: versions that it defines; its base version, a name of its own, is left out.
     no_default_paths: ld.so does not look into the system's folders for it (DF_1_NODEFLIB).
-    debug_bytes, symbol_bytes: bytes of the sections that `strip_plan` would drop at level
-        "debug" and "symbols", thresholds aside; the second holds the first.
     """
 
     bits: int
@@ -83,8 +80,6 @@ class Elf:
     )
     version_defs: tuple[str, ...] = ()
     no_default_paths: bool = False
-    debug_bytes: int = 0
-    symbol_bytes: int = 0
 
     @property
     def platform(self) -> tuple[str, int, str]:
@@ -127,7 +122,6 @@ def read_elf(stream: BinaryIO, size: int, name: str) -> Elf | None:
     dynamic = _Dynamic(headers)
     soname = dynamic.text(_DT_SONAME)
     flags = dynamic.numbers.get(_DT_FLAGS_1, 0)
-    debug_bytes, symbol_bytes = removable_bytes(headers)
     # Linkers before 2016 did not mark programs; glibc's libc.so.6 has an interpreter too.
     program = headers.type == ET_EXEC or flags & _DF_1_PIE or (interpreter and not soname)
     return Elf(
@@ -143,8 +137,6 @@ def read_elf(stream: BinaryIO, size: int, name: str) -> Elf | None:
         version_needs=MappingProxyType(_version_needs(dynamic)),
         version_defs=_version_defs(dynamic),
         no_default_paths=bool(flags & _DF_1_NODEFLIB),
-        debug_bytes=debug_bytes,
-        symbol_bytes=symbol_bytes,
     )
 
 

@@ -38,7 +38,6 @@ from slimpack.elf.headers import (
     SHT_STRTAB,
     SHT_SYMTAB,
     SHT_SYMTAB_SHNDX,
-    ElfError,
     Headers,
     Section,
 )
@@ -101,19 +100,6 @@ class Layout:
             used = {section.link for n, section in enumerate(sections) if n not in gone}
             gone |= {n for n in free if n in strings - used and sections[n].type == SHT_STRTAB}
         return frozenset(gone)
-
-
-def removable_bytes(headers: Headers) -> tuple[int, int]:
-    """Return how many bytes the levels "debug" and "symbols" would drop."""
-    try:
-        layout = examine(headers)
-    except ElfError:
-        return 0, 0  # The loader does not read sections, so the file is not damaged for it.
-    if layout is None:
-        return 0, 0
-    sizes = [section.size for section in headers.sections]
-    debug = sum(sizes[n] for n in layout.removable("debug"))
-    return debug, sum(sizes[n] for n in layout.removable("symbols"))
 
 
 def examine(headers: Headers) -> Layout | None:

@@ -249,6 +249,8 @@ class _ZstdReader:
 
     # 4 bytes of zstd can mean 128 KiB, so that one piece gives at most 32 MiB.
     _PIECE = 1024
+    # Of a buffer for each piece; glibc maps one of 128 KiB, the default, anew each time.
+    _BUFFER = 64 << 10
 
     def __init__(self, source: ByteStream) -> None:
         self._source = source
@@ -273,7 +275,7 @@ class _ZstdReader:
                 raise EOFError("a zstd frame is cut off")
             return False
         if self._frame is None:
-            self._frame = self._decompressor.decompressobj()
+            self._frame = self._decompressor.decompressobj(write_size=self._BUFFER)
         piece = self._packed[self._at : self._at + self._PIECE]
         self._at += len(piece)
         self._ready += self._frame.decompress(piece)

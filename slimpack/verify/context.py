@@ -14,8 +14,11 @@ from slimpack.verify.dependence import Dependence
 from slimpack.verify.model import SkippedError
 from slimpack.verify.subject import Pairs, Subject
 
-Baseline = Callable[[Sequence[str]], set[str]]
-"""Takes names of modules, returns those that could not be imported before slimming either."""
+Baseline = Callable[[Sequence[str]], set[str] | None]
+"""Takes names of modules, returns those that could not be imported before slimming either.
+
+None where nobody can tell. Asked for nothing, it does nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Context:
     runner: starts programs, None where that cannot be done; why_not says why.
     scan: whether every byte is searched for build paths (a build has done so).
     forbidden: paths of this machine's builds that must not be in the subject.
-    before: the same environment before slimming; None when it is not at hand.
+    before: gives the same environment before slimming, which is looked at only where something
+        is wrong; None when it is not at hand.
     baseline: what failed there, None when nobody can tell.
     watched: learns which files imports read.
     """
@@ -120,7 +124,7 @@ class Context:
     why_not: str = "no sandbox was asked for"
     scan: bool = True
     forbidden: tuple[bytes, ...] = ()
-    before: Subject | None = None
+    before: Callable[[], Subject] | None = None
     baseline: Baseline | None = None
     watched: Watched | None = None
 

@@ -21,7 +21,7 @@ from slimpack.platforms import SUBDIRS, resolve
 from slimpack.portable.unpacking import guess_prefix, read_records, rewrite
 from slimpack.prefix.walk import walk
 from slimpack.progress import SILENT, Progress
-from slimpack.rootfs import tree_of, unpack_image
+from slimpack.rootfs import Listed, tree_of, unpack_image
 from slimpack.tree import Entry, Kind, Tree, directory_entry, parents
 from slimpack.verify.packages import find_prefix
 from slimpack.verify.subject import DEFAULT_PATH, Start, Subject
@@ -65,20 +65,22 @@ def open_image(
     *,
     view: Mapping[str, Placed] | None = None,
     unpacked: bool = False,
+    listed: Listed = MappingProxyType({}),
     absent: Set[str] = frozenset(),
     known: Mapping[str, str] = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> Subject:
     """Unpack `image` to the new `folder`, and return it as a subject.
 
-    view: its `merged_view`, if that is at hand. unpacked: `folder` has its files already.
+    view: its `merged_view`, if that is at hand. listed: see `unpack_image`.
+    unpacked: `folder` has its files already.
     absent: paths of files that are not unpacked: opening one raises FileNotFoundError.
     known: see `Subject`. Raises ImageError for an image that is malformed.
     """
     view = merged_view(image) if view is None else view
     if not unpacked:
         some = {path: placed for path, placed in view.items() if path not in absent}
-        unpack_image(image, folder, view=some, progress=progress)
+        unpack_image(image, folder, view=some, listed=listed, progress=progress)
     tree = tree_of(view, folder)
     config = image.config
     return Subject(

@@ -20,6 +20,7 @@ from slimpack.verify.checks import CHECKS
 from slimpack.verify.context import Baseline, Context, Runner, Watched
 from slimpack.verify.importing import baseline as baseline_of
 from slimpack.verify.model import Check, Finding, Result, SkippedError, Verification
+from slimpack.verify.once import once
 from slimpack.verify.subject import Subject
 
 Choose = Callable[[str, str], Sandbox]
@@ -46,7 +47,7 @@ def verify(
     checks: Sequence[Check] = CHECKS,
     scan: bool = True,
     forbidden: tuple[bytes, ...] = (),
-    before: Subject | None = None,
+    before: Callable[[], Subject] | None = None,
     known: Mapping[str, Result] = MappingProxyType({}),
     watched: Watched | None = None,
     choose: Choose = choose_sandbox,
@@ -56,7 +57,8 @@ def verify(
 
     checks: which of them. scan: False when every byte was searched for build paths already.
     forbidden: paths of this machine's builds that must not be in it.
-    before: the same environment before slimming; what failed there is no error here.
+    before: gives the same environment before slimming, and is asked once at most, where
+        something is wrong; what failed there is no error here.
     known: what came of some checks, by name, which are not made again.
     watched: learns which files importing reads.
     choose: gives the sandbox of the subject, from somebody who has tried them out already.
@@ -68,6 +70,7 @@ def verify(
     """
     begin = time.monotonic()
     stop = threading.Event()
+    earlier = once(before) if before else None
     with ExitStack() as stack:
         stack.callback(stop.set)
         running = stack.enter_context(_running(subject, config.sandbox, stop, choose))
@@ -77,8 +80,8 @@ def verify(
             why_not=running.why_not,
             scan=scan,
             forbidden=forbidden,
-            before=before,
-            baseline=stack.enter_context(_baseline(before, config.sandbox, running, stop)),
+            before=earlier,
+            baseline=stack.enter_context(_baseline(earlier, config.sandbox, running, stop)),
             watched=watched,
         )
         task = stack.enter_context(progress.task("verify", total=len(checks), unit="check"))
@@ -250,14 +253,37 @@ def _running(
 
 @contextmanager
 def _baseline(
-    before: Subject | None, wanted: str, running: Running, stop: threading.Event
+    before: Callable[[], Subject] | None, wanted: str, running: Running, stop: threading.Event
+) -> Iterator[Baseline | None]:
+    """Give what tells of the environment `before`; None when there is none.
+
+    It is opened, and what runs it made ready, when the first module is asked for.
+    """
+    if before is None:
+        yield None
+        return
+    with ExitStack() as stack:
+        asked = once(lambda: stack.enter_context(_asked(before(), wanted, running, stop)))
+
+        def ask(names: Sequence[str]) -> set[str] | None:
+            if not names:
+                return set()
+            found = asked()
+            return found(names) if found else None
+
+        yield ask
+
+
+@contextmanager
+def _asked(
+    before: Subject, wanted: str, running: Running, stop: threading.Event
 ) -> Iterator[Baseline | None]:
     """Give what tells of the environment `before`; None when nobody can run it.
 
     That of another platform needs a loader and a C library, which the subject has: it runs
     there, shown where it lies.
     """
-    if before is None or before.python is None:
+    if before.python is None:
         yield None
         return
     python = before.absolute(before.python.program)

@@ -127,7 +127,7 @@ def test_what_was_missing_before_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "before").mkdir()
     before = made(tmp_path / "before", files)
     now = made(tmp_path, files)
-    (found,) = check(NAME).run(now, Context(before=before))
+    (found,) = check(NAME).run(now, Context(before=lambda: before))
     assert found.severity == "warning"
     assert found.message.endswith("it was so before slimming")
 

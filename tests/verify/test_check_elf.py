@@ -149,7 +149,7 @@ def test_what_was_missing_before_slimming_is_a_warning(tmp_path: Path) -> None:
         f"{PREFIX}/bin/tool": program(needed=("libgone.so.1", "libother.so")),
         f"{PREFIX}/bin/new": program(needed=("libgone.so.1",)),
     }
-    found = findings("elf-needed", made(tmp_path, files), before=before)
+    found = findings("elf-needed", made(tmp_path, files), before=lambda: before)
     assert [one[:2] for one in found] == [
         ("error", f"{PREFIX}/bin/new"),
         ("error", f"{PREFIX}/bin/tool"),

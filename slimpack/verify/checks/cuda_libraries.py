@@ -47,8 +47,9 @@ def _run(subject: Subject, context: Context) -> Iterator[Finding]:
 
 def _before(context: Context) -> Iterator[_Lost]:
     if context.before is not None:
-        for one in _all_lost(context.before):
-            yield replace(one, path=_below(context.before, one.path))
+        before = context.before()
+        for one in _all_lost(before):
+            yield replace(one, path=_below(before, one.path))
 
 
 def _below(subject: Subject, path: str) -> str:

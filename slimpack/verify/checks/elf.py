@@ -22,9 +22,10 @@ def _needed(subject: Subject, context: Context) -> Iterator[Finding]:
     _check_known(subject)
     missing = list(_all_missing(subject))
     grave = [one for one in missing if one.severity is None]
-    before = _broken_before(context.before) if context.before and grave else set()
+    before = _broken_before(context.before()) if context.before and grave else set()
     modules = {one.path: extension_module(subject, one.path) for one in grave}
-    failed = context.baseline(sorted({*modules.values()} - {""})) if context.baseline else set()
+    names = sorted({*modules.values()} - {""})
+    failed = (context.baseline(names) if context.baseline else None) or set()
     for one in missing:
         known = modules.get(one.path, "") in failed or (_key(subject, one.path), one.name) in before
         message = f"needs {one.name}, which is {one.why}" if one.name else one.why
