@@ -45,6 +45,7 @@ _PROGRAMS = frozenset(
 # No modules: Cython keeps its types and frames there, which come from its compiled code alone.
 _CYTHON = ("_cython_", "cython_runtime")
 _OPENS = frozenset(("open", "sqlite3.connect", "ctypes.dlopen"))
+_EVENTS = _OPENS | _PROGRAMS | {"os.listdir", "os.scandir", "import"}
 
 
 def can_record() -> bool:
@@ -115,15 +116,20 @@ class Recorder:
         """Return the top-level modules for which something is done now."""
         stack = self._loading.get(_thread.get_ident(), ())
         nodes = {_top(stack[-1])} if stack else set()
+        standard = self._standard
         frame = sys._getframe(2)
         while frame is not None:
-            name = frame.f_globals.get("__name__")
-            if isinstance(name, str) and frame.f_globals is not _OWN and name != "__main__":
-                if frame.f_code.co_name == "<module>" and name in stack:
-                    nodes.add(_top(name))
-                    break
-                if not self._is_standard(frame.f_code.co_filename):
-                    nodes.add(_top(name))
+            code = frame.f_code
+            body = code.co_name == "<module>"
+            # Most frames are functions of importlib: no more is asked of them.
+            if body or not standard.get(code.co_filename):
+                name = frame.f_globals.get("__name__")
+                if isinstance(name, str) and frame.f_globals is not _OWN and name != "__main__":
+                    if body and name in stack:
+                        nodes.add(_top(name))
+                        break
+                    if not self._is_standard(code.co_filename):
+                        nodes.add(_top(name))
             frame = frame.f_back  # type: ignore[assignment]
         main = _thread.get_ident() == self._main
         return nodes or {self._target if main else ""}
@@ -165,7 +171,13 @@ class Recorder:
             return found
 
         def get(spec: Any) -> Any:
-            self._edge(spec.name)
+            # Nearly always it is the body of the module that is being loaded, and says it again.
+            frame, stack = sys._getframe(1), self._loading.get(_thread.get_ident())
+            loading = stack[-1] if stack and frame.f_code.co_name == "<module>" else ""
+            if not loading or frame.f_globals.get("__name__") != loading:
+                self._edge(spec.name)
+            elif isinstance(spec.name, str) and _top(spec.name) != _top(loading):
+                self._note("edge", {_top(loading)}, _top(spec.name))
             return spec.__dict__.get("_initializing", False)
 
         def put(spec: Any, value: Any) -> None:
@@ -211,6 +223,8 @@ class Recorder:
                 those.add(call)
 
     def _audit(self, event: str, details: Any) -> None:
+        if event not in _EVENTS:  # most are not: each look at a frame is an event, too
+            return
         if event in _OPENS:
             self._path("file", details[0]) if details[0] is not None else None
         elif event in ("os.listdir", "os.scandir"):
