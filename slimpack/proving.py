@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial as bound
@@ -34,13 +34,14 @@ if TYPE_CHECKING:  # a build of which nothing changed needs none of it
     from slimpack.oci.layer import Layer
     from slimpack.oci.rootfs import Placed
     from slimpack.oci.untar import Member
-    from slimpack.rootfs import Listed
     from slimpack.verify.context import Watched
     from slimpack.verify.model import Result
     from slimpack.verify.subject import Subject
     from slimpack.verify.verifying import Choose
     from slimpack.warm.imported import Imported
     from slimpack.warm.partial import Partial
+
+    Listed = Mapping[str, Sequence[Member]]
 
 
 def prove(

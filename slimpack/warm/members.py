@@ -1,7 +1,8 @@
 """What is in a layer, as it was listed when the layer was read the first time.
 
-To unpack an image, all layers are listed before any is read for its files. A layer that an
-earlier build listed is then decompressed once instead of twice.
+To unpack an image, all layers are listed before any is read for its files. A base's layer that an
+earlier build listed is then decompressed once instead of twice; of the others it is known what
+they were written of (`slimpack.oci.members`).
 """
 
 from __future__ import annotations
