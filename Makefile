@@ -39,7 +39,7 @@ format: venv ## bring the code into the one style
 bench: engine ## measure everything: size, builds, cold start, scaling (hours)
 	@$(RUN) benchmarks run $(BENCH)
 
-bench-quick: engine ## measure what shows most, in some minutes (W0)
+bench-quick: engine ## measure what shows most, in under 10 minutes (W0)
 	@$(RUN) benchmarks run --quick $(BENCH)
 
 bench-report: venv ## write tables and pictures anew from what was measured

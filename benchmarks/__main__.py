@@ -16,6 +16,7 @@ from benchmarks.ending import ended
 from benchmarks.gate import gate, update
 from benchmarks.parts import PARTS, PICTURES, RESULTS, Ask, rewrite, run
 from benchmarks.records import read_all
+from benchmarks.targets import PAGE, markdown, read_targets, verdicts
 
 _ONE = "Only this one; more than once for several."
 
@@ -110,6 +111,8 @@ def report_command(results: Path, pictures: Path) -> None:
         if written:
             from benchmarks.plots import draw_all  # which nobody else needs
 
+            page = markdown(verdicts(read_targets(), read_all(results)))
+            (results / PAGE).write_text(page, encoding="utf-8")
             say(f"drawn: {', '.join(one.name for one in draw_all(results, pictures))}")
 
     _finish(work)
