@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "relocate": {"env", "errors", "prefix", "reading", "tree"},
     "archive": {"errors", "files", "oci", "progress", "tree"},
     "portable": {"errors", "files", "tree"},
-    "slim": {"cuda", "elf", "errors", "globs", "progress", "toml", "tree"},
+    "slim": {"cuda", "elf", "errors", "globs", "progress", "slices", "toml", "tree"},
     "verify": {
         *("archive", "config", "cuda", "elf", "errors", "oci", "platforms", "portable"),
         *("env", "prefix", "progress", "reading", "rootfs", "sandbox", "slim", "tree"),

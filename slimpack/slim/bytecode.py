@@ -22,7 +22,8 @@ from pathlib import Path
 
 from slimpack.errors import InstallError
 from slimpack.progress import SILENT, Progress
-from slimpack.tree import Entry, Kind, Tree, file_entry, identified
+from slimpack.slim.compiled import Group, Outcome
+from slimpack.tree import Entry, Kind, Tree
 
 _CACHED = re.compile(
     r"(?P<folder>.*/)__pycache__/(?P<stem>[^/]+?)\.[A-Za-z][\w-]*(?:\.opt-\w+)?\.pyc\Z"
@@ -101,16 +102,10 @@ def add_bytecode(
         return tree, BytecodeReport()
     interpreter = find_interpreter(python, tag)
     jobs = [_job(entry, tree, tag) for entry in sources]
-    outcome = _run(jobs, interpreter, scratch, reusable, checked, progress)
-    made = [
-        identified(
-            file_entry(job.target, scratch / str(number), mode=0o644, owner=job.source.owner)
-        )
-        for number, job in enumerate(jobs)
-        if outcome[number][0] != "failed"
-    ]
+    groups, outcome = _run(jobs, interpreter, scratch, reusable, checked, progress)
+    made = [entry for group in groups for entry in group.entries(outcome)]
     kept = tree.filter(lambda entry: not _is_cached(entry))
-    hows = [how for how, _ in outcome.values()]
+    hows = [one.how for one in outcome.values()]
     shipped = sum(_is_cached(entry) for entry in tree)
     report = BytecodeReport(
         kept=hows.count("kept"),
@@ -118,9 +113,9 @@ def add_bytecode(
         compiled=hows.count("compiled"),
         dropped=shipped - hows.count("kept") - hows.count("moved"),
         failed=tuple(
-            (f"/{jobs[number].source.path}", message)
-            for number, (how, message) in sorted(outcome.items())
-            if how == "failed"
+            (f"/{jobs[number].source.path}", one.message)
+            for number, one in sorted(outcome.items())
+            if one.how == "failed"
         ),
     )
     return kept.merge(made), report
@@ -199,8 +194,10 @@ def _run(
     reusable: Callable[[Entry], Path | None],
     checked: bool,
     progress: Progress,
-) -> dict[int, tuple[str, str]]:
+) -> tuple[list[Group], dict[int, Outcome]]:
+    """Compile; return where the bytecode is, and what came of each job, by its number."""
     groups: dict[str, list[list[object]]] = {}
+    targets: dict[str, dict[int, str]] = {}
     sources = scratch / "sources"
     sources.mkdir()
     for number, job in enumerate(jobs):
@@ -211,6 +208,7 @@ def _run(
         if on_disk is None:
             on_disk = sources / str(number)
             on_disk.write_bytes(job.source.read())
+        targets.setdefault(job.source.owner, {})[number] = job.target
         groups.setdefault(job.source.owner, []).append(
             [number, str(on_disk), f"/{job.source.path}", str(shipped) if shipped else None]
         )
@@ -221,14 +219,15 @@ def _run(
         # The worker takes groups from the end: the largest must start first.
         "groups": sorted(groups.values(), key=len),
     }
-    return _converse(request, interpreter, len(jobs), progress)
+    outcome = _converse(request, interpreter, len(jobs), progress)
+    return [Group(scratch, owner, some) for owner, some in targets.items()], outcome
 
 
 def _converse(
     request: dict[str, object], interpreter: Path, total: int, progress: Progress
-) -> dict[int, tuple[str, str]]:
+) -> dict[int, Outcome]:
     program = Path(__file__).with_name("pyc_worker.py").read_text(encoding="utf-8")
-    outcome: dict[int, tuple[str, str]] = {}
+    outcome: dict[int, Outcome] = {}
     with (
         tempfile.TemporaryFile() as stderr,
         tempfile.TemporaryFile() as stdin,
@@ -250,8 +249,8 @@ def _converse(
         assert worker.stdout is not None
         try:
             for line in worker.stdout:
-                number, how, message = json.loads(line)
-                outcome[number] = (how, message)
+                number, *told = json.loads(line)
+                outcome[number] = Outcome(*told)
                 task.advance()
             worker.wait()
         finally:

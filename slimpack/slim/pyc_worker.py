@@ -10,9 +10,10 @@ variables are fixed, and reads a JSON request from standard input::
 
 checked: whether Python shall compare the source's hash at each import; source:
 file with the source as it ships; path: where it will be in the image; shipped: a
-``.pyc`` that came with it, or null. The bytecode goes to ``out/<id>``; a line
-``[id, how, message]`` goes to standard output, how being ``kept`` (shipped
-bytecode, new header), ``moved`` (also with the new path inside), ``compiled`` or
+``.pyc`` that came with it, or null. The bytecode of a group goes to one file, ``out/<id of its
+first>``, one after the other: making a file for each takes longer than compiling where the disk
+is slow at that. A line ``[id, how, message, offset, size]`` goes to standard output, how being
+``kept`` (shipped bytecode, new header), ``moved`` (also with the new path inside), ``compiled`` or
 ``failed``.
 
 Each group (a package) is worked on by a fork of the freshly started process:
@@ -138,15 +139,18 @@ def make(source_path: str, path: str, shipped: str | None, checked: bool) -> tup
 def work(group: list[Any], out: str, checked: bool) -> list[str]:
     """Do one group and return its report lines."""
     lines = []
-    for number, source_path, path, shipped in group:
-        try:
-            how, data = make(source_path, path, shipped, checked)
-            with open(os.path.join(out, str(number)), "wb") as stream:
-                stream.write(data)
-            lines.append(json.dumps([number, how, ""]))
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            message = "%s: %s" % (type(error).__name__, error)
-            lines.append(json.dumps([number, "failed", message]))
+    offset = 0
+    with open(os.path.join(out, str(group[0][0])), "wb") as stream:
+        for number, source_path, path, shipped in group:
+            try:
+                how, data = make(source_path, path, shipped, checked)
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                message = "%s: %s" % (type(error).__name__, error)
+                lines.append(json.dumps([number, "failed", message, offset, 0]))
+                continue
+            stream.write(data)
+            lines.append(json.dumps([number, how, "", offset, len(data)]))
+            offset += len(data)
     return lines
 
 

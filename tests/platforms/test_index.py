@@ -23,6 +23,7 @@ from slimpack.oci.validate import validate
 from slimpack.sandbox import Bind, Command, Options, Prepared, choose_sandbox
 from slimpack.slim import pyc_worker
 from slimpack.slim.bytecode import source_of
+from slimpack.slim.compiled import Group, Outcome
 from tests.platforms.conftest import AMD64, ARM64, TwoPlatforms
 from tests.support.channel import Run, missing
 
@@ -203,9 +204,14 @@ def test_the_foreign_interpreter_writes_the_same_bytecode(
     with foreign(roots, both) as prepared:
         done = prepared.run(command, Options((Bind(out, "/out", writable=True),)))
     assert done.returncode == 0, done.stderr.decode()
-    assert len(done.stdout.splitlines()) == len(shipped) > 20
-    for number, place in enumerate(shipped):
-        assert (out / str(number)).read_bytes() == place.read_bytes(), place
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    outcome = {report[0]: Outcome(*report[1:]) for report in reports}
+    assert len(outcome) == len(shipped) > 20
+    for compiled in jobs:
+        packed = Group(out, "", {int(str(one[0])): str(one[0]) for one in compiled})
+        for entry in packed.entries(outcome):
+            place = shipped[int(entry.path)]
+            assert entry.read() == place.read_bytes(), place
 
 
 def test_an_image_is_the_same_alone_and_in_an_index(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import marshal
 import os
@@ -24,7 +25,8 @@ from slimpack.slim.bytecode import (
     interpreter_tag,
     source_of,
 )
-from slimpack.tree import Entry, Tree, bytes_entry, file_entry
+from slimpack.slim.compiled import Group, Outcome
+from slimpack.tree import Entry, Tree, bytes_entry, content_identity, file_entry
 
 TAG = sys.implementation.cache_tag
 SOURCE = 'import os\nNAME = "x"\ndef f(a):\n    def g(): return a\n    return g\n'
@@ -270,12 +272,40 @@ def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     broken = (
         Path(pyc_worker.__file__)
         .read_text()
-        .replace('with open(os.path.join(out, str(number)), "wb")', 'with open("/dev/full", "wb")')
+        .replace(
+            'with open(os.path.join(out, str(group[0][0])), "wb")', 'with open("/dev/full", "wb")'
+        )
     )
     monkeypatch.setattr(Path, "read_text", lambda self, **_: broken)
     with pytest.raises(InstallError, match="compiling bytecode failed") as caught:
         make([bytes_entry("m.py", b"x = 1\n" * 9999)], tmp_path / "s")
     assert "No space left" in caught.value.details
+
+
+def test_the_bytecode_of_a_package_is_one_file(tmp_path: Path) -> None:
+    """Thousands of small files take longer to make than to fill where a disk is slow at that."""
+    scratch = tmp_path / "s"
+    sources = [
+        bytes_entry(f"p/{name}.py", b"x = 1\n", owner=name[0]) for name in ("a1", "a2", "b1")
+    ]
+    tree, _ = make([*sources, bytes_entry("p/a3.py", b"x = (\n", owner="a")], scratch)
+    made = [entry for entry in tree if entry.path.endswith(".pyc")]
+    assert len(made) == 3
+    for entry in made:
+        assert code_of(entry.read()).co_filename == f"/{source_of(entry.path)}"
+        assert entry.identity == content_identity(hashlib.sha256(entry.read()).hexdigest())
+    assert sum(path.is_file() for path in scratch.iterdir()) == 2
+
+
+def test_bytecode_that_was_cut_off_is_no_bytecode(tmp_path: Path) -> None:
+    (tmp_path / "0").write_bytes(b"12345")
+    group = Group(tmp_path, "a", {0: "m.pyc", 1: "n.pyc"})
+    whole, longer = Outcome("compiled", "", 0, 3), Outcome("compiled", "", 3, 3)
+    with pytest.raises(InstallError, match=r"the bytecode of /n\.pyc was cut off"):
+        list(group.entries({0: whole, 1: longer}))
+    failed = Outcome("failed", "SyntaxError", 3, 0)
+    (entry,) = group.entries({0: whole, 1: failed})
+    assert entry.read() == b"123"
 
 
 FILE_NAMES = st.text(
