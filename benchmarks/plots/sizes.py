@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import fill
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,6 +16,7 @@ from benchmarks.tables import workload_title
 _COLUMNS = 2
 _REFERENCE, _OURS = "best", "safe"
 _BAR = 0.27  # inches
+_TITLE = 38  # letters of a panel's title on one line
 
 
 def sizes(results: Results) -> tuple[Picture, Figure] | None:
@@ -60,7 +62,7 @@ def _panel(axes: Axes, workload: str, records: dict[str, Record]) -> None:
     axes.set_yticks(range(len(names)), [method_name(name, 24) for name in names], fontsize=7.5)
     axes.set_ylim(len(names) - 0.4, -1.4)
     axes.set_xlim(0, 1.15 * max(record.median for record in records.values()) / 1e6)
-    axes.set_title(workload_title(workload), fontsize=9)
+    axes.set_title(fill(workload_title(workload), _TITLE), fontsize=9)
     axes.set_xlabel("MB, compressed", fontsize=8)
     bare(axes)
 
