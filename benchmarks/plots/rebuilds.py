@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from benchmarks.building.making import CASES
 from benchmarks.plots.style import Picture, bare, colour, new_figure
 from benchmarks.plots.words import in_order, method_name, number
 from benchmarks.records import Results
@@ -33,7 +34,7 @@ def rebuilds(results: Results) -> list[tuple[Picture, Figure]]:
 
 
 def _picture(workload: str, values: Values) -> tuple[Picture, Figure]:
-    cases = list(dict.fromkeys(case for _, case, _ in values))
+    cases = sorted({case for _, case, _ in values}, key=CASES.index)  # results are merged anyhow
     picture = Picture(f"rebuild-{workload}", _title(workload, values), _alt(workload, values))
     figure = new_figure(picture.title, 1.9 + 0.45 * len(cases))
     shared = figure.subplots(1, len(_COSTS), sharey=True, squeeze=False).flat

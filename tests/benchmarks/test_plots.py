@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from benchmarks.__main__ import main
+from benchmarks.building.making import CASES
 from benchmarks.plots import Picture, draw_all
 from benchmarks.plots.draw import draw
 from benchmarks.plots.growth import growth, spread
@@ -93,6 +95,15 @@ def test_bars_begin_at_zero_and_logarithms_are_told() -> None:
     for _, figure in growth(sample["scale"]):
         assert all("logarithmic" in axes.get_xlabel() for axes in figure.axes)
         assert {(axes.get_xscale(), axes.get_yscale()) for axes in figure.axes} == {("log", "log")}
+
+
+@pytest.mark.usefixtures("style")
+def test_cases_are_drawn_in_their_order_however_results_were_merged() -> None:
+    builds = parts()["builds"]
+    _, figure = only(rebuilds(replace(builds, records=builds.records[::-1])))
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert shown == [case for case in CASES if case in shown]
+    assert len(shown) > 2
 
 
 @pytest.mark.usefixtures("style")
