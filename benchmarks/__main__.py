@@ -17,6 +17,7 @@ from benchmarks.gate import gate, update
 from benchmarks.parts import PARTS, PICTURES, RESULTS, Ask, rewrite, run
 from benchmarks.records import read_all
 from benchmarks.targets import PAGE, markdown, read_targets, verdicts
+from slimpack.files import atomic_file
 
 _ONE = "Only this one; more than once for several."
 
@@ -112,7 +113,8 @@ def report_command(results: Path, pictures: Path) -> None:
             from benchmarks.plots import draw_all  # which nobody else needs
 
             page = markdown(verdicts(read_targets(), read_all(results)))
-            (results / PAGE).write_text(page, encoding="utf-8")
+            with atomic_file(results / PAGE, durable=False) as stream:
+                stream.write(page.encode())
             say(f"drawn: {', '.join(one.name for one in draw_all(results, pictures))}")
 
     _finish(work)

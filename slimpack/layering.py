@@ -19,12 +19,11 @@ from slimpack.means import Means
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.compress import Compression, cores
 from slimpack.oci.layer import Layer, build_layer
-from slimpack.oci.members import written_members
+from slimpack.oci.members import Listed, written_members
 from slimpack.oci.plan import LayerPlan, plan_layers
 from slimpack.oci.rootfs import Placed, base_directories
 from slimpack.oci.sharing import Duplicate, Shared, duplicates, is_library, share
 from slimpack.oci.tar import tar_size, with_parents
-from slimpack.oci.untar import Member
 from slimpack.result import LayerRow
 from slimpack.tree import Kind, Tree, hardlink_entry
 
@@ -61,7 +60,7 @@ class Layering:
         }
 
 
-def members_listed(layering: Layering, means: Means) -> Mapping[str, Sequence[Member]]:
+def members_listed(layering: Layering, means: Means) -> Listed:
     """Return digest of a layer -> the members that are in it, if it is what was written.
 
     Nothing of layers in pieces, which have more in them.

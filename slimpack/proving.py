@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial as bound
@@ -32,6 +32,7 @@ from slimpack.warm.proof import (
 if TYPE_CHECKING:  # a build of which nothing changed needs none of it
     from slimpack.env.locks.lock import Lock
     from slimpack.oci.layer import Layer
+    from slimpack.oci.members import Listed
     from slimpack.oci.rootfs import Placed
     from slimpack.oci.untar import Member
     from slimpack.verify.context import Watched
@@ -40,8 +41,6 @@ if TYPE_CHECKING:  # a build of which nothing changed needs none of it
     from slimpack.verify.verifying import Choose
     from slimpack.warm.imported import Imported
     from slimpack.warm.partial import Partial
-
-    Listed = Mapping[str, Sequence[Member]]
 
 
 def prove(
@@ -213,16 +212,14 @@ class _Task:
 
     def _compared(self, absent: Set[str]) -> Listed:
         """Return what layers are said to hold, of those that are read anyway."""
+        if not absent:
+            return self.listed
         read = {
             self.image.layers[one.layer].digest
             for path, one in self.view.items()
             if path not in absent and one.source and one.source.kind == "file"
         }
-        return {
-            digest: members
-            for digest, members in self.listed.items()
-            if not absent or digest in read
-        }
+        return {digest: members for digest, members in self.listed.items() if digest in read}
 
     def _verified(
         self, subject: Subject, watched: Watched, results: Mapping[str, Result]

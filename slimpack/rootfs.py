@@ -25,14 +25,13 @@ from slimpack.oci.compress import MAX_UNPACKED
 from slimpack.oci.digest import CHUNK
 from slimpack.oci.image import Image
 from slimpack.oci.layer import Layer
+from slimpack.oci.members import Listed
 from slimpack.oci.rootfs import Placed, iter_layer_members, merged_view
 from slimpack.oci.untar import Member
 from slimpack.progress import SILENT, Progress, Task
 from slimpack.tree import Entry, Kind, Tree, directory_entry, parents
 
 View = Mapping[str, Placed]
-Listed = Mapping[str, Sequence[Member]]
-"""Digest of a layer -> its members, in order."""
 
 _MAX_ID = (1 << 32) - 2  # the highest uid and gid of Linux; one more means "as it is"
 _MAX_TIME = (1 << 32) - 1

@@ -6,11 +6,14 @@ later compares (`slimpack.rootfs.unpack_image`), so that nothing is believed tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from slimpack.oci.tar import BLOCK, member_size, with_parents
 from slimpack.oci.untar import Member
 from slimpack.tree import Entry, Kind
+
+Listed = Mapping[str, Sequence[Member]]
+"""Digest of a layer -> its members, in order."""
 
 
 def written_members(entries: Iterable[Entry], mtime: int) -> list[Member]:

@@ -115,7 +115,7 @@ def add_bytecode(
         failed=tuple(
             (f"/{jobs[number].source.path}", one.message)
             for number, one in sorted(outcome.items())
-            if one.how == "failed"
+            if not one.is_there
         ),
     )
     return kept.merge(made), report

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from slimpack.errors import InstallError
 from slimpack.slices import open_slice
@@ -69,18 +69,6 @@ class Group:
                     mode=0o644,
                     owner=self.owner,
                     size=one.size,
-                    opener=_Part(self.file, one.offset, one.size),
+                    opener=partial(open_slice, self.file, one.offset, one.size),
                     identity=content_identity(hashlib.sha256(data).hexdigest()),
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Opens a part of a file; see `slimpack.tree` on why this is no closure."""
-
-    path: Path
-    offset: int
-    size: int
-
-    def __call__(self) -> BinaryIO:
-        return open_slice(self.path, self.offset, self.size)

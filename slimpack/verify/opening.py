@@ -15,13 +15,14 @@ from slimpack.env.inputs.archives import ArchiveFormat, archive_format, is_image
 from slimpack.errors import ArchiveError, InputError
 from slimpack.oci.config import Platform
 from slimpack.oci.image import Image
+from slimpack.oci.members import Listed
 from slimpack.oci.read import read_image
 from slimpack.oci.rootfs import Placed, merged_view
 from slimpack.platforms import SUBDIRS, resolve
 from slimpack.portable.unpacking import guess_prefix, read_records, rewrite
 from slimpack.prefix.walk import walk
 from slimpack.progress import SILENT, Progress
-from slimpack.rootfs import Listed, tree_of, unpack_image
+from slimpack.rootfs import tree_of, unpack_image
 from slimpack.tree import Entry, Kind, Tree, directory_entry, parents
 from slimpack.verify.packages import find_prefix
 from slimpack.verify.subject import DEFAULT_PATH, Start, Subject
