@@ -62,6 +62,7 @@ def public() -> Iterator[Path]:
 
 
 def call(*argv: str, user: str = "nonroot", timeout: float = 60, **more: object) -> Command:
+    more.setdefault("env", (("MARK", MARK),))  # beside it, other workers run the same commands
     return Command((TOOL, *argv), user=user, timeout=timeout, **more)  # type: ignore[arg-type]
 
 
@@ -81,8 +82,8 @@ def leftovers() -> set[str]:
                 ours = MARK.encode() in (place / "environ").read_bytes()
             except OSError:
                 continue
-            maker = line.startswith("bwrap --args") or "sandbox/worker.py" in line
-            if line.startswith(f"{TOOL} ") or (maker and ours):
+            starts = (f"{TOOL} ", "bwrap --args")
+            if ours and (line.startswith(starts) or "sandbox/worker.py" in line):
                 found.add(f"process {place.name} {line}")
     for engine in ("docker", "podman"):
         if shutil.which(engine):
@@ -372,13 +373,20 @@ def test_what_stays_behind_ends_with_the_command(ready: Prepared, public: Path) 
 
 def test_ctrl_c_leaves_nothing(sandbox: Sandbox, here: Here) -> None:
     images = marked_images()
-    timer = threading.Timer(3, _thread.interrupt_main)
+    seen: set[str] = set()
+
+    def press() -> None:
+        seen.update(leftovers())
+        _thread.interrupt_main()
+
+    timer = threading.Timer(3, press)
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt), sandbox.prepare(here.root, here.image) as ready:
             ready.run(call("sleep", "60"))
     finally:
         timer.cancel()
+    assert any(f"{TOOL} sleep 60" in line for line in seen)  # what is looked for can be found
     nothing_is_left()
     assert marked_images() == images
 
@@ -440,7 +448,8 @@ sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from slimpack.sandbox import Bind, Command, Options, choose_sandbox
 with choose_sandbox(sys.argv[1]).prepare(Path(sys.argv[2])) as ready:
-    command = Command(("/bin/tool", "beat", "/shared/beats", "60000"), user="nonroot")
+    argv, env = ("/bin/tool", "beat", "/shared/beats", "60000"), (("MARK", {MARK!r}),)
+    command = Command(argv, env, user="nonroot")
     ready.run(command, Options((Bind(Path(sys.argv[3]), "/shared", writable=True),)))
 """
 
