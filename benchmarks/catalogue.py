@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,12 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slimpack.errors import InputError
-from slimpack.toml import Table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import Table, read_toml
 
 HERE = Path(__file__).resolve().parent
 WORKLOADS = HERE / "workloads"
@@ -163,7 +157,7 @@ def _order(name: str) -> tuple[bool, str]:
 
 
 def _workload(file: Path) -> Workload:
-    data = _load(file)
+    data = read_toml(file)
     top = Table(data, _shown(file), "")
     request = top.table("request")
     port = top.integer("port", 8000, minimum=1, maximum=65535)
@@ -220,14 +214,7 @@ def _metric(name: str, table: Table) -> Metric:
 
 
 def _tables(file: Path) -> dict[str, Table]:
-    return {name: Table(data, _shown(file), name) for name, data in _load(file).items()}
-
-
-def _load(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{_shown(file)}: {error}") from error
+    return {name: Table(data, _shown(file), name) for name, data in read_toml(file).items()}
 
 
 def _shown(file: Path) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -23,16 +22,10 @@ from typing import Any
 from benchmarks.building.project import Project
 from benchmarks.catalogue import workloads
 from benchmarks.demo import say
-from slimpack.errors import InputError
 from slimpack.files import atomic_file
 from slimpack.oci.layer import Layer
 from slimpack.oci.read import read_image
-from slimpack.toml import Table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import Table, read_toml
 
 BUDGET = Path(__file__).with_name("budget.toml")
 _SAME = "sha256:"
@@ -179,11 +172,7 @@ def problems(what: str, budget: Figures, found: Figures, tolerance: float) -> It
 
 def read_budget(path: Path) -> Budget:
     """Read a budget; InputError with the file and the key for what it should not hold."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path.name}: {error}") from error
-    top = Table(data, path.name, "")
+    top = Table(read_toml(path), path.name, "")
     percent = top.integer("tolerance", 1, minimum=0, maximum=100)
     found = {}
     for table in top.tables("image"):

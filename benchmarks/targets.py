@@ -6,7 +6,6 @@ unit that no workload for CPUs may reach. What was not measured is told as that.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,12 +15,7 @@ from benchmarks.catalogue import methods, metrics, workloads
 from benchmarks.parts import PARTS
 from benchmarks.records import Results
 from benchmarks.tables import head, method_title, row, shown, workload_title
-from slimpack.toml import Table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import Table, read_toml
 
 FILE = Path(__file__).with_name("targets.toml")
 PAGE = "targets.md"
@@ -80,7 +74,7 @@ class Verdict:
 
 def read_targets(file: Path = FILE) -> tuple[Target, ...]:
     """Read the targets; InputError for a file that is not as it should be."""
-    top = Table(tomllib.loads(file.read_text(encoding="utf-8")), file.name, "")
+    top = Table(read_toml(file), file.name, "")
     found = tuple(_target(table) for table in top.tables("target"))
     top.finish()
     return found

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from slimpack.config import (
     COMPRESSIONS,
@@ -38,12 +36,7 @@ from slimpack.errors import InputError
 from slimpack.registry.reference import is_reference
 from slimpack.sizes import Growth, parse_growth, parse_size
 from slimpack.slim.ruleset import PROFILES
-from slimpack.toml import Table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import Table, read_toml
 
 FILE_NAME = "slimpack.toml"
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kMGT]?)(?P<binary>i?)B?\Z")
@@ -59,7 +52,7 @@ def find_config(folder: Path) -> Config:
         return read_config(own)
     project = folder / "pyproject.toml"
     if project.is_file():
-        tools = _load(project).get("tool")
+        tools = read_toml(project).get("tool")
         if isinstance(tools, dict) and "slimpack" in tools:
             return read_config(project)
     return Config(folder=folder)
@@ -67,7 +60,7 @@ def find_config(folder: Path) -> Config:
 
 def read_config(path: Path) -> Config:
     """Read a configuration file; InputError with file, key and a suggestion for what is wrong."""
-    data = _load(path)
+    data = read_toml(path)
     where = str(path)
     if path.name == "pyproject.toml":
         tools = data.get("tool")
@@ -89,17 +82,6 @@ def read_config(path: Path) -> Config:
     )
     top.finish()
     return config
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def _env(table: Table, folder: Path) -> EnvConfig:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,11 +19,7 @@ from typing import Any, TypeVar
 from slimpack.debian.checked import checked_package
 from slimpack.debian.model import ARCHITECTURES, DebianSource, ResolvedPackage
 from slimpack.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import read_toml
 
 DEFAULT_PREFIX = "/opt/env"
 DEFAULT_USER = "65532"
@@ -175,14 +170,9 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"the runtime file {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the runtime file {path} cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
+    if not path.exists():
+        raise InputError(f"the runtime file {path} does not exist")
+    return read_toml(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reading tables of a TOML file strictly: every key known, every type right.
+"""Reading TOML, and tables of it strictly: every key known, every type right.
 
 `Table` hands out values by key and remembers which were asked for; `finish`
 then refuses the keys that nobody knows, with the nearest known one.
@@ -7,13 +7,41 @@ then refuses the keys that nobody knows, with the nearest known one.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from slimpack.errors import InputError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 Choice = TypeVar("Choice", bound=str)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the data of a file; InputError for one that cannot be read, or is no TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    return parse_toml(text, path)
+
+
+def parse_toml(text: str, where: str | Path) -> dict[str, Any]:
+    """Return the data of a document; InputError, with line and column, when it has none.
+
+    where: names it in errors.
+    """
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid TOML: {error}") from error
 
 
 class Table:

@@ -159,7 +159,7 @@ def pin(name: str, **changes: object) -> str:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("= 1", "is not valid TOML", ""),
+        ("= 1", "not valid TOML", ""),
         ("", "either a [debian] table or the key image", ""),
         (f'image = "x"\n{GOOD}', "either a [debian] table or the key image", ""),
         (f"descripton = 1\n{GOOD}", "unknown key descripton", "did you mean 'description'?"),

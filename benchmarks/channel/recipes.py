@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,11 +11,8 @@ from packaging.utils import canonicalize_name
 
 from benchmarks.channel.conda_format import COMPRESSION_LEVEL
 from benchmarks.channel.errors import ChannelError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.errors import InputError
+from slimpack.toml import read_toml
 
 RECIPES_FILE = Path(__file__).with_name("packages.toml")
 
@@ -153,9 +149,9 @@ class Channel:
 def load_channel(path: Path = RECIPES_FILE) -> Channel:
     """Read and check the recipes file."""
     try:
-        table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as problem:
-        raise ChannelError(f"cannot read {path}: {problem}") from problem
+        table = read_toml(path)
+    except InputError as problem:
+        raise ChannelError(f"cannot read {problem.message}") from problem
     return parse_channel(table)
 
 

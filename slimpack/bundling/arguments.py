@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from slimpack.bundle.reader import is_bundle
 from slimpack.env.inputs.archives import is_image
-from slimpack.env.inputs.text import read_text
 from slimpack.errors import InputError
 from slimpack.oci.several import holds_images
 from slimpack.registry.reference import is_reference
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import read_toml
 
 Kind = Literal["bundle", "images", "reference", "configuration", "spec"]
 
@@ -73,8 +67,8 @@ def _configuration(path: Path) -> Path | None:
     if path.suffix != ".toml":
         return None
     try:
-        data = tomllib.loads(read_text(path))
-    except (InputError, tomllib.TOMLDecodeError):
+        data = read_toml(path)
+    except InputError:
         return None  # whoever reads it tells what is wrong
     tool = data.get("tool")
     own = isinstance(tool, dict) and "slimpack" in tool

@@ -9,7 +9,6 @@ compared with the channels' own lists; of a lock or an environment only what
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -24,11 +23,7 @@ from slimpack.env.locks.lock import Lock, LockedPackage
 from slimpack.env.rattler.engine import RattlerEngine
 from slimpack.env.specs import spec_name
 from slimpack.errors import InputError, SolveError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import read_toml
 
 MARKS = ("__cuda", "cuda-version", "cuda-cudart", "cudatoolkit")
 """What only builds for CUDA depend on."""
@@ -294,4 +289,4 @@ def _families() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _known() -> dict[str, Any]:
-    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
+    return read_toml(_FILE)

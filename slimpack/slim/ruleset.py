@@ -20,21 +20,15 @@ and of tables ``[[keep]]`` (name, reason, paths) with what no rule may take. A t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from slimpack.errors import InputError
-from slimpack.toml import Table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from slimpack.toml import Table, parse_toml
 
 Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "one-owner", "gpu-arch"]
 PROFILES = ("none", "safe", "serve", "tight", "traced")
@@ -162,10 +156,7 @@ def read_rules(path: Path) -> Rules:
 
 def parse_rules(text: str, where: str) -> Rules:
     """Parse a rule file; `where` names it in errors."""
-    try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from error
+    data = parse_toml(text, where)
     top = Table(data, where, "")
     rules = tuple(_rule(table) for table in top.tables("rule"))
     keeps = tuple(_keep(table) for table in top.tables("keep"))

@@ -12,8 +12,9 @@ from pathlib import Path
 from slimpack.env.inputs.archives import ArchiveFormat, archive_format, is_image
 from slimpack.env.inputs.manifest import is_manifest, lock_of_manifest, locks_beside
 from slimpack.env.inputs.spec import is_package_file, looks_like_match_spec
-from slimpack.env.inputs.text import MAX_LOCK_BYTES, parse_toml, parse_yaml, read_text
+from slimpack.env.inputs.text import MAX_LOCK_BYTES, parse_yaml, read_text
 from slimpack.errors import InputError
+from slimpack.toml import parse_toml
 
 _SUFFIXES = (
     *(".yml", ".yaml", ".toml", ".txt", ".lock", ".json", ".conda"),

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
 from slimpack.errors import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MAX_SPEC_BYTES = 4 * 1024 * 1024
 # Locks of several platforms and environments grow to tens of megabytes.
@@ -48,14 +41,6 @@ def parse_yaml(text: str, path: Path) -> object:
     from slimpack.env.inputs.yamltext import parse  # which takes a while to import
 
     return parse(text, path)
-
-
-def parse_toml(text: str, path: Path) -> dict[str, Any]:
-    """Return the data of a TOML document; InputError with line and column when it has none."""
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
 
 
 def type_name(value: object) -> str:

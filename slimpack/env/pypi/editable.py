@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import parse_wheel_filename
 
 from slimpack.env.dists import Dist
-from slimpack.env.inputs.text import parse_toml, read_text
+from slimpack.env.inputs.text import read_text
 from slimpack.env.locks.lock import PypiPackage
 from slimpack.env.meta import Installed
 from slimpack.env.pypi.interpreter import Interpreter, interpreter
@@ -29,6 +29,7 @@ from slimpack.env.pypi.sources import build_wheel, copy_project, fresh_folder
 from slimpack.env.pypi.wheels import stage
 from slimpack.errors import InputError, InstallError
 from slimpack.progress import SILENT, Progress
+from slimpack.toml import parse_toml
 
 # pip's words when it cannot fetch what an isolated build needs.
 _NO_TOOLS = re.compile(
