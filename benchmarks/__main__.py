@@ -16,6 +16,7 @@ from benchmarks.ending import ended
 from benchmarks.gate import gate, update
 from benchmarks.parts import PARTS, PICTURES, RESULTS, Ask, rewrite, run
 from benchmarks.records import read_all
+from benchmarks.summaries import fill_all
 from benchmarks.targets import PAGE, markdown, read_targets, verdicts
 from slimpack.files import atomic_file
 
@@ -112,9 +113,12 @@ def report_command(results: Path, pictures: Path) -> None:
         if written:
             from benchmarks.plots import draw_all  # which nobody else needs
 
-            page = markdown(verdicts(read_targets(), read_all(results)))
+            found = read_all(results)
+            page = markdown(verdicts(read_targets(), found))
             with atomic_file(results / PAGE, durable=False) as stream:
                 stream.write(page.encode())
+            if results.resolve() == RESULTS.resolve():  # documents show those that are committed
+                say(f"filled: {', '.join(one.name for one in fill_all(found)) or 'nothing new'}")
             say(f"drawn: {', '.join(one.name for one in draw_all(results, pictures))}")
 
     _finish(work)
