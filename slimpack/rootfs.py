@@ -21,7 +21,7 @@ from slimpack.archive.folder import new_folder
 from slimpack.archive.guard import allowed_bytes
 from slimpack.archive.place import Owner, Site
 from slimpack.errors import ImageError
-from slimpack.oci.compress import MAX_UNPACKED
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.digest import CHUNK
 from slimpack.oci.image import Image
 from slimpack.oci.layer import Layer

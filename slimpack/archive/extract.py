@@ -18,7 +18,7 @@ from slimpack.archive.tarstream import tar_items
 from slimpack.archive.zipreader import zip_items
 from slimpack.errors import ArchiveError, ImageError, InputError
 from slimpack.files import FileSlice
-from slimpack.oci.compress import MAX_UNPACKED
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.digest import ByteStream, VerifyingReader, chunks
 from slimpack.oci.untar import MAX_MEMBERS
 from slimpack.progress import Progress, Task

@@ -10,7 +10,7 @@ from typing import Protocol
 from slimpack.archive.formats import Codec
 from slimpack.archive.items import Item, Items
 from slimpack.errors import ArchiveError
-from slimpack.oci.compress import decompress
+from slimpack.oci.decompress import decompress
 from slimpack.oci.digest import CHUNK, ByteStream
 from slimpack.oci.untar import TarReader
 

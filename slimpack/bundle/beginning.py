@@ -16,7 +16,7 @@ from slimpack.bundle.model import (
 )
 from slimpack.bundle.passing import Passing
 from slimpack.errors import BundleError, InputError
-from slimpack.oci.compress import sniff
+from slimpack.oci.decompress import sniff
 from slimpack.oci.digest import CHUNK
 from slimpack.oci.tar import BLOCK, END
 

@@ -9,7 +9,7 @@ from slimpack.bundle.findings import Findings
 from slimpack.bundle.model import Statement
 from slimpack.bundle.needs import Kept
 from slimpack.errors import ImageError
-from slimpack.oci.compress import MAX_UNPACKED, decompress
+from slimpack.oci.decompress import MAX_UNPACKED, decompress
 from slimpack.oci.digest import ByteStream
 from slimpack.oci.untar import TarReader
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 
 from slimpack.errors import ImageError
-from slimpack.oci.compress import MAX_UNPACKED, Compression
+from slimpack.oci.compress import Compression
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.digest import check_digest
 from slimpack.oci.jsontext import canonical, number, parse_object, text, text_mapping
 from slimpack.oci.layer import LAYER_TYPES, Layer, Source

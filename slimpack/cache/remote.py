@@ -35,7 +35,7 @@ from slimpack.cache.record import LayerRecord, record_of
 from slimpack.errors import ImageError, InputError, SlimpackError
 from slimpack.oci.artifact import EMPTY
 from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import decompress, sniff
+from slimpack.oci.decompress import decompress, sniff
 from slimpack.oci.digest import sha256
 from slimpack.oci.image import MANIFEST_TYPE
 from slimpack.oci.layer import Layer

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from slimpack.archive.guard import allowed_bytes
 from slimpack.errors import ImageError
 from slimpack.hpc.scripts import lost, runtime_files
-from slimpack.oci.compress import MAX_UNPACKED
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.digest import CHUNK, sha256
 from slimpack.oci.image import Image
 from slimpack.oci.layer import TAR, Layer

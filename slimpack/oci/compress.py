@@ -1,4 +1,4 @@
-"""Compression of layers, and bounded decompression of layers that others made.
+"""Compression of layers, the same on every machine.
 
 A compressed layer is as reproducible as its tar if the compressor is: zstd
 always runs in its multithreaded mode (one worker or many give the same bytes,
@@ -13,7 +13,6 @@ Layers whose files can be read one by one (`slimpack.oci.toc`) are gzip or zstd 
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import zlib
@@ -25,24 +24,18 @@ from typing import Literal, cast, get_args
 import zstandard
 
 from slimpack.errors import ImageError, InputError
-from slimpack.oci.digest import CHUNK, ByteStream, Writable
+from slimpack.oci.digest import CHUNK, Writable
 from slimpack.oci.gzipped import GzipWriter
 
 Kind = Literal["zstd", "gzip", "none"]
 Name = Literal["zstd", "gzip", "none", "zstd:chunked", "estargz"]
 """What users call a compression: its kind, or that in pieces with a table of contents."""
 
-MAX_UNPACKED = 64 << 30
-"""Bytes after which decompression of one layer stops unless told otherwise."""
-
 _MAX_WORKERS = 6  # each holds a piece of the input and tables: some 50 MiB at level 9
-_MAX_WINDOW = 128 << 20
 _WINDOW_LOG = 23
 _HASH_LOG = 22
 LEVELS: dict[str, range] = {"zstd": range(1, 23), "gzip": range(1, 10), "none": range(1)}
 _PIECES = 1  # raised whenever layers in pieces get other bytes (slimpack.oci.toc and its users)
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -195,122 +188,3 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
         return os.cpu_count() or 1
-
-
-def sniff(head: bytes) -> Kind:
-    """Tell the compression of a stream from its first four bytes or more."""
-    if head[:4] == _ZSTD_MAGIC or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
-        return "zstd"
-    return "gzip" if head[:2] == _GZIP_MAGIC else "none"
-
-
-def decompress(stream: ByteStream, *, limit: int = MAX_UNPACKED, what: str = "layer") -> ByteStream:
-    """Return the decompressed content of `stream`, whose kind is told by its first bytes.
-
-    zstd may have several frames and skippable ones, gzip several members. Memory
-    stays bounded whatever the input. Reading raises ImageError, naming `what`, for
-    damaged or truncated input and after more than `limit` bytes. Closing closes
-    `stream`.
-    """
-    head = stream.read(4)
-    while len(head) < 4 and (more := stream.read(4 - len(head))):
-        head += more
-    source = _Prepended(head, stream)
-    kind = sniff(head)
-    inner: ByteStream = source
-    if kind == "zstd":
-        inner = _ZstdReader(source)
-    elif kind == "gzip":
-        inner = gzip.GzipFile(fileobj=cast("io.BytesIO", source), mode="rb")
-    return _BoundedReader(inner, source, limit, what)
-
-
-class _Prepended:
-    """A stream whose first bytes were already read."""
-
-    def __init__(self, head: bytes, stream: ByteStream) -> None:
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int = -1, /) -> bytes:
-        if not self._head:
-            return self._stream.read(size)
-        if size < 0:
-            size = len(self._head)
-        data, self._head = self._head[:size], self._head[size:]
-        return data
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _ZstdReader:
-    """Reads frame after frame; python-zstandard's own reader takes a cut-off one for whole."""
-
-    # 4 bytes of zstd can mean 128 KiB, so that one piece gives at most 32 MiB.
-    _PIECE = 1024
-    # Of a buffer for each piece; glibc maps one of 128 KiB, the default, anew each time.
-    _BUFFER = 64 << 10
-
-    def __init__(self, source: ByteStream) -> None:
-        self._source = source
-        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
-        self._frame: zstandard.ZstdDecompressionObj | None = None
-        self._packed = b""  # what was read; from `_at` on not yet given to a frame
-        self._at = 0
-        self._ready = bytearray()
-
-    def read(self, size: int = -1, /) -> bytes:
-        while len(self._ready) < size and self._fill():
-            pass
-        data = bytes(self._ready[:size])
-        del self._ready[:size]
-        return data
-
-    def _fill(self) -> bool:
-        if self._at >= len(self._packed):
-            self._packed, self._at = self._source.read(64 * self._PIECE), 0
-        if not self._packed:
-            if self._frame is not None:
-                raise EOFError("a zstd frame is cut off")
-            return False
-        if self._frame is None:
-            self._frame = self._decompressor.decompressobj(write_size=self._BUFFER)
-        piece = self._packed[self._at : self._at + self._PIECE]
-        self._at += len(piece)
-        self._ready += self._frame.decompress(piece)
-        if self._frame.eof:
-            self._at -= len(self._frame.unused_data)
-            self._frame = None
-        return True
-
-    def close(self) -> None:
-        self._source.close()
-
-
-class _BoundedReader:
-    def __init__(self, inner: ByteStream, source: ByteStream, limit: int, what: str) -> None:
-        self._inner = inner
-        self._source = source
-        self._left = limit
-        self._limit = limit
-        self._what = what
-
-    def read(self, size: int = -1, /) -> bytes:
-        if size < 0:
-            return b"".join(iter(lambda: self.read(CHUNK), b""))
-        try:
-            data = self._inner.read(min(size, CHUNK))
-        except (zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError) as error:
-            raise ImageError(f"{self._what} is damaged: {error}") from error
-        self._left -= len(data)
-        if self._left < 0:
-            raise ImageError(
-                f"{self._what} unpacks to more than the {self._limit} bytes allowed",
-                hint="this looks like a decompression bomb",
-            )
-        return data
-
-    def close(self) -> None:
-        self._inner.close()
-        self._source.close()

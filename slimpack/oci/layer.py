@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from slimpack.errors import ImageError
 from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import DEFAULT, MAX_UNPACKED, Compression, decompress
+from slimpack.oci.compress import DEFAULT, Compression
+from slimpack.oci.decompress import MAX_UNPACKED, decompress
 from slimpack.oci.digest import ByteStream, HashingWriter, VerifyingReader, chunks
 from slimpack.oci.estargz import write_estargz
 from slimpack.oci.tar import Advance, tar_size, with_parents, write_tar

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from slimpack.errors import ImageError, InputError
 from slimpack.oci import jsontext
-from slimpack.oci.compress import sniff
 from slimpack.oci.config import Platform
+from slimpack.oci.decompress import sniff
 from slimpack.oci.digest import HashingWriter, Nowhere, check_digest, chunks, hex_of, sha256
 from slimpack.oci.image import Image
 from slimpack.oci.index import Deliverable

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from slimpack.errors import ImageError
-from slimpack.oci.compress import MAX_UNPACKED
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.image import Image
 from slimpack.oci.layer import Layer
 from slimpack.oci.toc import RESERVED

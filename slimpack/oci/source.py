@@ -13,7 +13,7 @@ from typing import Protocol
 
 from slimpack.errors import ImageError
 from slimpack.files import FileSlice
-from slimpack.oci.compress import sniff
+from slimpack.oci.decompress import sniff
 from slimpack.oci.digest import ByteStream
 from slimpack.oci.untar import Member, TarReader, normal_path
 

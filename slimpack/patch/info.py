@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from slimpack.errors import ImageError, InputError
-from slimpack.oci.compress import MAX_UNPACKED, Compression, Kind
+from slimpack.oci.compress import Compression, Kind
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.digest import ByteStream, check_digest
 from slimpack.oci.jsontext import Object, canonical, mapping, number, objects, parse_object, text
 from slimpack.oci.layer import LAYER_TYPES

@@ -12,7 +12,7 @@ from pathlib import Path
 from slimpack.closing import Closing
 from slimpack.errors import ImageError
 from slimpack.files import explained
-from slimpack.oci.compress import MAX_UNPACKED
+from slimpack.oci.decompress import MAX_UNPACKED
 from slimpack.oci.digest import CHUNK, chunks
 from slimpack.oci.layer import Layer
 

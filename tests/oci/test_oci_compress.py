@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimpack.errors import ImageError, InputError
-from slimpack.oci.compress import DEFAULT, Compression, Kind, decompress, sniff
+from slimpack.oci.compress import DEFAULT, Compression, Kind
+from slimpack.oci.decompress import decompress, sniff
 from slimpack.oci.digest import chunks
 from tests.oci.oci_images import BY_KIND, need_tool
 

@@ -11,8 +11,8 @@ import pytest
 
 from slimpack.errors import ImageError
 from slimpack.oci.blobs import BlobStore
-from slimpack.oci.compress import decompress
 from slimpack.oci.config import ImageConfig
+from slimpack.oci.decompress import decompress
 from slimpack.oci.digest import sha256
 from slimpack.oci.image import Image, make_image
 from slimpack.oci.layer import TAR, Layer
