@@ -31,7 +31,6 @@ from benchmarks.building.methods import (
     commands,
     in_order,
     maker,
-    needs_lock,
     reason_against,
     set_up,
     wanted,
@@ -136,7 +135,6 @@ class Bench:
         """
         self.project.make()
         self.project.solve()
-        lock = needs_lock(chosen)
         makers: dict[str, Maker] = {}
         for method in chosen:
             reason = reason_against(method, self.project)
@@ -153,7 +151,7 @@ class Bench:
         limits: dict[str, float] = {}
         for number in range(runs):
             say(f"{self.workload.name}: run {number + 1} of {runs}")
-            self.repetition(makers, found, limits, lock=lock)
+            self.repetition(makers, found, limits)
         return tuple(records(self.workload.name, found, limits))
 
     def _has(self, case: str) -> bool:
@@ -162,7 +160,7 @@ class Bench:
         return bool(names.get(case, "yes"))
 
     def repetition(
-        self, makers: Mapping[str, Maker], found: Found, limits: dict[str, float], *, lock: bool
+        self, makers: Mapping[str, Maker], found: Found, limits: dict[str, float]
     ) -> None:
         """Go through the cases once. limits: gets that of each method, where it has none yet."""
         with ExitStack() as stack:
@@ -175,7 +173,7 @@ class Bench:
                 # What later cases start from is made, even if it is not asked for.
                 todo = [name for name in makers if (name, case) in found or case == COLD]
                 if todo:
-                    self.change(case, lock=lock)
+                    self.change(case)
                 for name in todo:
                     say(f"{self.workload.name}: {case}: {name}")
                     seconds = makers[name].prepare(case)
@@ -191,14 +189,14 @@ class Bench:
                         with opened(self.project, reference, self.folder / "opened") as image:
                             limits[name] = packing_seconds(image.root)
 
-    def change(self, case: str, *, lock: bool) -> None:
-        """Change what the case is about."""
+    def change(self, case: str) -> None:
+        """Change what the case is about; a lock tells which of a package's variants that is."""
         if case == APPLICATION:
             self.project.change_application()
         elif case in (ONE_PURE, ONE_HEAVY):
             workload = self.workload
             self.project.change_package(workload.pure if case == ONE_PURE else workload.heavy)
-            if lock:
+            if self.project.lock.exists():
                 self.project.solve()
 
     def _into_an_empty_registry(self, name: str, one: Maker, runs: Runs) -> None:

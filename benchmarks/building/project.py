@@ -145,11 +145,10 @@ class Project:
     def newest(self, name: str) -> tuple[Path, int]:
         """Return the package with the highest build number, and that number.
 
-        Of several versions it is the one in the lock, once there is a lock: the channel may
-        have another for other platforms or GPUs.
+        Of several versions and variants it is the one in the lock, once there is a lock: the
+        channel may have others for other platforms or GPUs.
         """
-        locked = self.locked() if self.lock.exists() else ()
-        versions = {path.name.split("-")[-2] for path in locked if _name(path) == name}
+        locked = {path.name for path in self.locked()} if self.lock.exists() else set()
         found = []
         for index in self.channel.glob("*/repodata.json"):
             if index.parent.name in ("noarch", "linux-64"):
@@ -157,11 +156,11 @@ class Project:
                 found += [
                     (record["build_number"], index.parent / file)
                     for file, record in table.items()
-                    if record["name"] == name and (not versions or record["version"] in versions)
+                    if record["name"] == name
                 ]
         if not found:
             raise RunError(f"the local channel has no package {name}, which should change")
-        number, path = max(found)
+        number, path = max([one for one in found if one[1].name in locked] or found)
         return path, number
 
     def solve(self) -> None:
@@ -175,11 +174,6 @@ class Project:
         if not names:
             raise RunError(f"no packages in {self.lock}")
         return sorted(map(Path, names))
-
-
-def _name(package: Path) -> str:
-    """Return the name in ``name-version-build.conda``; neither of the others has a hyphen."""
-    return package.name.rsplit("-", 2)[0]
 
 
 def made_in(rules: Sequence[CopyRule], known: Collection[str]) -> Callable[[str], Path | None]:

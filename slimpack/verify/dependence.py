@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("edge", "search", "file", "stat", "list", "ran", "start", "blind")
-_OF_PATHS = ("file", "stat", "list")
+KINDS = ("edge", "search", "file", "stat", "exists", "list", "ran", "start", "blind")
+_OF_PATHS = ("file", "stat", "exists", "list")
 _ALL = ""
 
 
@@ -177,7 +177,7 @@ def reached(dependence: Dependence, tops: Iterable[str]) -> set[str]:
 
 def places(dependence: Dependence, nodes: Set[str]) -> Iterator[str]:
     """Yield the paths that modules asked for; of searches without the endings of files."""
-    for kind in ("file", "stat", "start", "search"):
+    for kind in ("file", "stat", "exists", "start", "search"):
         for node, whats in dependence.of(kind).items():
             if node in nodes:
                 for what in whats:
@@ -200,7 +200,7 @@ def misses(dependence: Dependence, absent: Set[str]) -> bool:
     return (
         any(
             not absent.isdisjoint(paths)
-            for kind in ("file", "stat", "list")
+            for kind in _OF_PATHS
             for paths in dependence.of(kind).values()
         )
         or any(not folders.isdisjoint(paths) for paths in dependence.of("list").values())
@@ -223,6 +223,11 @@ def _direct(dependence: Dependence, change: Change, tops: Set[str]) -> Iterator[
             yield node
     for node, paths in dependence.of("stat").items():
         if any(path in everything or path in entered for path in paths):
+            yield node
+    # A file may have become a folder, whose own path does not come or go.
+    others = change.moved | (change.changed & entered.keys())
+    for node, paths in dependence.of("exists").items():
+        if not others.isdisjoint(paths):
             yield node
     for node, paths in dependence.of("list").items():
         if any(path in touched for path in paths):

@@ -11,6 +11,7 @@ newer than Python 3.8. `install` gives an object that notes, for each top-level 
   folders]``;
 - ``file``: paths that it opened or looked at, there or not; ``stat``: the same, and of a folder
   the time of its last change, by which caches know whether it has other names in it now;
+- ``exists``: paths of which it learned no more than whether they are there, and what they are;
 - ``list``: folders whose names it read (importlib's own look does not count: a search tells more);
 - ``ran``: it started a program, or did what cannot be followed;
 - ``start``: files of modules that were loaded before this, by nobody that is known;
@@ -44,7 +45,14 @@ _PROGRAMS = frozenset(
 )
 # No modules: Cython keeps its types and frames there, which come from its compiled code alone.
 _CYTHON = ("_cython_", "cython_runtime")
+# All that these tell of a path (inspect asks them of each module that is loaded).
+_LOOKS = frozenset(
+    getattr(os.path, name).__code__
+    for name in ("exists", "lexists", "isfile", "isdir", "islink", "realpath", "_joinrealpath")
+    if hasattr(getattr(os.path, name, None), "__code__")
+)
 _OPENS = frozenset(("open", "sqlite3.connect", "ctypes.dlopen"))
+_ACCESS = ("__getattribute__", "__setattr__", "__delattr__")
 _EVENTS = _OPENS | _PROGRAMS | {"os.listdir", "os.scandir", "import"}
 
 
@@ -211,7 +219,7 @@ class Recorder:
             if kwargs.get("dir_fd") is not None:
                 self._note("ran", self._who(), name)
             else:
-                self._path(kind, path)
+                self._path("exists" if sys._getframe(1).f_code in _LOOKS else kind, path)
             return original(path, *args, **kwargs)
 
         call.__name__, call.__doc__ = name, original.__doc__
@@ -258,14 +266,25 @@ class Recorder:
             for top in tops - {_top(name)}:
                 self._note("edge", {_top(name)}, top)
                 self._note("edge", {top}, _top(name))
-            if type(module) is type(sys):
-                module.__spec__ = _Stand(name, None)
+            if _can_have_a_spec(module):
+                vars(module)["__spec__"] = _Stand(name, None)
             elif module is not None:  # None says that there is no such module: a search, each time
                 self._note("blind", {""}, _top(name))
 
 
 class _Stand(bootstrap.ModuleSpec):
     """The spec of a module that has none."""
+
+
+def _can_have_a_spec(module: Any) -> bool:
+    """Tell whether its spec is what is in its dictionary: also of a class of somebody's own."""
+    kind: Any = type(module)
+    plain: Any = type(sys)
+    if not issubclass(kind, plain):
+        return False
+    own = kind.__mro__[: kind.__mro__.index(plain)]
+    same = (getattr(kind, name) is getattr(plain, name) for name in _ACCESS)
+    return all(same) and not any("__spec__" in vars(one) for one in own)
 
 
 def _top(name: str) -> str:

@@ -144,11 +144,17 @@ def test_a_package_is_changed_again_and_again_and_the_source_channel_stays(
     assert before == {path: path.read_bytes() for path in (tmp_path / "first").glob("*/*")}
 
 
-def test_of_two_versions_the_one_in_the_lock_changes(project: Project) -> None:
+@pytest.mark.parametrize(("version", "build"), [("4.0", "0"), ("3.0", "cuda130_1")])
+def test_of_two_versions_or_variants_the_one_in_the_lock_changes(
+    project: Project, version: str, build: str
+) -> None:
     first, _ = project.newest(PURE)
-    write_conda(project.channel, name=PURE, version="4.0", build_number=1, files={"x.py": ""})
+    files, channel = {"x.py": ""}, project.channel
+    other = write_conda(
+        channel, name=PURE, version=version, build=build, build_number=1, files=files
+    )
     index_channel(project.channel)
-    assert project.newest(PURE)[0].name.startswith("idna-4.0-")
+    assert project.newest(PURE)[0] == other
     project.lock.write_text(f"packages:\n- conda: {first}\n")
     assert project.newest(PURE) == (first, 0)
 
@@ -566,7 +572,7 @@ def test_a_method_goes_through_its_cases_after_each_change(
     found = {("safe", case): Runs() for case in fake.cases}
     limits: dict[str, float] = {}
     for _ in range(2):
-        bench.repetition({"safe": fake}, found, limits, lock=False)
+        bench.repetition({"safe": fake}, found, limits)
     once = [(what, case) for case in fake.cases for what in ("prepare", "run")]
     assert fake.calls == [*once, ("clean", "safe/tiny:1")] * 2
     assert changed == ["idna", "idna"] * 2
@@ -593,7 +599,7 @@ def test_later_cases_start_from_a_cold_build_even_if_nobody_asks_for_it(
     monkeypatch.setattr(builds, "docker_registry", registry)
     fake = Fake()
     found = {("safe", SAME): Runs()}
-    Bench(project, (SAME,)).repetition({"safe": fake}, found, {"safe": 1.0}, lock=False)
+    Bench(project, (SAME,)).repetition({"safe": fake}, found, {"safe": 1.0})
     assert [case for what, case in fake.calls if what == "run"] == [COLD, SAME]
     assert [one.case for one in records("tiny", found, {})] == [SAME] * 7
 

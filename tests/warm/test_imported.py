@@ -229,6 +229,29 @@ def test_readers_of_files(
     assert [message in one for one in on.failed] == [True]
 
 
+ASKS = ("exists", "lexists", "isfile", "not isdir", "not islink", "realpath")
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_who_asks_what_is_there_does_not_see_what_is_in_it(tmp_path: Path, ask: str) -> None:
+    """As inspect asks of the files of all modules, when PyTorch wants to know who called it."""
+    text = f"from os.path import *\nassert {ask}(join(dirname(__file__), 'below', 'data.txt'))\n"
+    on = world(tmp_path, {**LIBRARIES, "asks": {"asks.py": module(text)}})
+    on.packages["below"]["below/data.txt"] = "2"
+    assert set(on.verify()) == {"above", "below", "uses"}
+    del on.packages["below"]["below/data.txt"]
+    on.packages["below"]["below/data.txt/now_a_folder.txt"] = ""
+    assert set(on.verify()) == {"above", "below", "uses", "asks"}
+
+
+@pytest.mark.parametrize("ask", ["stat", "lstat", "path.getsize", "path.getmtime"])
+def test_who_asks_how_large_it_is_does(tmp_path: Path, ask: str) -> None:
+    text = f"os.{ask}(os.path.join(os.path.dirname(__file__), 'below', 'data.txt'))\n"
+    on = world(tmp_path, {**LIBRARIES, "asks": {"asks.py": module(text)}})
+    on.packages["below"]["below/data.txt"] = "22"
+    assert "asks" in on.verify()
+
+
 @pytest.mark.parametrize("ask", ["version('below')", "entry_points(group='x')"])
 def test_readers_of_metadata(tmp_path: Path, ask: str) -> None:
     # The first one who asks has the names of the folder read, and importlib.metadata keeps them.
@@ -307,6 +330,39 @@ def test_modules_without_a_spec(tmp_path: Path) -> None:
     on = world(tmp_path, {**packages, "zz": {"zz.py": module("import made\n")}})
     on.packages["below"]["below/more.py"] = "x = 2\n"
     assert "zz" in on.verify()
+
+
+OWN = """
+import below, sys, types
+class Own(types.ModuleType):
+    def __getattr__(self, name):
+        raise AttributeError(name)
+{}
+sys.modules['made'] = Own('made')
+"""
+
+
+def test_modules_of_a_class_of_their_own_get_a_spec(tmp_path: Path) -> None:
+    """As PyTorch has them: who imports one is seen, and others need not be imported again."""
+    packages = {**LIBRARIES, "makes": {"makes.py": module(OWN.format(""))}}
+    on = world(tmp_path, {**packages, "zz": {"zz.py": module("import made\n")}})
+    on.packages["below"]["below/more.py"] = "x = 2\n"
+    assert set(on.verify()) == {"above", "below", "makes", "uses", "zz"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "    __spec__ = None",
+        "    def __getattribute__(self, name):\n        return super().__getattribute__(name)",
+        "    def __setattr__(self, name, value):\n        self.__dict__[name] = value",
+    ],
+)
+def test_whatever_depends_on_those_that_may_hide_it(tmp_path: Path, own: str) -> None:
+    packages = {**LIBRARIES, "makes": {"makes.py": module(OWN.format(own))}}
+    on = world(tmp_path, {**packages, "zz": {"zz.py": module("import made\n")}})
+    on.packages["below"]["below/more.py"] = "x = 2\n"
+    assert {"alone", "zz"} <= set(on.verify())
 
 
 def test_modules_that_are_said_not_to_be_there(tmp_path: Path) -> None:

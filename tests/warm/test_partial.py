@@ -133,6 +133,8 @@ ABSENT = frozenset(
     [
         ("file", f"{SITE}/heavy/core.so", True),
         ("stat", f"{SITE}/heavy/core.so", True),
+        ("exists", f"{SITE}/heavy/core.so", True),
+        ("exists", f"{SITE}/heavy", False),
         ("stat", f"{SITE}/heavy", False),  # the folder is there
         ("list", SITE, False),
         ("list", f"{SITE}/heavy/deep", True),
