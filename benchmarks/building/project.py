@@ -138,7 +138,8 @@ class Project:
     def change_package(self, name: str) -> None:
         """Publish a next build of a package, with a line more in one of its sources."""
         newest, number = self.newest(name)
-        path = renew(newest, self.channel, changed_source, build=f"next_{number + 1}")
+        build = next_build(newest, number + 1)
+        path = renew(newest, self.channel, changed_source, build=build)
         say(f"published {path.name}")
         index_channel(self.channel)
 
@@ -174,6 +175,12 @@ class Project:
         if not names:
             raise RunError(f"no packages in {self.lock}")
         return sorted(map(Path, names))
+
+
+def next_build(package: Path, number: int) -> str:
+    """Return the build string with another number; the rest is what others may ask for (cpu*)."""
+    build = package.name.removesuffix(".conda").rpartition("-")[2]
+    return f"{build.rpartition('_')[0] or 'next'}_{number}"
 
 
 def made_in(rules: Sequence[CopyRule], known: Collection[str]) -> Callable[[str], Path | None]:

@@ -35,7 +35,7 @@ from benchmarks.building.making import (
 from benchmarks.building.methods import able, commands, maker, reason_against, wanted
 from benchmarks.building.ours import Slimpack
 from benchmarks.building.phases import import_times
-from benchmarks.building.project import Project, clone, made_in, without_prepare
+from benchmarks.building.project import Project, clone, made_in, next_build, without_prepare
 from benchmarks.building.pushed import arrived, layers, stored
 from benchmarks.building.recipe import application, quoted
 from benchmarks.building.wheels import not_wheels, renewed
@@ -142,6 +142,18 @@ def test_a_package_is_changed_again_and_again_and_the_source_channel_stays(
         source = read_files(path)["site-packages/idna/__init__.py"]
         assert source.count(b"# one line more") == number
     assert before == {path: path.read_bytes() for path in (tmp_path / "first").glob("*/*")}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("pytorch-2.13.0-cpu_py311hb239f8a_0", "cpu_py311hb239f8a_1"),
+        ("idna-3.0-pyhd8ed1ab_0", "pyhd8ed1ab_1"),
+        ("idna-3.0-0", "next_1"),
+    ],
+)
+def test_the_next_build_is_still_of_its_variant(name: str, expected: str) -> None:
+    assert next_build(Path(f"{name}.conda"), 1) == expected
 
 
 @pytest.mark.parametrize(("version", "build"), [("4.0", "0"), ("3.0", "cuda130_1")])
