@@ -170,9 +170,12 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise InputError(f"the runtime file {path} does not exist")
-    return read_toml(path)
+    try:
+        return read_toml(path)
+    except InputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise InputError(f"the runtime file {path} does not exist") from None
+        raise
 
 
 @dataclass(frozen=True, slots=True)

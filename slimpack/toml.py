@@ -28,6 +28,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:  # a NUL in the path
+        raise InputError(f"{str(path)!r}: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
     return parse_toml(text, path)

@@ -129,6 +129,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "slimpack.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):
         read_config(tmp_path / "slimpack.toml")
+    with pytest.raises(InputError, match="null byte"):
+        read_config(tmp_path / "a\0.toml")
     with pytest.raises(InputError, match=r"no table \[tool.slimpack\]"):
         read_config(write(tmp_path, "", "pyproject.toml"))
 

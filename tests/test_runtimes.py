@@ -131,6 +131,15 @@ def test_an_unknown_name(name: str, hint: str) -> None:
     assert hint in caught.value.hint
 
 
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "old.toml").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"folder\.toml: Is a directory"):
+        load_runtime(str(tmp_path / "folder.toml"))
+    with pytest.raises(InputError, match=r"old\.toml: not UTF-8 text"):
+        load_runtime(str(tmp_path / "old.toml"))
+
+
 def test_a_missing_file() -> None:
     with pytest.raises(InputError, match=r"nowhere/x\.toml does not exist"):
         load_runtime("nowhere/x.toml")
@@ -159,7 +168,7 @@ def pin(name: str, **changes: object) -> str:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("= 1", "not valid TOML", ""),
+        ("= 1", "mine.toml: not valid TOML", ""),
         ("", "either a [debian] table or the key image", ""),
         (f'image = "x"\n{GOOD}', "either a [debian] table or the key image", ""),
         (f"descripton = 1\n{GOOD}", "unknown key descripton", "did you mean 'description'?"),

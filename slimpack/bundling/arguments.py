@@ -8,10 +8,11 @@ from typing import Literal
 
 from slimpack.bundle.reader import is_bundle
 from slimpack.env.inputs.archives import is_image
+from slimpack.env.inputs.text import read_text
 from slimpack.errors import InputError
 from slimpack.oci.several import holds_images
 from slimpack.registry.reference import is_reference
-from slimpack.toml import read_toml
+from slimpack.toml import parse_toml
 
 Kind = Literal["bundle", "images", "reference", "configuration", "spec"]
 
@@ -67,7 +68,7 @@ def _configuration(path: Path) -> Path | None:
     if path.suffix != ".toml":
         return None
     try:
-        data = read_toml(path)
+        data = parse_toml(read_text(path), path)
     except InputError:
         return None  # whoever reads it tells what is wrong
     tool = data.get("tool")

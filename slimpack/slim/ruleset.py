@@ -25,10 +25,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from slimpack.errors import InputError
-from slimpack.toml import Table, parse_toml
+from slimpack.toml import Table, parse_toml, read_toml
 
 Action = Literal["drop", "strip-debug", "strip-symbols", "bytecode-only", "one-owner", "gpu-arch"]
 PROFILES = ("none", "safe", "serve", "tight", "traced")
@@ -146,17 +146,15 @@ def shipped_rules() -> Rules:
 
 def read_rules(path: Path) -> Rules:
     """Read a rule file of the user's; InputError with file and key for what is wrong."""
-    try:
-        return parse_rules(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+    return _rules(read_toml(path), str(path))
 
 
 def parse_rules(text: str, where: str) -> Rules:
     """Parse a rule file; `where` names it in errors."""
-    data = parse_toml(text, where)
+    return _rules(parse_toml(text, where), where)
+
+
+def _rules(data: Mapping[str, Any], where: str) -> Rules:
     top = Table(data, where, "")
     rules = tuple(_rule(table) for table in top.tables("rule"))
     keeps = tuple(_keep(table) for table in top.tables("keep"))

@@ -72,7 +72,7 @@ def test_a_budget_that_was_written_is_read(tmp_path: Path) -> None:
         ("tolerance = 101", "budget.toml: tolerance: expected 0 to 100, got 101"),
         ("tolerances = 1", "did you mean 'tolerance'"),
         ('[[image]]\nlayers = "x"', "budget.toml: image[1].layers: expected an integer"),
-        ("[[image", "not valid TOML"),
+        ("[[image", "budget.toml: not valid TOML"),
     ],
 )
 def test_a_wrong_budget_is_refused(tmp_path: Path, text: str, said: str) -> None:
