@@ -173,7 +173,7 @@ class Bench:
                 # What later cases start from is made, even if it is not asked for.
                 todo = [name for name in makers if (name, case) in found or case == COLD]
                 if todo:
-                    self.change(case)
+                    self.project.change(case)
                 for name in todo:
                     say(f"{self.workload.name}: {case}: {name}")
                     seconds = makers[name].prepare(case)
@@ -188,16 +188,6 @@ class Bench:
                     if case == COLD and name not in limits:
                         with opened(self.project, reference, self.folder / "opened") as image:
                             limits[name] = packing_seconds(image.root)
-
-    def change(self, case: str) -> None:
-        """Change what the case is about; a lock tells which of a package's variants that is."""
-        if case == APPLICATION:
-            self.project.change_application()
-        elif case in (ONE_PURE, ONE_HEAVY):
-            workload = self.workload
-            self.project.change_package(workload.pure if case == ONE_PURE else workload.heavy)
-            if self.project.lock.exists():
-                self.project.solve()
 
     def _into_an_empty_registry(self, name: str, one: Maker, runs: Runs) -> None:
         folder = self._registry("empty")

@@ -60,7 +60,7 @@ def phases(project: Project, runs: int) -> Iterator[str]:
         taken: dict[str, list[dict[str, float]]] = {}
         for _ in range(runs):
             for case in _CASES:
-                _change(project, case)
+                project.change(case)
                 say(f"{case} {' '.join(options)}")
                 measured = project.slimpack(*command, cache=cache)
                 stages = dict(json.loads(measured.output)["stages"])
@@ -70,14 +70,6 @@ def phases(project: Project, runs: int) -> Iterator[str]:
         yield _stages(taken)
         environment = project.environment(cache)
         yield from _imports(project, environment, command)
-
-
-def _change(project: Project, case: str) -> None:
-    if case == APPLICATION:
-        project.change_application()
-    elif case in (ONE_PURE, ONE_HEAVY):
-        workload = project.workload
-        project.change_package(workload.pure if case == ONE_PURE else workload.heavy)
 
 
 def _stages(taken: Mapping[str, list[dict[str, float]]]) -> str:

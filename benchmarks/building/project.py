@@ -19,6 +19,7 @@ from pathlib import Path
 import rattler
 
 from benchmarks.building.changes import add_line, changed_source
+from benchmarks.building.making import APPLICATION, ONE_HEAVY, ONE_PURE
 from benchmarks.catalogue import WORKLOADS, Workload
 from benchmarks.channel.build import build_channel
 from benchmarks.channel.index import index_channel
@@ -121,6 +122,15 @@ class Project:
     def _cache(self) -> Path:
         return self.folder / "cache"
 
+    def change(self, case: str) -> None:
+        """Change what a case of a rebuild is about, if it is about anything."""
+        if case == APPLICATION:
+            self.change_application()
+        elif case == ONE_PURE:
+            self.change_package(self.workload.pure)
+        elif case == ONE_HEAVY:
+            self.change_package(self.workload.heavy)
+
     def change_application(self) -> None:
         """Add a line to the service: to main.py, or else to the first text of the application."""
         texts = [
@@ -136,12 +146,17 @@ class Project:
         chosen.write_bytes(add_line(chosen.name, chosen.read_bytes()))
 
     def change_package(self, name: str) -> None:
-        """Publish a next build of a package, with a line more in one of its sources."""
+        """Publish a next build of a package, with a line more in one of its sources.
+
+        A lock follows: it tells which build of the package is in use.
+        """
         newest, number = self.newest(name)
         build = next_build(newest, number + 1)
         path = renew(newest, self.channel, changed_source, build=build)
         say(f"published {path.name}")
         index_channel(self.channel)
+        if self.lock.exists():
+            self.solve()
 
     def newest(self, name: str) -> tuple[Path, int]:
         """Return the package with the highest build number, and that number.
