@@ -12,19 +12,18 @@ import zstandard
 from slimpack.errors import ImageError
 from slimpack.oci.compress import Kind
 from slimpack.oci.digest import CHUNK, ByteStream
-from slimpack.oci.zstdblocks import BlockCounter
+from slimpack.oci.zstdblocks import BlockCounter, is_zstd
 
 MAX_UNPACKED = 64 << 30
 """Bytes after which decompression of one layer stops unless told otherwise."""
 
 _MAX_WINDOW = 128 << 20
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
 def sniff(head: bytes) -> Kind:
     """Tell the compression of a stream from its first four bytes or more."""
-    if head[:4] == _ZSTD_MAGIC or (head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5):
+    if is_zstd(head):
         return "zstd"
     return "gzip" if head[:2] == _GZIP_MAGIC else "none"
 

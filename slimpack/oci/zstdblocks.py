@@ -6,8 +6,6 @@ most 128 KiB, and takes 4 bytes at least.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 MAX_BLOCK = 128 << 10
 UNKNOWN = 1 << 30
 """More blocks than any piece has: for what is no zstd."""
@@ -17,6 +15,12 @@ _SKIPPABLE = 0x184D2A50  # to 0x184D2A5F
 _RLE = 1
 _DICTIONARY_ID = (0, 1, 2, 4)  # bytes, by the last two bits of the frame's descriptor
 _CONTENT_SIZE = (0, 2, 4, 8)  # bytes, by the first two; one byte in a single segment for 0
+
+
+def is_zstd(head: bytes) -> bool:
+    """Tell from its first four bytes, or more, whether a stream begins with a frame."""
+    magic = int.from_bytes(head[:4], "little")
+    return magic == _MAGIC or _is_skippable(magic)
 
 
 class BlockCounter:
@@ -31,27 +35,22 @@ class BlockCounter:
 
     def count(self, piece: bytes) -> int:
         """Return how many blocks begin in the next piece, `UNKNOWN` from what is no zstd on."""
-        found = sum(self._steps(self._held + piece))
-        return UNKNOWN if self._lost else found
-
-    def _steps(self, data: bytes) -> Iterator[bool]:
-        """Go from header to header; yield for each whether a block begins there."""
-        at = 0
+        data, at, found = self._held + piece, 0, 0
         while not self._lost:
             step = min(self._skip, len(data) - at)
             at, self._skip = at + step, self._skip - step
-            size = 0 if self._skip else self._header(data[at : at + 8])
+            if self._skip:
+                break
+            block = self._inside
+            size = (self._block if block else self._frame)(data[at : at + 8])
             if not size:
                 break
-            yield size == 3
-            at += size
+            at, found = at + size, found + block
         self._held = data[at:]
-
-    def _header(self, head: bytes) -> int:
-        """Take the header of a block or a frame; return its size, 0 unless it is whole."""
-        return self._block(head) if self._inside else self._frame(head)
+        return UNKNOWN if self._lost else found
 
     def _block(self, head: bytes) -> int:
+        """Take a block's header; return its size, 0 unless it is whole."""
         if len(head) < 3:
             return 0
         bits = int.from_bytes(head[:3], "little")
@@ -62,10 +61,11 @@ class BlockCounter:
         return 3
 
     def _frame(self, head: bytes) -> int:
+        """Take the header of a frame; return the size of what was looked at, as `_block` does."""
         if len(head) < 8:  # no frame is shorter: 6 of its header, at least, and a block's
             return 0
         magic = int.from_bytes(head[:4], "little")
-        if magic & ~0xF == _SKIPPABLE:
+        if _is_skippable(magic):
             self._skip = int.from_bytes(head[4:], "little")
             return 8
         if magic != _MAGIC:
@@ -78,3 +78,7 @@ class BlockCounter:
         self._checksum = 4 if descriptor & 4 else 0
         self._inside = True
         return 5
+
+
+def _is_skippable(magic: int) -> bool:
+    return magic & ~0xF == _SKIPPABLE
