@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from slimpack import app
@@ -96,12 +97,12 @@ class Slimming:
         """Say what the result holds less than a user may expect; nothing ran on a GPU."""
         return (promise(self.promised, verified=False),) if self.promised else ()
 
-    @property
+    @cached_property  # every file is looked at, and a build asks twice
     def account(self) -> SlimRecord:
         """What was done, every file counted as it was found."""
         return account(self.profile, self.scope.prefix, self.rules, self.before, self.changes)
 
-    @property
+    @cached_property
     def record(self) -> SlimRecord:
         """What was done, as it is kept in the result.
 
