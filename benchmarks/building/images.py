@@ -43,7 +43,7 @@ of conda-pack's image."""
 
 
 def measure(ask: Ask) -> Iterator[Results]:
-    """Measure the workloads one by one."""
+    """Measure the workloads one by one; yield every image as soon as it was looked at."""
     default = QUICK if ask.quick else Ask()
     chosen = wanted(ask.methods or default.methods, "images")
     reasons: dict[str, str] = {}
@@ -51,8 +51,8 @@ def measure(ask: Ask) -> Iterator[Results]:
     try:
         with set_up(chosen, WORK), docker_registry(WORK / "registry") as host:
             for workload in workloads(ask.workloads or default.workloads).values():
-                records = _workload(workload, chosen, host, reasons)
-                yield _results(records, chosen, reasons)
+                for records in _workload(workload, chosen, host, reasons):
+                    yield _results(records, chosen, reasons)
                 shutil.rmtree(WORK / workload.name, ignore_errors=True)
     finally:
         shutil.rmtree(WORK, ignore_errors=True)
@@ -60,16 +60,16 @@ def measure(ask: Ask) -> Iterator[Results]:
 
 def _workload(
     workload: Workload, chosen: Sequence[Method], host: str, reasons: dict[str, str]
-) -> tuple[Record, ...]:
-    """Measure a workload. reasons: gets why there is no image of it by a method."""
+) -> Iterator[tuple[Record, ...]]:
+    """Yield the records of each image; of none where `reasons` has got why there is none."""
     folder = WORK / workload.name
     kitchen = Kitchen(workload, folder)
     sandbox = choose_sandbox()
     bounds: dict[int, Bound] = {}
-    records: list[Record] = []
     for made in kitchen.made(chosen, host):
         if made.reason:
             reasons[f"{workload.name.upper()}, {made.method.title}"] = made.reason
+            yield ()
             continue
         say(f"{workload.name}: looking at the image of {made.method.name}")
         level = level_of(made.method)
@@ -78,8 +78,7 @@ def _workload(
         bound = bounds.get(level)
         with opened(kitchen.project, made.reference, folder / "opened") as image:
             passed = None if workload.gpu else checks(image, workload, sandbox)
-            records += described(workload.name, made.method.name, image, passed, bound)
-    return tuple(records)
+            yield tuple(described(workload.name, made.method.name, image, passed, bound))
 
 
 def _bound(kitchen: Kitchen, level: int) -> Bound:

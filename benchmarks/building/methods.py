@@ -70,6 +70,8 @@ def reason_against(method: Method, project: Project) -> str:
         return method.reason
     if not project.workload.modules:
         return "no Python in it"
+    if project.workload.gpu:
+        return "the channel has NVIDIA's libraries as packages, not as the wheels that pip installs"
     missing = not_wheels(project.asked, wheels_of(names_of(project.lock)))
     return f"pip has no {', '.join(missing)} of the channel's" if missing else ""
 

@@ -434,6 +434,12 @@ def test_pip_cannot_make_what_has_no_python(project: Project) -> None:
     assert not reason_against(methods()["tight"], with_gpu)
 
 
+def test_pip_does_not_get_the_same_files_for_a_gpu(project: Project) -> None:
+    with_gpu = Project(replace(TINY, gpu=True), project.folder)
+    assert "NVIDIA" in reason_against(methods()["venv"], with_gpu)
+    assert not reason_against(methods()["best"], with_gpu)
+
+
 def test_the_first_request_is_told_to_the_tracer() -> None:
     assert Request("/", {}).argument("http://h") == "http://h/"
     assert Request("/p", {}, {"a": 1}).argument("http://h") == 'POST http://h/p {"a": 1}'

@@ -10,14 +10,16 @@ import pytest
 
 from benchmarks.building import builds, filling, images
 from benchmarks.building.engine import cpu_of_engine, peak_of_engine
-from benchmarks.building.filling import Kitchen, fill
+from benchmarks.building.filling import Kitchen, Made, fill
 from benchmarks.building.images import described, markdown
 from benchmarks.building.limit import Opened
 from benchmarks.building.making import CASES, COLD, Step
 from benchmarks.building.methods import in_order
 from benchmarks.building.project import Project
 from benchmarks.catalogue import Method, methods, workloads
+from benchmarks.parts import Ask
 from benchmarks.records import Record, Results
+from benchmarks.running import RunError
 from benchmarks.slimming.bound import TOUCHED, Bound
 from slimpack.oci.blobs import BlobStore
 from slimpack.oci.config import ImageConfig
@@ -139,6 +141,40 @@ def test_a_kitchen_makes_its_project_once(tmp_path: Path, monkeypatch: pytest.Mo
     kitchen = Kitchen(workloads(("w1",))["w1"], tmp_path)
     assert kitchen.project is kitchen.project
     assert made == [tmp_path / "project"]
+
+
+def test_an_image_that_was_looked_at_is_kept_whatever_becomes_of_the_next(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [methods()[name] for name in ("best", "venv", "safe", "tight")]
+
+    @contextmanager
+    def nothing(*arguments: object) -> Iterator[str]:
+        yield "h:1"
+
+    def made(self: Kitchen, methods: list[Method], host: str) -> Iterator[Made]:
+        best, venv, safe, _ = methods
+        yield Made(best, "h:1/best")
+        yield Made(venv, "", "no wheels")
+        yield Made(safe, "h:1/safe")
+        raise RunError("the disk is full")
+
+    @contextmanager
+    def pulled(*arguments: object) -> Iterator[Opened]:
+        yield opened
+
+    for name, stand_in in (("set_up", nothing), ("docker_registry", nothing), ("opened", pulled)):
+        monkeypatch.setattr(images, name, stand_in)
+    monkeypatch.setattr(images, "WORK", tmp_path / "work")
+    monkeypatch.setattr(images, "choose_sandbox", lambda: None)
+    monkeypatch.setattr(Project, "make", lambda self: None)
+    monkeypatch.setattr(Kitchen, "made", made)
+    found: list[Results] = []
+    with pytest.raises(RunError):
+        found.extend(images.measure(Ask(("g1",), tuple(one.name for one in chosen))))
+    measured = [[one.method for one in results.records] for results in found]
+    assert measured == [["best"] * 4, [], ["safe"] * 4]
+    assert [*found[-1].reasons.values()] == ["no wheels"]
 
 
 def test_quick_is_one_workload_with_what_shows_most() -> None:
