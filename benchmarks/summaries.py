@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.building.making import APPLICATION, COLD, ONE_HEAVY, ONE_PURE, SAME
-from benchmarks.catalogue import workload_of, workloads
+from benchmarks.catalogue import workload_names, workload_of
 from benchmarks.demo import ROOT
 from benchmarks.records import Results
 from benchmarks.tables import head, row, workload_title
@@ -73,7 +73,7 @@ def beside(parts: Parts) -> Iterator[str]:
 
 
 def of_workloads(parts: Parts) -> Iterator[str]:
-    """Yield a line of ratios for each workload that needs no GPU."""
+    """Yield a line of ratios for each workload."""
     columns = (
         ("safe, bytes", _OURS, "images", "compressed", ""),
         ("tight, bytes", "tight", "images", "compressed", ""),
@@ -85,7 +85,7 @@ def of_workloads(parts: Parts) -> Iterator[str]:
         ("its bytes", _OURS, "builds", "sent", ONE_PURE),
     )
     yield from head(("",), [column[0] for column in columns])
-    for name in workloads():
+    for name in workload_names():
         yield row((workload_title(name), *(_ratio(parts, name, *what) for _, *what in columns)))
 
 

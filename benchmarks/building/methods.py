@@ -15,7 +15,7 @@ from benchmarks.building.ours import Slimpack
 from benchmarks.building.project import Project
 from benchmarks.building.recipe import BASE, BUILDER, DEBIAN, PYTHON
 from benchmarks.building.wheels import names_of, not_wheels, wheels_of
-from benchmarks.catalogue import Method, methods, workloads
+from benchmarks.catalogue import Method, methods, workload_names, workloads
 from benchmarks.demo import say
 from benchmarks.records import Record, Results
 from benchmarks.setup.apt import install
@@ -66,6 +66,8 @@ def reason_against(method: Method, project: Project) -> str:
     """
     if project.workload.gpu and method.options.get("profile") == "traced":
         return "its service can be traced on a GPU alone"
+    if not project.workload.gpu and "gpu_arch" in method.options:
+        return "nothing in it is for GPUs"
     if method.reason or method.kind != "venv":
         return method.reason
     if not project.workload.modules:
@@ -88,10 +90,11 @@ def maker(
         verify = () if options.get("verify", "yes") == "yes" else ("--no-verify",)
         profile = options["profile"]
         level = () if level_of(method) == DEFAULT.level else ("--level", str(level_of(method)))
+        devices = ("--gpu-arch", options["gpu_arch"]) if "gpu_arch" in options else ()
         return Slimpack(
             project,
             folder / "cache",
-            options=("--profile", profile, *level, *verify),
+            options=("--profile", profile, *level, *verify, *devices),
             locked=options.get("locked") == "yes",
             trace=trace if profile == "traced" else None,
         )
@@ -112,7 +115,7 @@ def commands(chosen: Iterable[Method]) -> dict[str, Sequence[str]]:
 
 def in_order(results: Results, cases: Sequence[str] = ()) -> Results:
     """Return results sorted for a table: by workload, case and method, as their files have them."""
-    names = list(workloads()), list(cases), list(methods())
+    names = list(workload_names()), list(cases), list(methods())
 
     def place(record: Record) -> tuple[int, ...]:
         values = record.workload, record.case, record.method

@@ -8,6 +8,7 @@ from textwrap import fill
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.catalogue import workload_names
 from benchmarks.plots.style import LIMIT, Picture, bare, colour, new_figure
 from benchmarks.plots.words import in_order, method_name, number, ratio
 from benchmarks.records import Record, Results
@@ -27,7 +28,7 @@ def sizes(results: Results) -> tuple[Picture, Figure] | None:
             found.setdefault(record.workload, {})[record.method] = record
     if not found:
         return None
-    found = dict(sorted(found.items()))
+    found = {name: found[name] for name in workload_names() if name in found}
     picture = Picture("sizes", _title(found), _alt(found))
     rows = math.ceil(len(found) / _COLUMNS)
     most = max(len(of) for of in found.values())

@@ -419,6 +419,8 @@ def test_methods_that_cannot_run_say_why_and_kinds_are_known() -> None:
     assert [method.name for method in wanted(("safe-19",), "images")] == ["safe-19"]
     (at_19,) = commands([methods()["safe-19"]])["safe-19"]
     assert "--level 19" in at_19
+    (for_one,) = commands([methods()["safe-sm90"]])["safe-sm90"]
+    assert "--gpu-arch sm_90" in for_one
     assert commands(wanted(("best",), "builds"))["best"][0].startswith("conda-pack ")
     assert not able([methods()["micromamba"]], "images")
     with pytest.raises(InputError, match="no kind 'x'"):
@@ -431,6 +433,8 @@ def test_pip_cannot_make_what_has_no_python(project: Project) -> None:
     assert not reason_against(methods()["best"], without)
     with_gpu = Project(replace(TINY, gpu=True), project.folder)
     assert "GPU" in reason_against(methods()["traced"], with_gpu)
+    assert "GPU" in reason_against(methods()["safe-sm90"], project)
+    assert not reason_against(methods()["safe-sm90"], with_gpu)
     assert not reason_against(methods()["tight"], with_gpu)
 
 

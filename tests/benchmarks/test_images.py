@@ -70,11 +70,15 @@ def test_an_image_is_described_by_what_is_visible_beside_the_bound(opened: Opene
 
 
 def test_tables_have_the_order_of_the_data_whatever_was_measured_first() -> None:
-    places = [("w2", "safe", COLD), ("w1", "safe", COLD), ("w1", "best", COLD), ("w1", "x", "y")]
+    places = [
+        *(("g2", "best", COLD), ("w2", "safe", COLD), ("g1", "safe", COLD)),
+        *(("w1", "safe", COLD), ("w1", "best", COLD), ("w1", "x", "y")),
+    ]
     mixed = [Record(name, method, "build", (1.0,), case) for name, method, case in places]
     found = in_order(Results("builds", records=tuple(mixed)), CASES).records
     assert [(one.workload, one.method) for one in found] == [
-        *(("w1", "best"), ("w1", "safe"), ("w1", "x"), ("w2", "safe"))
+        *(("w1", "best"), ("w1", "safe"), ("w1", "x"), ("w2", "safe")),
+        *(("g1", "safe"), ("g2", "best")),
     ]
 
 

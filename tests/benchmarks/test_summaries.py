@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.catalogue import workloads
+from benchmarks.catalogue import workload_names
 from benchmarks.parts import RESULTS
 from benchmarks.records import Record, Results, read_all
 from benchmarks.summaries import DOCUMENTS, TABLES, fill_all, filled
@@ -44,7 +44,7 @@ def test_ratios_are_to_the_best_practice_and_what_was_not_measured_is_left_out()
         Record("w4", "safe", "total", (1.0,), COLD),
     )
     lines = {line.split(":")[0].removeprefix("| "): line for line in table("workloads", parts)[2:]}
-    assert [name.lower() for name in lines] == list(workloads())
+    assert [name.lower() for name in lines] == list(workload_names())
     assert lines["W2"].endswith("|  |  |  | 0.25 |  |  |  | 0.004 |")
     assert lines["W4"].endswith("|  |  |  |  |  |  |  |  |")
 
