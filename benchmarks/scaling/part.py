@@ -42,8 +42,10 @@ NOTES = (
     "count, a file has 1 MB on average, in twenty packages. Seven eighths of a data file are words "
     "of a small language and one eighth is noise: zstd -9 makes 0.35 of it. The lock is solved and "
     "the packages are unpacked in the cache before; nothing of an earlier build is used.",
-    f"{TAR}, two threads, packs the same environment, installed, as it is: the limit. conda-pack "
-    "writes a tar.zst, at its own level.",
+    f"{TAR}, two threads, packs the same environment, installed, as it is: the limit. tar takes "
+    "files as folders list them, in no order, which brings equal parts of generated text together: "
+    "of 1 GB it makes 0.29, and 0.35 sorted by name, as slimpack has them. conda-pack writes a "
+    "tar.zst, at its own level.",
     "Images that share packages: each has Python, NumPy, SciPy, a choice of six further packages, "
     "and an application of its own; they are built and pushed to one registry one after another, "
     "with one cache. Seconds and CPU are of all together; 'alone' counts every image whole.",
