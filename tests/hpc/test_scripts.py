@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slimpack.errors import ImageError
@@ -24,8 +24,9 @@ WORDS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["
 
 
 def sh(script: str, *arguments: str) -> str:
+    # Without -- an argument such as -0 would be an option of this sh, which no script sees.
     done = subprocess.run(
-        ["sh", "-s", *arguments], input=script.encode(), capture_output=True, check=True
+        ["sh", "-s", "--", *arguments], input=script.encode(), capture_output=True, check=True
     )
     return done.stdout.decode()
 
@@ -39,6 +40,10 @@ def test_values_come_through_any_shell(value: str) -> None:
 
 @settings(max_examples=25)
 @given(st.lists(WORDS, min_size=1, max_size=3), st.lists(WORDS, max_size=2))
+@example(["0"], ["-0"])
+@example(["0"], ["-"])
+@example(["-c"], [])
+@example(["0"], ["--", "-s"])
 def test_words_come_through_any_shell(cmd: list[str], given: list[str]) -> None:
     config = ImageConfig(entrypoint=("printf", "%s.", "fixed"), cmd=tuple(cmd))
     wanted = "".join(f"{word}." for word in ("fixed", *(given or cmd)))
