@@ -8,9 +8,8 @@ from textwrap import fill
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.catalogue import workload_names
 from benchmarks.plots.style import LIMIT, Picture, bare, colour, new_figure
-from benchmarks.plots.words import in_order, method_name, number, ratio
+from benchmarks.plots.words import in_order, method_name, number, ratio, workloads_in_order
 from benchmarks.records import Record, Results
 from benchmarks.tables import workload_title
 
@@ -28,7 +27,7 @@ def sizes(results: Results) -> tuple[Picture, Figure] | None:
             found.setdefault(record.workload, {})[record.method] = record
     if not found:
         return None
-    found = {name: found[name] for name in workload_names() if name in found}
+    found = {name: found[name] for name in workloads_in_order(found)}
     picture = Picture("sizes", _title(found), _alt(found))
     rows = math.ceil(len(found) / _COLUMNS)
     most = max(len(of) for of in found.values())

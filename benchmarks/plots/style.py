@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from benchmarks.catalogue import methods
 from slimpack.files import atomic_file
 
 # Of Okabe and Ito, which people tell apart who see few colours; dark enough for thin lines.
@@ -107,21 +108,17 @@ def save(figure: Figure, picture: Picture, folder: Path) -> None:
 
 def colour(method: str) -> str:
     """Return the colour of a method: blue is slimpack's, grey what people use today."""
-    return _COLOURS.get(method, THEIRS)
+    known = methods().get(method)
+    ours = known is not None and known.kind == "slimpack"
+    return _COLOURS.get(method, OURS_THREE if ours else THEIRS)
 
 
 _COLOURS = {
     "safe": OURS,
     "serve": OURS_TOO,
     "tight": OURS_TOO,
-    "traced": OURS_THREE,
     "none": OURS_TOO,
-    "safe-19": OURS_THREE,
-    "tight-19": OURS_THREE,
-    "safe-sm90": OURS_THREE,
     "unverified": OURS_TOO,
-    "locked": OURS_THREE,
-    "locked-unverified": OURS_THREE,
     "best": OTHER,
     "conda-pack": OTHER,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from benchmarks.catalogue import methods
+from benchmarks.catalogue import methods, workload_names
 from benchmarks.tables import method_title
 
 SECONDS, MEGABYTES = "s", "MB"
@@ -33,9 +33,17 @@ def method_name(name: str, width: int = 22) -> str:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """Return methods in the order of their file, others after them."""
-    known = list(methods())
-    given = set(names)
-    return [*(name for name in known if name in given), *sorted(given - set(known))]
+    return _by(methods(), names)
+
+
+def workloads_in_order(names: Iterable[str]) -> list[str]:
+    """Return workloads in their order, those for GPUs last, and what is none after them."""
+    return _by(workload_names(), names)
+
+
+def _by(known: Iterable[str], names: Iterable[str]) -> list[str]:
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(set(names), key=lambda name: (places.get(name, len(places)), name))
 
 
 def listed(items: Sequence[str]) -> str:

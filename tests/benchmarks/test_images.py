@@ -103,14 +103,16 @@ class Fake:
         self.calls.append(f"clean {reference}")
 
 
+@contextmanager
+def nothing(*arguments: object) -> Iterator[str]:
+    """Set nothing up: a registry is not asked."""
+    yield "h:1"
+
+
 def test_a_registry_gets_an_image_of_each_method_that_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-
-    @contextmanager
-    def nothing(*arguments: object) -> Iterator[str]:
-        yield "h:1"
 
     def make(self: Project) -> None:
         self.folder.mkdir(parents=True)
@@ -151,10 +153,6 @@ def test_an_image_that_was_looked_at_is_kept_whatever_becomes_of_the_next(
     opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = [methods()[name] for name in ("best", "venv", "safe", "tight")]
-
-    @contextmanager
-    def nothing(*arguments: object) -> Iterator[str]:
-        yield "h:1"
 
     def made(self: Kitchen, methods: list[Method], host: str) -> Iterator[Made]:
         best, venv, safe, _ = methods

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.__main__ import main
 from benchmarks.building.making import CASES
+from benchmarks.catalogue import methods
 from benchmarks.plots import Picture, draw_all
 from benchmarks.plots.draw import draw
 from benchmarks.plots.growth import growth, spread
@@ -24,8 +25,8 @@ from benchmarks.plots.lazy import lazy
 from benchmarks.plots.rebuilds import rebuilds
 from benchmarks.plots.sizes import sizes
 from benchmarks.plots.starts import starts
-from benchmarks.plots.style import styled
-from benchmarks.plots.words import number, ratio
+from benchmarks.plots.style import OURS, OURS_THREE, OURS_TOO, THEIRS, colour, styled
+from benchmarks.plots.words import number, ratio, workloads_in_order
 from benchmarks.records import Record, Results, write_results
 from slimpack.errors import InputError
 from tests.benchmarks.samples import parts
@@ -157,3 +158,13 @@ def test_numbers_are_short() -> None:
     ]
     assert ratio([0.5]) == "0.50 times"
     assert ratio([0.6, 0.5]) == "0.50 to 0.60 times"
+
+
+def test_workloads_stand_in_their_order_and_none_is_left_out() -> None:
+    assert workloads_in_order(["x", "g1", "a", "w2", "w0"]) == ["w0", "w2", "g1", "a", "x"]
+
+
+def test_a_method_of_ours_is_blue_whatever_it_is_called() -> None:
+    ours = {name for name, method in methods().items() if method.kind == "slimpack"}
+    assert {colour(name) for name in ours} == {OURS, OURS_TOO, OURS_THREE}
+    assert {colour(name) for name in ("naive", "venv", "nobody's")} == {THEIRS}
